@@ -1,0 +1,3 @@
+//! What users name containers and do with them: one verb, one file.
+
+pub mod request;

@@ -1,0 +1,57 @@
+//! The only reader of the environment: every variable that coracle looks at is declared here.
+
+#![allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// A variable that coracle reads: its name and what it means.
+pub struct Variable {
+    /// Name in the environment.
+    pub name: &'static str,
+    /// One sentence for the manual.
+    pub meaning: &'static str,
+}
+
+macro_rules! variables {
+    ($($ident:ident = $name:literal: $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $ident: Variable = Variable { name: $name, meaning: $meaning };)*
+        /// All variables, for the manual.
+        pub const ALL: &[Variable] = &[$($ident),*];
+    };
+}
+
+variables! {
+    HOME = "HOME": "The user's home directory, where the XDG variables are not set.";
+    XDG_DATA_HOME = "XDG_DATA_HOME": "Images and containers are kept in its directory `coracle`; default `~/.local/share`.";
+    XDG_CONFIG_HOME = "XDG_CONFIG_HOME": "Configuration is read from its directories `coracle` and `containers`; default `~/.config`.";
+    XDG_CACHE_HOME = "XDG_CACHE_HOME": "Partial downloads are kept in its directory `coracle`; default `~/.cache`.";
+    XDG_RUNTIME_DIR = "XDG_RUNTIME_DIR": "Sockets and process records are kept in its directory `coracle`; default a directory in the store.";
+    REGISTRY_AUTH_FILE = "REGISTRY_AUTH_FILE": "File with the credentials for registries, as podman's.";
+    DOCKER_CONFIG = "DOCKER_CONFIG": "Directory of docker's config.json, read for credentials.";
+    SSL_CERT_FILE = "SSL_CERT_FILE": "File with the certificate authorities to trust, instead of the system's.";
+    SSL_CERT_DIR = "SSL_CERT_DIR": "Directory with the certificate authorities to trust, instead of the system's.";
+    NO_COLOR = "NO_COLOR": "When set and not empty, output is not coloured.";
+    TERM = "TERM": "The terminal's type, given to containers with a terminal.";
+}
+
+/// The value of `variable`, if it is set and not empty.
+pub fn get(variable: &Variable) -> Option<OsString> {
+    std::env::var_os(variable.name).filter(|value| !value.is_empty())
+}
+
+/// The value of `variable` as a path, if it is set and absolute: the XDG base directory specification has relative ones
+/// ignored.
+pub fn get_absolute(variable: &Variable) -> Option<PathBuf> {
+    get(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// The value of a variable that the user named on the command line (`-e NAME`).
+pub fn get_named(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// All variables (`-e 'PREFIX*'`).
+pub fn all() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os()
+}

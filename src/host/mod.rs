@@ -1,0 +1,3 @@
+//! What this machine and this user's surroundings are: environment, directories, kernel.
+
+pub mod env;

@@ -1,0 +1,3 @@
+//! `argv` to role to exit code.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! Words that users type, parsed once, at the door. Pure: no I/O, no clock, no environment.
+
+pub mod capability;
+pub mod container;
+pub mod reference;

@@ -1,0 +1,159 @@
+//! The map of the disk: one function per path. Nothing else joins paths under the roots.
+//!
+//! ```text
+//! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
+//!                                       containers/ID/{record.json,upper,work,...}  names/NAME  tmp/  lock
+//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.json  (safe to lose)
+//! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
+//! CACHE    $XDG_CACHE_HOME/coracle      partial downloads
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use crate::host::env;
+use crate::name::container::{ContainerId, ContainerName};
+use crate::name::reference::Reference;
+use crate::oci::digest::{DiffId, Digest, ImageId};
+
+/// The four roots. All directories under them are the user's own, mode 0700.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    data: PathBuf,
+    runtime: PathBuf,
+    config: PathBuf,
+    cache: PathBuf,
+}
+
+/// Why the roots could not be found.
+#[derive(Debug, thiserror::Error)]
+#[error("finding the home directory: HOME is not set, or is not an absolute path")]
+pub struct NoHome;
+
+impl crate::failure::Explain for NoHome {
+    fn code(&self) -> &'static str {
+        "E_DIR"
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("set HOME, or XDG_DATA_HOME, XDG_CONFIG_HOME and XDG_CACHE_HOME".into())
+    }
+}
+
+impl Layout {
+    /// The roots that the environment names; `root` and `runroot` replace the data and runtime roots.
+    pub fn discover(root: Option<PathBuf>, runroot: Option<PathBuf>) -> Result<Self, NoHome> {
+        let home = env::get_absolute(&env::HOME);
+        let xdg = |variable: &env::Variable, below_home: &str| {
+            let base = env::get_absolute(variable).or_else(|| Some(home.as_ref()?.join(below_home)));
+            base.map(|base| base.join("coracle")).ok_or(NoHome)
+        };
+        let data = root.map_or_else(|| xdg(&env::XDG_DATA_HOME, ".local/share"), Ok)?;
+        let config = xdg(&env::XDG_CONFIG_HOME, ".config")?;
+        let cache = xdg(&env::XDG_CACHE_HOME, ".cache")?;
+        // Without a runtime directory the store's own is used, never a guessed place in /tmp (SECURITY.md, CVE-2020-27534).
+        let runtime = runroot
+            .or_else(|| env::get_absolute(&env::XDG_RUNTIME_DIR).map(|base| base.join("coracle")))
+            .unwrap_or_else(|| data.join("run"));
+        Ok(Self { data, runtime, config, cache })
+    }
+
+    /// The data root.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The runtime root.
+    pub fn runtime(&self) -> &Path {
+        &self.runtime
+    }
+
+    /// The configuration root.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// The cache root.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// Files being written, on the same file system as their destination.
+    pub fn tmp(&self) -> PathBuf {
+        self.data.join("tmp")
+    }
+
+    /// The store's lock file.
+    pub fn store_lock(&self) -> PathBuf {
+        self.data.join("lock")
+    }
+
+    /// The directory of blobs of one algorithm.
+    pub fn blobs(&self, of: &Digest) -> PathBuf {
+        self.data.join("blobs").join(of.algorithm().as_str())
+    }
+
+    /// One blob: the bytes that have this digest.
+    pub fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs(digest).join(digest.hex())
+    }
+
+    /// The directory of references.
+    pub fn references(&self) -> PathBuf {
+        self.data.join("refs")
+    }
+
+    /// The record of one reference. A slash becomes `%2f`; no other character of a reference needs escaping.
+    pub fn reference(&self, reference: &Reference) -> PathBuf {
+        self.references().join(format!("{}.json", reference.to_string().replace('/', "%2f")))
+    }
+
+    /// The directory of image records.
+    pub fn images(&self) -> PathBuf {
+        self.data.join("images")
+    }
+
+    /// The record of one image.
+    pub fn image(&self, id: &ImageId) -> PathBuf {
+        self.images().join(format!("{}.json", id.hex()))
+    }
+
+    /// The directory of unpacked layers.
+    pub fn layers(&self) -> PathBuf {
+        self.data.join("layers")
+    }
+
+    /// One unpacked layer: `tree` is its files, `manifest.json` what the file system could not record.
+    pub fn layer(&self, diff_id: &DiffId) -> PathBuf {
+        self.layers().join(diff_id.hex())
+    }
+
+    /// The directory of containers.
+    pub fn containers(&self) -> PathBuf {
+        self.data.join("containers")
+    }
+
+    /// Everything about one container that outlives its processes.
+    pub fn container(&self, id: &ContainerId) -> PathBuf {
+        self.containers().join(id.as_str())
+    }
+
+    /// The directory of container names.
+    pub fn container_names(&self) -> PathBuf {
+        self.data.join("names")
+    }
+
+    /// A symbolic link whose target is the identifier of the container of this name.
+    pub fn container_name(&self, name: &ContainerName) -> PathBuf {
+        self.container_names().join(name.as_str())
+    }
+
+    /// The directory of process records.
+    pub fn process_records(&self) -> PathBuf {
+        self.runtime.join("containers")
+    }
+
+    /// Which processes serve one container.
+    pub fn process_record(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.json"))
+    }
+}

@@ -1,0 +1,3 @@
+//! What outlives a process: where things are on disk, how records are written, and who may change them meanwhile.
+
+pub mod layout;
