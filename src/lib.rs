@@ -18,4 +18,6 @@ pub mod failure;
 pub mod host;
 pub mod name;
 pub mod oci;
+pub mod runtime;
 pub mod state;
+pub mod sys;
