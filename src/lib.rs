@@ -16,6 +16,7 @@
 pub mod container;
 pub mod failure;
 pub mod host;
+pub mod identity;
 pub mod name;
 pub mod oci;
 pub mod runtime;

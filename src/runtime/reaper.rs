@@ -32,9 +32,7 @@ pub fn fork(proof: &SingleThreaded, terminal: Option<BorrowedFd<'_>>) -> Result<
 pub fn reap(payload: Pid) -> u8 {
     crate::sys::process::set_name(c"coracle-init");
     // The container's streams stay open in its own processes only, so that readers see their end.
-    for stream in 0..3 {
-        drop(crate::sys::process::adopt_fd(stream));
-    }
+    crate::sys::process::close_all_from(0);
     let signals = SigSet::all();
     loop {
         match signals.wait() {

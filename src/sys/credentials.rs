@@ -71,3 +71,12 @@ pub fn set_groups(groups: &[u32]) -> Result<(), Errno> {
     // SAFETY: the kernel reads `groups.len()` ids from `groups`, which outlives the call.
     Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
 }
+
+/// This process's effective capabilities (capget(2)).
+pub fn effective_capabilities() -> Result<CapabilitySet, Errno> {
+    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut data = [CapData::default(); 2];
+    // SAFETY: the kernel reads one header and, for version 3, writes two data elements.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
+    Ok(CapabilitySet::from_bits(u64::from(data[0].effective) | u64::from(data[1].effective) << 32))
+}

@@ -88,3 +88,24 @@ pub fn adopt_fd(number: i32) -> Option<OwnedFd> {
     // SAFETY: the descriptor is open, and the caller states that nobody else owns it.
     open.then(|| unsafe { std::os::fd::FromRawFd::from_raw_fd(number) })
 }
+
+/// One of the standard descriptors, 0, 1 or 2.
+pub fn standard_fd(number: i32) -> BorrowedFd<'static> {
+    debug_assert!((0..3).contains(&number));
+    // SAFETY: nothing in this crate owns or closes 0, 1 and 2 while it may still use them; where one was never open, system
+    // calls on it answer EBADF.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// Closes a descriptor that a forked process shares with its parent and does not need.
+pub fn close_inherited(fd: &impl AsRawFd) {
+    // SAFETY: the process ends through `exit_now`, without destructors, so nothing closes this number a second time; and
+    // nothing uses it again: the caller is done with it.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}
+
+/// Closes every descriptor from `first` up (close_range(2)), in a process that ends through [`exit_now`].
+pub fn close_all_from(first: u32) {
+    // SAFETY: as above: no destructor runs after this, and the caller uses no descriptor again.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
