@@ -13,6 +13,7 @@
 //! | 6 | [`cli`] | parse and render |
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod container;
 pub mod failure;
 pub mod host;
