@@ -16,6 +16,10 @@
 pub mod container;
 pub mod failure;
 pub mod host;
+pub mod identity;
+pub mod lsm;
 pub mod name;
 pub mod oci;
+pub mod seccomp;
 pub mod state;
+pub mod sys;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use crate::name::capability_change::{CapabilityChanges, CapabilityName};
 use crate::name::container::ContainerName;
 use crate::name::reference::Reference;
+pub use crate::name::user::{UserName, UserSpec};
 use crate::oci::platform::Platform;
 
 /// A container to be made and started.
@@ -186,42 +188,6 @@ pub enum EnvSetting {
     Import(String),
     /// `PREFIX*`: all of ours whose name begins so.
     ImportPrefix(String),
-}
-
-/// `--user`: names are looked up in the image's files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserSpec {
-    /// User.
-    pub user: UserName,
-    /// Group; the user's own where absent.
-    pub group: Option<UserName>,
-}
-
-/// A user or group by number or by name. All-digits text is always a number (SECURITY.md R9).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UserName {
-    /// At most 2^31-1.
-    Id(u32),
-    /// To be found in the image's `/etc/passwd` or `/etc/group`.
-    Name(String),
-}
-
-/// `--cap-add` and `--cap-drop`: names without `CAP_`, uppercase; `ALL` is a variant of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct CapabilityChanges {
-    /// To add.
-    pub add: Vec<CapabilityName>,
-    /// To drop.
-    pub drop: Vec<CapabilityName>,
-}
-
-/// One capability, or all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CapabilityName {
-    /// `ALL`.
-    All,
-    /// One.
-    One(crate::name::capability::Capability),
 }
 
 /// `--security-opt`.

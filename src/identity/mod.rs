@@ -1,0 +1,3 @@
+//! Which ids a container has, and what they are outside.
+
+pub mod passwd;
