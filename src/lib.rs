@@ -19,3 +19,5 @@ pub mod host;
 pub mod name;
 pub mod oci;
 pub mod state;
+pub mod store;
+pub mod sys;
