@@ -17,6 +17,7 @@ pub mod cli;
 pub mod container;
 pub mod failure;
 pub mod host;
+pub mod image;
 pub mod name;
 pub mod oci;
 pub mod state;

@@ -1,3 +1,7 @@
-//! `argv` to role to exit code.
+//! `argv` to exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    coracle::cli::main(std::env::args_os().collect())
+}

@@ -1,3 +1,13 @@
 //! What this machine and this user's surroundings are: environment, directories, kernel.
 
+pub mod cgroup;
+pub mod device;
+pub mod directory;
 pub mod env;
+pub mod identity;
+pub mod kernel;
+pub mod limits;
+pub mod program;
+pub mod report;
+pub mod security;
+pub mod userns;
