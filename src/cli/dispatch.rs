@@ -1,11 +1,14 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+use super::error;
 use super::run::Asked;
+use crate::container::list::NotFound;
+use crate::container::remove::IfRunning;
+use crate::container::summary::Summary;
 use crate::failure::Failure;
 use crate::host::report::Slots;
-use crate::image::remove::Removed;
+use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::PullRequest;
-use crate::name::container_selector::ContainerSelector;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
@@ -24,10 +27,11 @@ pub fn pull(layout: &Layout, request: &PullRequest, reference: &Reference) -> Re
     Err(unwired("pull"))
 }
 
-/// All containers, in any order.
-pub fn list_containers(layout: &Layout) -> Result<Vec<container::list::Summary>, Failure> {
-    let _ = layout;
-    Err(unwired("ps"))
+/// All containers, in any order. One whose record is damaged is reported and left out.
+pub fn list_containers(layout: &Layout) -> Result<Vec<Summary>, Failure> {
+    let (listed, failures) = container::list::execute(layout);
+    failures.iter().for_each(error::report);
+    Ok(listed.iter().map(Summary::of).collect())
 }
 
 /// All images, in any order.
@@ -36,26 +40,28 @@ pub fn list_images(layout: &Layout) -> Result<Vec<image::list::Summary>, Failure
     Err(unwired("images"))
 }
 
-/// Removes a container: `E_NOTFOUND` if there is none, `E_BUSY` if it runs and `force` is not set.
-pub fn remove_container(layout: &Layout, selector: &ContainerSelector, force: bool) -> Result<(), Failure> {
-    let _ = (layout, selector, force);
-    Err(unwired("rm"))
+/// Removes a container: `E_NOTFOUND` if there is none, `E_BUSY` if it runs and is not to be killed.
+pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> Result<(), Failure> {
+    let id = container::list::find(layout, name)?;
+    container::remove::execute(layout, &id, if_running)
 }
 
-/// Removes a name of an image, or the image: `E_NOTFOUND` if there is none, `E_BUSY` if a container uses it and `force`
-/// is not set.
-pub fn remove_image(layout: &Layout, selector: &ImageSelector, force: bool) -> Result<Vec<Removed>, Failure> {
-    let _ = (layout, selector, force);
+/// Removes a name of an image, and the image with its last name; by its id, an image with all its names. `E_NOTFOUND` if
+/// there is none, `E_BUSY` if containers use it and are not to be removed.
+pub fn remove_image(layout: &Layout, selector: &ImageSelector, if_used: IfUsed) -> Result<Vec<Removed>, Failure> {
+    let _ = (layout, selector, if_used);
     Err(unwired("rmi"))
 }
 
 /// Everything about a container; nothing if there is none.
-pub fn inspect_container(
-    layout: &Layout,
-    selector: &ContainerSelector,
-) -> Result<Option<container::inspect::Report>, Failure> {
-    let _ = (layout, selector);
-    Err(unwired("inspect"))
+pub fn inspect_container(layout: &Layout, name: &str) -> Result<Option<container::inspect::Report>, Failure> {
+    let id = match container::list::find(layout, name) {
+        Ok(id) => id,
+        Err(NotFound::Unknown(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let listed = container::list::load(layout, &id)?;
+    Ok(listed.as_ref().map(container::inspect::Report::of))
 }
 
 /// Everything about an image; nothing if there is none.

@@ -7,7 +7,7 @@ use super::dispatch;
 use super::render::format::Format;
 use super::render::{json, output};
 use super::tree::{Globals, Invocation};
-use crate::container::list::Status;
+use crate::container::summary::Status;
 use crate::failure::Failure;
 use crate::host::report::{Activity, Counts, Report};
 

@@ -116,16 +116,10 @@ impl What {
 }
 
 fn find(layout: &Layout, kind: Kind, name: &str) -> Result<Value, Failure> {
-    if kind != Kind::Image {
-        match name.parse() {
-            Ok(selector) => {
-                if let Some(report) = dispatch::inspect_container(layout, &selector)? {
-                    return json::value(&report);
-                }
-            }
-            Err(error) if kind == Kind::Container => return Err(Failure::from(error)),
-            Err(_) => {}
-        }
+    if kind != Kind::Image
+        && let Some(report) = dispatch::inspect_container(layout, name)?
+    {
+        return json::value(&report);
     }
     if kind != Kind::Container
         && let Some(report) = dispatch::inspect_image(layout, &name.parse()?)?

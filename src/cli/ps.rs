@@ -9,7 +9,7 @@ use super::dispatch;
 use super::render::format::{Format, Header};
 use super::render::{output, time};
 use super::tree::{Globals, Invocation};
-use crate::container::list::{Status, Summary};
+use crate::container::summary::{Status, Summary};
 use crate::failure::Failure;
 
 /// List containers
@@ -170,7 +170,8 @@ impl Times {
             Status::Created => never,
             Status::Running { pid, started } => Self { pid, started: started.as_second(), ..never },
             Status::Exited { code, started, finished } => {
-                Self { exited: true, code, started: started.as_second(), finished: finished.as_second(), ..never }
+                let seconds = |time: Option<Timestamp>| time.map_or(time::NEVER_SECONDS, Timestamp::as_second);
+                Self { exited: true, code, started: seconds(started), finished: seconds(finished), ..never }
             }
         }
     }
@@ -180,7 +181,10 @@ fn status(status: Status, now: Timestamp) -> String {
     match status {
         Status::Created => "Created".into(),
         Status::Running { started, .. } => format!("Up {}", time::duration(now.duration_since(started))),
-        Status::Exited { code, finished, .. } => format!("Exited ({code}) {}", time::ago(finished, now)),
+        Status::Exited { code, finished: Some(finished), .. } => {
+            format!("Exited ({code}) {}", time::ago(finished, now))
+        }
+        Status::Exited { code, finished: None, .. } => format!("Exited ({code})"),
     }
 }
 
@@ -217,7 +221,7 @@ mod tests {
         vec![
             of(1, "new", 0, Status::Created),
             of(2, "up", 7200, Status::Running { pid: 42, started: at(3) }),
-            of(3, "down", 90, Status::Exited { code: 137, started: at(80), finished: at(61) }),
+            of(3, "down", 90, Status::Exited { code: 137, started: Some(at(80)), finished: Some(at(61)) }),
         ]
     }
 

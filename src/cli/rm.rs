@@ -7,9 +7,9 @@ use clap::{Args, ValueHint};
 use super::render::output;
 use super::tree::{Globals, Invocation};
 use super::{dispatch, error};
-use crate::container::list::Status;
+use crate::container::remove::IfRunning;
+use crate::container::summary::Status;
 use crate::failure::Failure;
-use crate::name::container_selector::ContainerSelector;
 use crate::state::layout::Layout;
 
 /// Remove containers
@@ -52,13 +52,10 @@ impl Invocation for RmArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
+        let if_running = if self.force { IfRunning::Kill } else { IfRunning::Refuse };
         let mut removals = Removals::default();
         for name in self.names(&layout)? {
-            let removed = name
-                .parse::<ContainerSelector>()
-                .map_err(Failure::from)
-                .and_then(|selector| dispatch::remove_container(&layout, &selector, self.force));
-            match removed {
+            match dispatch::remove_container(&layout, &name, if_running) {
                 Ok(()) => output::write(&format!("{name}\n"))?,
                 Err(failure) if failure.code() == "E_NOTFOUND" && (self.ignore || self.force) => {}
                 Err(failure) => removals.failed(&failure),

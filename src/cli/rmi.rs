@@ -7,7 +7,7 @@ use super::render::output;
 use super::rm::{REMOVAL_EXIT_STATUS, Removals};
 use super::tree::{Globals, Invocation};
 use crate::failure::Failure;
-use crate::image::remove::Removed;
+use crate::image::remove::{IfUsed, Removed};
 use crate::name::image_selector::ImageSelector;
 
 /// Remove images
@@ -43,13 +43,12 @@ impl Invocation for RmiArgs {
         } else {
             self.images
         };
-        // By its id an image is removed with its names, however many there are.
-        let force = self.force;
+        let if_used = if self.force { IfUsed::RemoveContainers } else { IfUsed::Refuse };
         for image in images {
             let selector = image.parse::<ImageSelector>().map_err(Failure::from);
-            match selector.and_then(|selector| dispatch::remove_image(&layout, &selector, force)) {
+            match selector.and_then(|selector| dispatch::remove_image(&layout, &selector, if_used)) {
                 Ok(removed) => output::write(&removed.iter().map(line).collect::<String>())?,
-                Err(failure) if failure.code() == "E_NOTFOUND" && (self.ignore || force) => {}
+                Err(failure) if failure.code() == "E_NOTFOUND" && (self.ignore || self.force) => {}
                 Err(failure) => removals.failed(&failure),
             }
         }

@@ -14,6 +14,7 @@ use crate::container::request::{
     Attach, BindMount, CapabilityChanges, DirectoryWrites, Init, Removal, Request, RootfsSource, Stdin, Terminal,
     TmpfsMount,
 };
+use crate::container::run::check_cidfile;
 use crate::failure::{Explain, Failure};
 use crate::host::security;
 use crate::image::request::{Progress, RegistryAccess};
@@ -34,6 +35,10 @@ use crate::name::security_option::{SecurityOption, SecurityOptions};
 #[derive(Args, Clone, Debug, Default)]
 #[command(override_usage = "coracle run [OPTIONS] IMAGE [COMMAND [ARG]...]")]
 pub struct RunArgs {
+    /// Image, then the command to run in place of the image's, and its arguments
+    #[arg(value_name = "IMAGE", required = true, trailing_var_arg = true, num_args = 1..)]
+    image_and_command: Vec<OsString>,
+
     /// Remove the container when it exits
     #[arg(long)]
     rm: bool,
@@ -118,10 +123,6 @@ pub struct RunArgs {
     platform: PlatformFlags,
     #[command(flatten, next_help_heading = "Image")]
     registry: RegistryFlags,
-
-    /// Image, then the command to run in place of the image's, and its arguments
-    #[arg(value_name = "IMAGE [COMMAND [ARG]...]", required = true, trailing_var_arg = true, num_args = 1..)]
-    image_and_command: Vec<OsString>,
 }
 
 /// All that `run` was asked for.
@@ -177,6 +178,9 @@ impl RunArgs {
     pub fn into_asked(self, working_directory: &Path, modules: &security::Modules) -> Result<Asked, Failure> {
         let rootfs = self.rootfs_source(working_directory)?;
         let (mounts, tmpfs) = self.mounts(working_directory, modules)?;
+        if let Some(cidfile) = &self.cidfile {
+            check_cidfile(cidfile)?;
+        }
         let request = Request {
             rootfs,
             name: parsed("--name", self.name.as_deref())?,
@@ -201,7 +205,7 @@ impl RunArgs {
             mounts,
             tmpfs,
             labels: self.labels()?,
-            cidfile: self.cidfile.as_deref().map(absent).transpose()?,
+            cidfile: self.cidfile,
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
         Ok(Asked { request, access: self.registry.access(None), progress })
@@ -311,14 +315,6 @@ fn split_rootfs(text: &OsStr) -> Result<(&Path, DirectoryWrites), Failure> {
         return Err(Failure::new("E_CONFIG", format!("{text:?} is not a root directory: expected DIR or DIR:O")));
     }
     Ok((Path::new(OsStr::from_bytes(path)), writes))
-}
-
-fn absent(cidfile: &Path) -> Result<PathBuf, Failure> {
-    match std::fs::symlink_metadata(cidfile) {
-        Ok(_) => Err(Failure::new("E_CONFIG", format!("--cidfile {cidfile:?}: the file exists"))
-            .with_hint("remove it, if its container is no longer needed")),
-        Err(_) => Ok(cidfile.to_owned()),
-    }
 }
 
 fn utf8<'a>(what: &str, text: &'a OsStr) -> Result<&'a str, Failure> {

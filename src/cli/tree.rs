@@ -104,6 +104,7 @@ fn augment_for_parsing<I: Args>(command: Command) -> Command {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true")
+            .value_name("BOOL")
             .default_value("false")
             .value_parser(parse_boolean),
         ArgAction::Set | ArgAction::Append if !arg.is_positional() && !arg.is_require_equals_set() => {
@@ -190,7 +191,8 @@ pub fn documented() -> Command {
         root = root.subcommand(match entry {
             Entry::Verb(this) => verb(this),
             Entry::Group(name, about, verbs) => {
-                Command::new(*name).about(*about).subcommand_required(true).subcommands(verbs.iter().map(verb))
+                let group = Command::new(*name).about(*about).subcommand_required(true);
+                own_help(group).subcommands(verbs.iter().map(verb))
             }
         });
     }
@@ -206,7 +208,7 @@ pub(super) fn parser() -> Command {
         root = root.subcommand(match entry {
             Entry::Verb(this) => verb(this),
             Entry::Group(name, _, verbs) => {
-                Command::new(*name).subcommand_required(true).subcommands(verbs.iter().map(verb))
+                own_help(Command::new(*name)).subcommand_required(true).subcommands(verbs.iter().map(verb))
             }
         });
     }
@@ -215,7 +217,7 @@ pub(super) fn parser() -> Command {
 
 fn root() -> Command {
     let version = clap::Arg::new("version").short('v').long("version").action(ArgAction::Version);
-    Globals::augment_args(Command::new("coracle"))
+    own_help(Globals::augment_args(Command::new("coracle")))
         .version(env!("CARGO_PKG_VERSION"))
         .about("Run containers: rootless, for one user, without a daemon")
         .long_about(None)
@@ -224,17 +226,12 @@ fn root() -> Command {
         .arg(version.help("Print the version"))
 }
 
-/// `-h` is another flag of `run`; there help is `--help` alone.
+/// Help is one text, for `-h` and `--help`; `-h` is another flag of `run`.
 fn own_help(command: Command) -> Command {
-    if command.get_arguments().any(|arg| arg.get_short() == Some('h')) {
-        return with_long_help(command);
-    }
-    command
-}
-
-/// Replaces clap's help flag by `--help`.
-pub(super) fn with_long_help(command: Command) -> Command {
-    command.disable_help_flag(true).arg(clap::Arg::new("help").long("help").action(ArgAction::Help).help("Print help"))
+    let help = clap::Arg::new("help").long("help").action(ArgAction::Help).help_heading(None).help("Print help");
+    let taken = command.get_arguments().any(|arg| arg.get_short() == Some('h'));
+    let help = if taken { help } else { help.short('h') };
+    command.disable_help_flag(true).arg(help)
 }
 
 fn example_text(examples: &[(&str, &str)]) -> String {

@@ -1,5 +1,6 @@
 //! What this machine and this user's surroundings are: environment, directories, kernel.
 
+pub mod boot;
 pub mod cgroup;
 pub mod device;
 pub mod directory;

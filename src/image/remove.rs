@@ -1,4 +1,4 @@
-//! What removing an image did.
+//! What removing an image is asked for, and what it did.
 
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
@@ -10,4 +10,13 @@ pub enum Removed {
     Untagged(Reference),
     /// The image itself.
     Deleted(ImageId),
+}
+
+/// What is done about an image that containers use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfUsed {
+    /// It is left alone: an error.
+    Refuse,
+    /// The containers are removed, too.
+    RemoveContainers,
 }

@@ -5,7 +5,6 @@ pub mod capability;
 pub mod capability_change;
 pub mod container;
 pub mod container_path;
-pub mod container_selector;
 pub mod entrypoint;
 pub mod env_setting;
 pub mod host_name;
