@@ -18,4 +18,5 @@ pub mod failure;
 pub mod host;
 pub mod name;
 pub mod oci;
+pub mod registry;
 pub mod state;
