@@ -20,3 +20,5 @@ pub mod name;
 pub mod oci;
 pub mod registry;
 pub mod state;
+pub mod store;
+pub mod sys;
