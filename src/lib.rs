@@ -16,6 +16,7 @@
 pub mod container;
 pub mod failure;
 pub mod host;
+pub mod image;
 pub mod name;
 pub mod oci;
 pub mod registry;

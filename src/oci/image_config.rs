@@ -1,18 +1,25 @@
 //! The image configuration (image-spec "Image Configuration"), as far as a pull needs it.
 
-use oci_spec::image::ImageConfiguration;
+use oci_spec::image::{Config, ImageConfiguration};
+use serde_json::Value;
 
 use super::digest::{DiffId, DigestSyntax};
 use super::manifest::DescribedPlatform;
 use super::strict_json::{self, JsonRefused};
 
-/// What an image is for, and which layers it has, lowest first.
+/// What an image is for, which layers it has, and how it wants to be run.
 #[derive(Clone, Debug)]
 pub struct ImageConfig {
     /// The platform, as written.
     pub platform: DescribedPlatform,
     /// Digests of the uncompressed layers, lowest first.
     pub diff_ids: Vec<DiffId>,
+    /// When it was built, as written (RFC 3339).
+    pub created: Option<String>,
+    /// What a container gets unless told otherwise.
+    pub config: Option<Config>,
+    /// `config.Healthcheck`, an extension of docker's, as written.
+    pub healthcheck: Option<Value>,
 }
 
 /// Why a configuration was refused.
@@ -32,7 +39,9 @@ pub enum ConfigRefused {
 impl ImageConfig {
     /// Reads a configuration, all of it, so that what a later `run` will read is known to be readable.
     pub fn parse(bytes: &[u8]) -> Result<Self, ConfigRefused> {
-        let whole: ImageConfiguration = strict_json::from_value(strict_json::parse_value(bytes)?)?;
+        let value = strict_json::parse_value(bytes)?;
+        let healthcheck = value.pointer("/config/Healthcheck").filter(|value| !value.is_null()).cloned();
+        let whole: ImageConfiguration = strict_json::from_value(value)?;
         let rootfs = whole.rootfs();
         if rootfs.typ() != "layers" {
             return Err(ConfigRefused::RootfsType(rootfs.typ().clone()));
@@ -43,7 +52,8 @@ impl ImageConfig {
             architecture: whole.architecture().to_string(),
             variant: whole.variant().clone(),
         };
-        Ok(Self { platform, diff_ids })
+        let (created, config) = (whole.created().clone(), whole.config().clone());
+        Ok(Self { platform, diff_ids, created, config, healthcheck })
     }
 }
 
@@ -55,13 +65,15 @@ mod tests {
     fn dockers_null_fields_are_no_obstacle() {
         let text = format!(
             r#"{{"architecture":"arm64","os":"linux","variant":"v8","docker_version":"20","container":"x","history":null,
-                "config":{{"Cmd":null,"Entrypoint":null,"Env":null,"Labels":null,"Volumes":null,"OnBuild":null,"Hostname":""}},
+                "config":{{"Cmd":null,"Entrypoint":null,"Env":null,"Labels":null,"Volumes":null,"OnBuild":null,"Hostname":"","ExposedPorts":null,"Healthcheck":{{"Test":["NONE"]}}}},
                 "rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
             crate::oci::digest::Digest::of(b"")
         );
         let config = ImageConfig::parse(text.as_bytes()).unwrap();
         assert_eq!(config.platform.normalized().unwrap().to_string(), "linux/arm64");
         assert_eq!(config.diff_ids.len(), 1);
+        assert_eq!(config.healthcheck.unwrap()["Test"][0], "NONE");
+        assert_eq!(config.config.unwrap().env(), &None);
     }
 
     #[test]

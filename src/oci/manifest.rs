@@ -56,6 +56,9 @@ impl DescribedPlatform {
 /// One image: its configuration and its layers, lowest first.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Manifest {
+    /// The type that the manifest and its sender agree on.
+    #[serde(skip)]
+    pub media_type: String,
     /// The configuration.
     pub config: Descriptor,
     /// The layers, lowest first.
@@ -121,13 +124,14 @@ impl Document {
     /// names no kind of document, such as `application/json`, announces nothing.
     pub fn parse(bytes: &[u8], declared: Option<&str>) -> Result<Self, DocumentRefused> {
         let value = strict_json::parse_value(bytes).map_err(DocumentRefused::Json)?;
-        let kind = agreed_kind(&value, declared)?;
+        let (kind, media_type) = agreed_kind(&value, declared)?;
         let shape = |expected| move |cause| DocumentRefused::Shape { expected, cause };
         match kind {
             DocumentKind::SchemaOne => Err(DocumentRefused::SchemaOne),
             DocumentKind::Index => strict_json::from_value(value).map(Self::Index).map_err(shape("an image index")),
             DocumentKind::Manifest => {
                 let manifest: Manifest = strict_json::from_value(value).map_err(shape("an image manifest"))?;
+                let manifest = Manifest { media_type, ..manifest };
                 if manifest.layers.len() > MAX_LAYERS {
                     return Err(DocumentRefused::TooManyLayers(manifest.layers.len()));
                 }
@@ -137,8 +141,8 @@ impl Document {
     }
 }
 
-/// The one kind that everything says about a document.
-fn agreed_kind(value: &Value, declared: Option<&str>) -> Result<DocumentKind, DocumentRefused> {
+/// The one kind that everything says about a document, and the media type that says so.
+fn agreed_kind(value: &Value, declared: Option<&str>) -> Result<(DocumentKind, String), DocumentRefused> {
     let ambiguous = |text: String| Err(DocumentRefused::Ambiguous(text));
     let has = |key: &str| value.get(key).is_some();
     if has("fsLayers") || value.get("schemaVersion").and_then(Value::as_u64) == Some(1) {
@@ -169,7 +173,7 @@ fn agreed_kind(value: &Value, declared: Option<&str>) -> Result<DocumentKind, Do
     };
     match DocumentKind::of(said) {
         Some(DocumentKind::SchemaOne) => Err(DocumentRefused::SchemaOne),
-        Some(kind) if kind == shape => Ok(kind),
+        Some(kind) if kind == shape => Ok((kind, said.to_owned())),
         _ => ambiguous(format!("it calls itself {said:?} but has another shape")),
     }
 }
