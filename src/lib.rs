@@ -22,6 +22,7 @@ pub mod image;
 pub mod lsm;
 pub mod name;
 pub mod oci;
+pub mod registry;
 pub mod role;
 pub mod rootfs;
 pub mod runtime;
