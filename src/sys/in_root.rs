@@ -1,16 +1,16 @@
-//! Paths below a directory that may be hostile: openat2(2) (Linux 5.6), never anything else.
+//! Paths below a directory that may be hostile: openat2(2), never anything else.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-/// Attempts while the kernel answers EAGAIN because of a concurrent rename.
-const ATTEMPTS: usize = 128;
+use crate::sys::openat2::{Resolve, open_below};
 
 /// A directory below which no path leads out, and in which no symbolic link is followed
-/// (RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV).
+/// (RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS).
 #[derive(Debug)]
 pub struct Beneath(OwnedFd);
 
@@ -36,18 +36,8 @@ impl AsFd for Beneath {
 
 /// As [`Beneath::open`], for a directory that is only borrowed.
 pub fn open_beneath(dir: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlag::RESOLVE_BENEATH
-        | ResolveFlag::RESOLVE_NO_SYMLINKS
-        | ResolveFlag::RESOLVE_NO_MAGICLINKS
-        | ResolveFlag::RESOLVE_NO_XDEV;
-    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve);
-    for _ in 0..ATTEMPTS {
-        match nix::fcntl::openat2(dir, path, how) {
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
-            result => return result,
-        }
-    }
-    Err(Errno::EAGAIN)
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    open_below(dir, &path, flags, 0, Resolve::NoSymlinks)
 }
 
 /// Creates the regular file `name`, a single component that must not exist, in `dir` and opens it for writing.
