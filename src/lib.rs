@@ -16,6 +16,7 @@
 pub mod cli;
 pub mod container;
 pub mod failure;
+pub mod hello;
 pub mod host;
 pub mod identity;
 pub mod image;

@@ -45,8 +45,8 @@ pub enum Report {
 /// Attempts at finding a name that is not in use.
 const NAME_ATTEMPTS: u8 = 20;
 
-/// Makes and runs the container.
-pub fn execute(layout: &Layout, request: &Request, base: &Base) -> Result<Report, Failure> {
+/// Makes and runs the container. `release` is called once its record says what it is made from.
+pub fn execute(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<Report, Failure> {
     let capabilities = credentials::capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
     let caller = Caller::current(CapabilitySet::from_bits(capabilities.effective));
     let view = View::new(match base {
@@ -64,6 +64,7 @@ pub fn execute(layout: &Layout, request: &Request, base: &Base) -> Result<Report
         has_32_bit_programs: view.contains(c"lib/ld-linux.so.2"),
     };
     let (owned, record, plan) = make(request, &surroundings)?;
+    release();
     let launch = Launch { layout, request, record, plan, owned };
     let id = launch.record.id.clone();
     let result = write_cidfile(request, &id).and_then(|()| match request.attach {

@@ -37,6 +37,7 @@ variables! {
     SSL_CERT_FILE = "SSL_CERT_FILE": "File with the certificate authorities to trust, instead of the system's.";
     SSL_CERT_DIR = "SSL_CERT_DIR": "Directory with the certificate authorities to trust, instead of the system's.";
     NO_COLOR = "NO_COLOR": "When set and not empty, output is not coloured.";
+    STARTED = "CORACLE_STARTED": "Set by coracle itself in containers of its image `hello`: when its command was started.";
     TERM = "TERM": "The terminal's type, given to containers with a terminal.";
 }
 
