@@ -13,13 +13,20 @@
 //! | 6 | [`cli`] | parse and render |
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod container;
 pub mod failure;
 pub mod host;
+pub mod identity;
 pub mod image;
+pub mod lsm;
 pub mod name;
 pub mod oci;
 pub mod registry;
+pub mod role;
+pub mod rootfs;
+pub mod runtime;
+pub mod seccomp;
 pub mod state;
 pub mod store;
 pub mod sys;

@@ -373,6 +373,73 @@ fn two_who_unpack_the_same_layer_both_succeed() {
     assert_eq!(std::fs::read_dir(sandbox.store.layout().tmp()).unwrap().count(), 0);
 }
 
+// Other file systems: the tests named `inside_` run in a mount namespace with such a one as the temporary directory.
+
+/// Runs the test `name` of this program with a new file system of type `fstype` for its files. Its user is then 0 in a user
+/// namespace, so that the jail is one within another.
+fn run_on(fstype: &str, options: &str, name: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let script = r#"mount -t "$1" -o "$2" none "$3" && TMPDIR="$3" exec "$4" --exact "$5" --ignored --nocapture"#;
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", fstype, options]);
+    command.arg(directory.path()).arg(std::env::current_exe().unwrap()).arg(name);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn without_extended_attributes_the_manifest_has_everything() {
+    run_on("ramfs", "mode=700", "inside_a_file_system_without_extended_attributes");
+}
+
+#[test]
+#[ignore = "started by without_extended_attributes_the_manifest_has_everything"]
+fn inside_a_file_system_without_extended_attributes() {
+    let sandbox = Sandbox::new();
+    let tar = Tar::new()
+        .entry(Header::new(b'0', "shadow").mode(0o640).owner(0, 42), b"x")
+        .hard_link("shadow-", "shadow")
+        .header(&Header { device: (1, 3), ..Header::new(b'3', "null") })
+        .file("d/.wh..wh..opq", "")
+        .header(&Header::new(b'5', "d").owner(1, 1))
+        .header(&Header::new(b'5', "d"))
+        .file("plain", "")
+        .entry(Header::new(b'0', "replaced").owner(1, 1), b"")
+        .file("replaced", "");
+    let (_, manifest) = sandbox.unpack(&tar.end()).unwrap();
+    assert!(!manifest.xattrs);
+    let owners: Vec<_> =
+        manifest.owners.iter().map(|o| (o.path.to_string(), o.ownership.gid, o.ownership.kind)).collect();
+    let expected = [
+        ("null".to_owned(), 0, FileKind::Char { major: 1, minor: 3 }),
+        ("shadow".to_owned(), 42, FileKind::File),
+        ("shadow-".to_owned(), 42, FileKind::File),
+    ];
+    assert_eq!(owners, expected);
+    assert_eq!(manifest.opaque[0].as_bytes(), b"d");
+}
+
+#[test]
+fn a_full_disk_says_so_and_gets_its_space_back() {
+    run_on("tmpfs", "size=2m,nr_inodes=200", "inside_a_full_file_system");
+}
+
+#[test]
+#[ignore = "started by a_full_disk_says_so_and_gets_its_space_back"]
+fn inside_a_full_file_system() {
+    let sandbox = Sandbox::new();
+    let bytes = Tar::new().file("large", &"x".repeat(3 << 20)).end();
+    let files = (0..300).fold(Tar::new(), |tar, number| tar.file(&number.to_string(), "")).end();
+    sandbox.refuses("bytes", &bytes, "E_NOSPACE");
+    sandbox.refuses("inodes", &files, "E_NOINODES");
+    let error = sandbox.store.blobs().put(&bytes).unwrap_err();
+    assert_eq!(error.code(), "E_NOSPACE");
+    assert!(error.hint().unwrap().contains("rmi"));
+    assert_eq!(std::fs::read_dir(sandbox.store.layout().tmp()).unwrap().count(), 0);
+    sandbox.unpack(&Tar::new().file("small", "x").end()).unwrap();
+}
+
 // Blobs.
 
 #[test]

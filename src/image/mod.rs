@@ -1,4 +1,8 @@
 //! What users name images and do with them: one verb, one file.
 
 pub mod decompress;
+pub mod inspect;
+pub mod list;
 pub mod pull;
+pub mod remove;
+pub mod request;

@@ -96,7 +96,8 @@ pub fn code_of_io(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::ENOSPC) => "E_NOSPACE",
         Some(libc::EDQUOT | libc::EFBIG) => "E_QUOTA",
-        Some(libc::EROFS) => "E_READONLY",
+        Some(libc::EROFS | libc::EACCES | libc::EPERM) => "E_READONLY",
+        Some(libc::ENOENT) => "E_NOTFOUND",
         Some(libc::EMFILE | libc::ENFILE) => "E_FILES",
         Some(libc::EAGAIN | libc::ENOMEM) => "E_NOPROC",
         _ => "E_IO",
@@ -111,7 +112,7 @@ pub fn hint_of_io(error: &io::Error) -> Option<String> {
         }
         libc::EDQUOT => "make room within your disk quota, for example with `coracle rmi`",
         libc::EFBIG => "raise the limit on file sizes (`ulimit -f`)",
-        libc::EROFS => "choose a place that can be written to with `--root`",
+        libc::EROFS | libc::EACCES | libc::EPERM => "choose a place that can be written to with `--root`",
         libc::EMFILE | libc::ENFILE => "raise the limit on open files (`ulimit -n`)",
         _ => return None,
     };

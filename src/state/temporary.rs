@@ -154,6 +154,16 @@ impl TemporaryDirectory {
     }
 }
 
+impl TemporaryDirectory {
+    /// Gives the directory the name `to`, at once and as a whole, for what need not survive a power cut. EEXIST or ENOTEMPTY
+    /// if `to` is there already.
+    pub fn publish_volatile(mut self, to: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, to)?;
+        self.published = true;
+        Ok(())
+    }
+}
+
 /// How a directory came to be in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {

@@ -96,6 +96,13 @@ impl Sandbox {
     }
 }
 
+/// Layers may have directories that even their owner cannot empty as they are.
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = coracle::state::temporary::remove(&self.root.path().join("data"));
+    }
+}
+
 /// A tar being made.
 #[derive(Clone, Default)]
 pub struct Tar(pub Vec<u8>);

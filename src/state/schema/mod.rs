@@ -1,5 +1,5 @@
-//! Every record on disk, versioned. A record holds identity, specification and status; what the kernel can answer is
-//! asked of the kernel.
+//! Every record on disk. A change of shape raises the record's version, and old records must still load.
 
+pub mod container;
 pub mod image;
 pub mod layer;

@@ -46,7 +46,7 @@ pub fn apply(root: OwnedFd, ids: Ids, reader: impl Read, limits: &Limits) -> Res
     let mut applier = Applier::new(root, ids)?;
     let mut entries = Entries::new(reader, limits);
     while let Some(entry) = entries.next()? {
-        applier.entry(&entry, &mut entries)?;
+        applier.entry(&entry, &mut entries).map_err(|error| applier.explain(error))?;
     }
     applier.finish()
 }
@@ -76,6 +76,22 @@ impl Applier {
         applier.probe_xattrs()?;
         applier.notes.of(b"")?.directory = Some(DirectoryEnd { mode: IMPLIED, mtime: None });
         Ok(applier)
+    }
+
+    /// ENOSPC has two causes, with different cures.
+    fn explain(&self, error: UnpackError) -> UnpackError {
+        match error {
+            UnpackError::File { action, name, source: Errno::ENOSPC } => {
+                // A file system that makes inodes as it needs them says that it has none at all.
+                let used_up = nix::sys::statvfs::fstatvfs(&self.root)
+                    .is_ok_and(|statistics| statistics.files() > 0 && statistics.files_available() == 0);
+                match used_up {
+                    true => UnpackError::NoInodes { action, name },
+                    false => UnpackError::File { action, name, source: Errno::ENOSPC },
+                }
+            }
+            other => other,
+        }
     }
 
     fn entry(&mut self, entry: &Entry, contents: &mut Entries<impl Read>) -> Result<(), UnpackError> {
@@ -248,7 +264,11 @@ impl Applier {
         let link = |parent: BorrowedFd<'_>, name: &[u8]| {
             nix::unistd::linkat(&directory, target.name(), parent, name, AtFlags::empty())
         };
-        self.make(path, link)?;
+        match self.make(path, link) {
+            // It was below what it was to replace.
+            Err(UnpackError::File { source: Errno::ENOENT, .. }) => return Err(missing()),
+            result => result?,
+        };
         // One file: what is noted of one name holds for the other.
         if let Some(note) = self.notes.get(target.as_bytes()).cloned() {
             *self.notes.of(path.as_bytes())? = note;

@@ -45,6 +45,14 @@ pub enum UnpackError {
         /// Why it failed.
         source: Errno,
     },
+    /// The file system has room for bytes, but not for another file.
+    #[error("{action} {name}: no inode is left on the file system")]
+    NoInodes {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        name: Shown,
+    },
     /// The tar could not be read, or the report not be written.
     #[error("{action}")]
     Channel {
@@ -91,6 +99,7 @@ impl Explain for UnpackError {
             Self::Path { .. } => "E_LAYER_PATH",
             Self::Limit { .. } => "E_LAYER_LIMIT",
             Self::Format { .. } => "E_LAYER_FORMAT",
+            Self::NoInodes { .. } => "E_NOINODES",
             Self::File { source, .. } => code_of_io(&(*source).into()),
             Self::Channel { source, .. } => code_of_io(source),
             Self::Confine { .. } => "E_USERNS_DISABLED",
@@ -141,6 +150,7 @@ const CODES: &[&str] = &[
     "E_LAYER_FORMAT",
     "E_USERNS_DISABLED",
     "E_NOSPACE",
+    "E_NOINODES",
     "E_QUOTA",
     "E_READONLY",
     "E_FILES",
@@ -161,8 +171,8 @@ impl JailReport {
         if self.code == "E_USERNS_DISABLED" {
             return Some(userns_hint(self.errno).into());
         }
-        if self.code == "E_LAYER_LIMIT" {
-            return None;
+        if self.code == "E_NOINODES" {
+            return hint_of_io(&std::io::Error::from_raw_os_error(libc::ENOSPC));
         }
         hint_of_io(&std::io::Error::from_raw_os_error(self.errno?))
     }

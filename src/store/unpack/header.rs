@@ -338,4 +338,64 @@ mod tests {
         assert!(size(5, Some(0)).is_err());
         assert!(size(OCTAL_MAX, Some(6)).is_err());
     }
+
+    /// The names of all entries, or the first refusal.
+    fn names(tar: &[u8]) -> Result<Vec<Vec<u8>>, UnpackError> {
+        let mut entries = Entries::new(tar, &Limits { bytes: 1 << 20, entries: 100 });
+        let mut names = Vec::new();
+        while let Some(entry) = entries.next()? {
+            let mut left = entry.size;
+            while left > 0 {
+                let piece = entries.source().piece(left)?.len() as u64;
+                if piece == 0 {
+                    return Err(entries.source().malformed("it ends within a file"));
+                }
+                left -= piece;
+            }
+            entries.source().skip_padding(entry.size)?;
+            names.push(entry.name);
+        }
+        Ok(names)
+    }
+
+    fn sample() -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let long = "long/".repeat(40);
+        for (name, size) in [("short", 10_usize), (&long, 513), ("empty", 0)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(size as u64);
+            builder.append_data(&mut header, name.to_owned() + "x", &b"x".repeat(size)[..]).unwrap();
+        }
+        builder.append_pax_extensions([("mtime", &b"1.5"[..]), ("SCHILY.xattr.user.a", b"b\nc")]).unwrap();
+        builder.append_data(&mut tar::Header::new_ustar(), "pax", &b""[..]).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn what_the_tar_crate_writes_is_read() {
+        let names = names(&sample()).unwrap();
+        assert_eq!(
+            names,
+            [b"shortx".to_vec(), [b"long/".repeat(40), b"x".to_vec()].concat(), b"emptyx".to_vec(), b"pax".to_vec()]
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(changes in proptest::collection::vec((0..6000_usize, 0..=255_u8), 1..20), seal: bool) {
+            let mut tar = sample();
+            for (at, byte) in changes {
+                let at = at % tar.len();
+                tar[at] = byte;
+            }
+            for block in tar.chunks_exact_mut(BLOCK).filter(|_| seal) {
+                if &block[257..262] == b"ustar" {
+                    block[148..156].fill(b' ');
+                    let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+                    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+                }
+            }
+            let _ = names(&tar);
+        }
+    }
 }

@@ -61,7 +61,7 @@ impl Applier {
         }
         let special = matches!(owner.kind, FileKind::Char { .. } | FileKind::Block { .. });
         if !is_foreign(owner) && !special && !path.is_empty() {
-            return self.disown(path, fd, owner);
+            return self.disown(path, fd);
         }
         self.manifest.foreign_owners |= is_foreign(owner);
         if self.manifest.xattrs {
@@ -75,14 +75,13 @@ impl Applier {
         Ok(())
     }
 
-    /// An entry that says 0:0 of a directory which an earlier entry gave to somebody else.
-    fn disown(&mut self, path: &[u8], fd: BorrowedFd<'_>, owner: Ownership) -> Result<(), UnpackError> {
-        if owner.kind != FileKind::Dir {
+    /// An entry that says 0:0 of what an earlier entry may have given to somebody else: only directories stay what they are
+    /// when they are named again.
+    fn disown(&mut self, path: &[u8], fd: BorrowedFd<'_>) -> Result<(), UnpackError> {
+        if self.notes.get(path).is_none_or(|note| note.directory.is_none()) {
             return Ok(());
         }
-        if self.notes.get(path).is_some_and(|note| note.owner.is_some()) {
-            self.notes.of(path)?.owner = None;
-        }
+        self.notes.of(path)?.owner = None;
         match self.manifest.xattrs {
             true => remove_xattr(fd, OVERRIDE_STAT).map_err(failed("recording the owner of", path)),
             false => Ok(()),

@@ -3,6 +3,9 @@
 //! Strict where parsers are known to disagree: what one reads as the name or size of a file, another must not read
 //! otherwise.
 
+/// Far more than any file's attributes need.
+const MOST_RECORDS: usize = 1024;
+
 /// A malformed header: what is wrong with it.
 pub type Malformed = &'static str;
 
@@ -43,7 +46,7 @@ impl<'a> Records<'a> {
             if seen.contains(&key) {
                 return Err("an extended header has a key twice");
             }
-            if seen.len() > 4096 {
+            if seen.len() == MOST_RECORDS {
                 return Err("an extended header has too many records");
             }
             seen.push(key);
