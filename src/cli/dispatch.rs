@@ -1,6 +1,7 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
 use super::error;
+use super::render::progress::PullProgress;
 use super::run::Asked;
 use crate::container::list::NotFound;
 use crate::container::remove::IfRunning;
@@ -13,6 +14,7 @@ use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
 use crate::state::layout::Layout;
+use crate::store::Store;
 use crate::{container, image};
 
 /// Runs a container; its exit code.
@@ -23,8 +25,13 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
 
 /// Fetches one of the request's images; its id.
 pub fn pull(layout: &Layout, request: &PullRequest, reference: &Reference) -> Result<ImageId, Failure> {
-    let _ = (layout, request, reference);
-    Err(unwired("pull"))
+    let store = Store::open(layout.clone())?;
+    let asked = image::pull::Request::new(request, reference);
+    let report = match request.progress {
+        image::request::Progress::Shown => image::pull::execute(&store, &asked, &PullProgress::stderr())?,
+        image::request::Progress::Quiet => image::pull::execute(&store, &asked, &image::pull::Silent)?,
+    };
+    Ok(report.image)
 }
 
 /// All containers, in any order. One whose record is damaged is reported and left out.
