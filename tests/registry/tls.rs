@@ -15,7 +15,8 @@ fn self_signed(directory: &Path) -> Arc<rustls::ServerConfig> {
     let (key, certificate) = (directory.join("key.pem"), directory.join("certificate.pem"));
     run(Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .args(["-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
         .arg(&key)
         .arg("-out")
         .arg(&certificate));
@@ -107,4 +108,79 @@ fn an_encrypted_registry_has_an_encrypted_token_server() {
     place.access.tls = TlsVerify::Off;
     assert!(place.refused(&format!("{}/app", server.name()), "E_AUTH").contains("not encrypted"));
     assert!(tokens.asked().is_empty());
+}
+
+/// Runs one of these tests in a process of its own, with this environment.
+fn in_own_process(test: &str, environment: &[(&str, &str)]) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--ignored", "--test-threads=1"]).envs(environment.iter().copied());
+    run(&mut command);
+}
+
+#[test]
+fn a_machine_without_certificates_pulls_from_its_own_registry() {
+    let none = "/nonexistent";
+    in_own_process("tls::without_certificates", &[("SSL_CERT_FILE", none), ("SSL_CERT_DIR", none)]);
+}
+
+#[test]
+#[ignore = "started by a_machine_without_certificates_pulls_from_its_own_registry"]
+fn without_certificates() {
+    let image = Image::simple(1000);
+    let good = image.clone();
+    let server = Faulty::start(move |asked| good.answer(asked));
+    Place::new().pull(&format!("{}/app", server.name())).unwrap();
+    let Some(server) = encrypted(&image) else { return };
+    let message = Place::new().refused(&format!("{}/app", server.name()), "E_TLS");
+    assert!(message.contains("no certificate authorities are installed"), "{message}");
+}
+
+#[test]
+fn certificates_that_the_user_names_are_believed() {
+    if !installed("openssl") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let config = self_signed(directory.path());
+    let image = Image::simple(1000);
+    let server = Faulty::start_on("127.0.0.1", Some(config), move |asked| image.answer(asked));
+    let file = directory.path().join("certificate.pem");
+    let environment = [("SSL_CERT_FILE", file.to_str().unwrap()), ("REGISTRY", &server.name())];
+    in_own_process("tls::with_certificates", &environment);
+    assert!(server.count("/blobs/") > 0);
+}
+
+#[test]
+#[ignore = "started by certificates_that_the_user_names_are_believed"]
+#[allow(clippy::disallowed_methods, reason = "the other test's message")]
+fn with_certificates() {
+    Place::new().pull(&format!("{}/app", std::env::var("REGISTRY").unwrap())).unwrap();
+}
+
+#[test]
+fn all_threads_are_gone_after_a_pull() {
+    if !["docker-registry", "skopeo", "umoci"].into_iter().all(installed) {
+        return;
+    }
+    in_own_process("tls::threads_after_a_pull", &[]);
+}
+
+/// A fork follows a pull, and must be made by the only thread.
+#[test]
+#[ignore = "started by all_threads_are_gone_after_a_pull"]
+fn threads_after_a_pull() {
+    let registry = crate::support::RealRegistry::start("");
+    let (tar, layout) = (registry.path("layer.tar"), registry.path("layout"));
+    std::fs::write(&tar, crate::support::tar(&[("file", b"x")])).unwrap();
+    crate::support::umoci_layout(&layout, &tar, &[]);
+    registry.copy(&format!("oci:{}:latest", layout.display()), "app:latest", &[]);
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads();
+    for _ in 0..20 {
+        let place = Place::new();
+        place.pull(&registry.image("app")).unwrap();
+        assert_eq!(threads(), before);
+        place.pull(&registry.image("nothing")).unwrap_err();
+        assert_eq!(threads(), before);
+    }
 }
