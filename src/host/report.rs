@@ -252,10 +252,13 @@ fn store(layout: &Layout, driver: Choice, counts: Counts) -> Store {
 fn run_root_reason(layout: &Layout) -> String {
     let from_environment = env::get_absolute(&env::XDG_RUNTIME_DIR);
     match from_environment {
-        Some(base) if layout.runtime() == base.join("coracle") => match base.is_dir() {
-            true => "XDG_RUNTIME_DIR".into(),
-            false => format!("XDG_RUNTIME_DIR, but {} does not exist", base.display()),
-        },
+        Some(base) if layout.runtime() == base.join("coracle") => "XDG_RUNTIME_DIR".into(),
+        Some(base) if layout.runtime() == fallback(layout) => {
+            format!(
+                "XDG_RUNTIME_DIR names {}, which is no directory of yours: a directory of the store",
+                base.display()
+            )
+        }
         None if layout.runtime() == fallback(layout) => "XDG_RUNTIME_DIR is not set: a directory of the store".into(),
         _ => "--runroot".into(),
     }

@@ -39,6 +39,13 @@ impl crate::failure::Explain for NoHome {
     }
 }
 
+/// Whether `directory` is there and belongs to us.
+pub fn is_our_own(directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(directory)
+        .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == nix::unistd::geteuid().as_raw())
+}
+
 impl Layout {
     /// The roots that the environment names; `root` and `runroot` replace the data and runtime roots.
     pub fn discover(root: Option<PathBuf>, runroot: Option<PathBuf>) -> Result<Self, NoHome> {
@@ -50,9 +57,14 @@ impl Layout {
         let data = root.map_or_else(|| xdg(&env::XDG_DATA_HOME, ".local/share"), Ok)?;
         let config = xdg(&env::XDG_CONFIG_HOME, ".config")?;
         let cache = xdg(&env::XDG_CACHE_HOME, ".cache")?;
-        // Without a runtime directory the store's own is used, never a guessed place in /tmp (SECURITY.md, CVE-2020-27534).
+        // Without a runtime directory of ours the store's own is used, never a guessed place in /tmp (SECURITY.md,
+        // CVE-2020-27534).
         let runtime = runroot
-            .or_else(|| env::get_absolute(&env::XDG_RUNTIME_DIR).map(|base| base.join("coracle")))
+            .or_else(|| {
+                env::get_absolute(&env::XDG_RUNTIME_DIR)
+                    .filter(|base| is_our_own(base))
+                    .map(|base| base.join("coracle"))
+            })
             .unwrap_or_else(|| data.join("run"));
         Ok(Self { data, runtime, config, cache })
     }

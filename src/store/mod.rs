@@ -41,10 +41,16 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_directory(root)?,
             Err(error) => return Err(StoreError::io("looking at the store's directory", root, error)),
         }
-        for directory in [layout.tmp(), layout.images(), layout.references(), layout.layers(), layout.containers()] {
-            if !directory.is_dir() {
+        // The last directory that is made: if it is there, all are, and a run looks once.
+        if !layout.container_names().is_dir() {
+            for directory in [layout.tmp(), layout.images(), layout.references(), layout.layers(), layout.containers()]
+            {
                 make_directory(&directory)?;
             }
+            make_directory(&layout.container_names())?;
+        }
+        if !layout.process_records().is_dir() {
+            make_directory(&layout.process_records())?;
         }
         Ok(Self { layout, program: "/proc/self/exe".into(), tidied: Once::new() })
     }
