@@ -60,6 +60,37 @@ impl Failure {
         self
     }
 
+    /// The failure as bytes, for another process of ours to show (see [`Self::from_report`]).
+    pub fn to_report(&self) -> Vec<u8> {
+        let hint = self.hint.as_deref().unwrap_or_default();
+        format!("{}\0{}\0{}\0{}", self.code, self.exit_code, self.chain(), hint).into_bytes()
+    }
+
+    /// The failure that another process of ours reported, if the bytes are one.
+    pub fn from_report(report: &[u8]) -> Option<Self> {
+        let mut fields = std::str::from_utf8(report).ok()?.split('\0');
+        let (code, exit_code) = (fields.next()?, fields.next()?.parse().ok()?);
+        let (message, hint) = (fields.next()?, fields.next()?);
+        // The codes of a report are those of this same program: leaking one, once, makes it static.
+        let code = Box::leak(code.to_owned().into_boxed_str());
+        let failure = Self::new(code, message).with_exit_code(exit_code);
+        Some(if hint.is_empty() { failure } else { failure.with_hint(hint) })
+    }
+
+    fn chain(&self) -> String {
+        let mut line = self.error.to_string();
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !line.ends_with(&text) {
+                line.push_str(": ");
+                line.push_str(&text);
+            }
+            cause = error.source();
+        }
+        line
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code
@@ -85,17 +116,7 @@ impl<E: Explain> From<E> for Failure {
 /// The whole chain in one line, control characters escaped: names and paths in it may come from an image or a registry.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = self.error.to_string();
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !line.ends_with(&text) {
-                line.push_str(": ");
-                line.push_str(&text);
-            }
-            cause = error.source();
-        }
-        write!(f, "{} [{}]", escape_control(&line), self.code)
+        write!(f, "{} [{}]", escape_control(&self.chain()), self.code)
     }
 }
 

@@ -13,9 +13,13 @@
 //! | 6 | [`cli`] | parse and render |
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod container;
 pub mod failure;
 pub mod host;
+pub mod identity;
 pub mod name;
 pub mod oci;
+pub mod runtime;
 pub mod state;
+pub mod sys;

@@ -4,8 +4,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use crate::name::capability_change::{CapabilityChanges, CapabilityName};
 use crate::name::container::ContainerName;
-use crate::name::reference::Reference;
+pub use crate::name::env_setting::EnvSetting;
+pub use crate::name::image_selector::ImageSelector;
+pub use crate::name::mount::{Access, BindMount, TmpfsMount};
+pub use crate::name::network_mode::NetworkMode;
+pub use crate::name::pull_policy::PullPolicy;
+pub use crate::name::security_option::{SeccompChoice, SecurityOptions, Unmask};
 use crate::oci::platform::Platform;
 
 /// A container to be made and started.
@@ -76,16 +82,6 @@ pub enum RootfsSource {
     },
 }
 
-/// What the user typed where an image is expected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImageSelector {
-    /// A reference; where the text could also be the beginning of an image id, that text in lowercase hexadecimal, tried
-    /// if there is no image of that name.
-    Reference(Reference, Option<String>),
-    /// Certainly an image id: `sha256:` and hexadecimal digits.
-    Id(String),
-}
-
 /// What happens to writes into a `--rootfs` directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectoryWrites {
@@ -93,20 +89,6 @@ pub enum DirectoryWrites {
     Through,
     /// They go to an overlay that is thrown away (`DIR:O`).
     Discarded,
-}
-
-/// When to ask the registry for an image (`--pull`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum PullPolicy {
-    /// Only if it is not in the store.
-    #[default]
-    Missing,
-    /// Always; fails if the registry cannot be reached.
-    Always,
-    /// If the registry has another one; a registry that cannot be reached is no failure if the image is in the store.
-    Newer,
-    /// Never.
-    Never,
 }
 
 /// Whether the command stays with the container.
@@ -145,15 +127,6 @@ pub enum Terminal {
     New,
 }
 
-/// Whether something can be written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// It can.
-    ReadWrite,
-    /// It cannot.
-    ReadOnly,
-}
-
 /// Pid 1 of the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Init {
@@ -161,31 +134,6 @@ pub enum Init {
     Payload,
     /// Our reaper, with the container's process as its child (`--init`).
     Reaper,
-}
-
-/// The container's network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NetworkMode {
-    /// A network namespace with a loopback device only.
-    None,
-    /// The caller's network namespace.
-    Host,
-}
-
-/// One environment setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EnvSetting {
-    /// `NAME=value`.
-    Set {
-        /// Name, not empty, without `=`.
-        name: String,
-        /// Any bytes but NUL.
-        value: OsString,
-    },
-    /// `NAME`: our own value, if there is one.
-    Import(String),
-    /// `PREFIX*`: all of ours whose name begins so.
-    ImportPrefix(String),
 }
 
 /// `--user`: names are looked up in the image's files.
@@ -204,88 +152,4 @@ pub enum UserName {
     Id(u32),
     /// To be found in the image's `/etc/passwd` or `/etc/group`.
     Name(String),
-}
-
-/// `--cap-add` and `--cap-drop`: names without `CAP_`, uppercase; `ALL` is a variant of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct CapabilityChanges {
-    /// To add.
-    pub add: Vec<CapabilityName>,
-    /// To drop.
-    pub drop: Vec<CapabilityName>,
-}
-
-/// One capability, or all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CapabilityName {
-    /// `ALL`.
-    All,
-    /// One.
-    One(crate::name::capability::Capability),
-}
-
-/// `--security-opt`.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct SecurityOptions {
-    /// `no-new-privileges[=true|false]`; the policy decides where absent.
-    pub no_new_privileges: Option<bool>,
-    /// `seccomp=`.
-    pub seccomp: SeccompChoice,
-    /// `mask=PATH[:PATH...]`: absolute paths to hide.
-    pub mask: Vec<String>,
-    /// `unmask=ALL` or paths, shell patterns allowed, that are not to be hidden or made read-only.
-    pub unmask: Vec<Unmask>,
-}
-
-/// What not to mask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unmask {
-    /// Everything (`unmask=ALL`, `systempaths=unconfined`).
-    All,
-    /// Paths that match this shell pattern.
-    Pattern(String),
-}
-
-/// `--security-opt seccomp=`.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum SeccompChoice {
-    /// The built-in profile.
-    #[default]
-    Default,
-    /// No filter.
-    Unconfined,
-    /// A profile in docker's JSON format.
-    File(PathBuf),
-}
-
-/// `-v SOURCE:DESTINATION[:OPTIONS]` where the source is a path of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BindMount {
-    /// Path on the host, absolute.
-    pub source: PathBuf,
-    /// Path in the container, absolute.
-    pub destination: String,
-    /// Whether the container may write.
-    pub access: Access,
-    /// Whether mounts below the source come along (`rbind`, the default) or not (`bind`).
-    pub recursive: bool,
-    /// `exec` (the default) or `noexec`.
-    pub exec: bool,
-}
-
-/// `--tmpfs DESTINATION[:OPTIONS]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TmpfsMount {
-    /// Path in the container, absolute.
-    pub destination: String,
-    /// Whether the container may write.
-    pub access: Access,
-    /// Size limit in bytes.
-    pub size: Option<u64>,
-    /// Mode of its root directory; that of the directory beneath, or 1777, where absent.
-    pub mode: Option<u32>,
-    /// `exec` or `noexec` (the default).
-    pub exec: bool,
-    /// Whether what the image has there is copied in (podman's default; `notmpcopyup` turns it off).
-    pub copy_up: bool,
 }

@@ -137,6 +137,36 @@ impl Layout {
         self.containers().join(id.as_str())
     }
 
+    /// The record of what a container is.
+    pub fn container_record(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("record.json")
+    }
+
+    /// The record of how a container ended.
+    pub fn exit_record(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("exit.json")
+    }
+
+    /// The file that a container's monitor holds locked for as long as it lives.
+    pub fn container_lock(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("lock")
+    }
+
+    /// The log of a detached container.
+    pub fn container_log(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("log.json")
+    }
+
+    /// A container that is being made: published by a rename to [`Self::container`].
+    pub fn new_container(&self, id: &ContainerId) -> PathBuf {
+        self.tmp().join(format!("new-{id}"))
+    }
+
+    /// A container that is being removed.
+    pub fn removed_container(&self, id: &ContainerId) -> PathBuf {
+        self.tmp().join(format!("removed-{id}"))
+    }
+
     /// The directory of container names.
     pub fn container_names(&self) -> PathBuf {
         self.data.join("names")

@@ -1,3 +1,5 @@
 //! What outlives a process: where things are on disk, how records are written, and who may change them meanwhile.
 
 pub mod layout;
+pub mod record;
+pub mod schema;

@@ -1,0 +1,3 @@
+//! The command line: parse and render.
+
+pub mod render;

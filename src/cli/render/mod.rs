@@ -1,0 +1,9 @@
+//! Reports to text.
+
+pub mod format;
+pub mod json;
+pub mod output;
+pub mod size;
+pub mod table;
+pub mod template;
+pub mod time;

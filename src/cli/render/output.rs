@@ -1,0 +1,48 @@
+//! Standard output: the one place that writes to it.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use crate::failure::{Failure, escape_control};
+
+/// Writes `text` to standard output. A reader that has gone away is a quiet success.
+///
+/// Reports carry strings of images and registries; on a terminal their control characters are shown as escapes, because
+/// there they could drive it. A pipe gets the bytes as they are.
+pub fn write(text: &str) -> Result<(), Failure> {
+    let stdout = std::io::stdout();
+    let is_terminal = stdout.is_terminal();
+    let mut stdout = stdout.lock();
+    let written =
+        if is_terminal { stdout.write_all(escape_lines(text).as_bytes()) } else { stdout.write_all(text.as_bytes()) };
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new("E_OUTPUT", format!("writing to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `text` with its control characters escaped, line feeds and tabs excepted.
+fn escape_lines(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for piece in text.split_inclusive(['\n', '\t']) {
+        match piece.strip_suffix(['\n', '\t']) {
+            Some(line) => {
+                out.push_str(&escape_control(line));
+                out.push_str(&piece[line.len()..]);
+            }
+            None => out.push_str(&escape_control(piece)),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_layout_survives() {
+        assert_eq!(escape_lines("a\tb\x1b[2J\r\nc\u{202e}"), "a\tb\\u{1b}[2J\\r\nc\\u{202e}");
+    }
+}

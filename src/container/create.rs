@@ -1,0 +1,175 @@
+//! Making a container's directory: everything in a directory of its own, published by one rename.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::failure::Explain;
+use crate::name::container::{ContainerId, ContainerName};
+use crate::state::layout::Layout;
+use crate::state::record::{self, RecordError};
+use crate::state::schema::container::ContainerRecord;
+use crate::sys::ownership;
+
+/// Why a container could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The file system refused.
+    #[error("making the container's directory: {}", path.display())]
+    Io {
+        /// What was being made.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        cause: io::Error,
+    },
+    /// The record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The name belongs to another container.
+    #[error("the name {name} is in use by container {}", id.short())]
+    NameInUse {
+        /// The name.
+        name: ContainerName,
+        /// Its container.
+        id: ContainerId,
+    },
+    /// The lock of a new container is taken, which nobody else knows of.
+    #[error("locking the new container")]
+    Lock(#[source] Errno),
+}
+
+impl Explain for CreateError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Io { cause, .. } => record::io_code(cause),
+            Self::Record(error) => error.code(),
+            Self::NameInUse { .. } => "E_EXISTS",
+            Self::Lock(_) => "E_STORE_FS",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { cause, .. } => record::io_hint(cause),
+            Self::Record(error) => error.hint(),
+            Self::NameInUse { name, .. } => Some(format!("choose another name, or remove that one: coracle rm {name}")),
+            Self::Lock(_) => {
+                Some("the file system that holds the store has no locks: put the store elsewhere with --root".into())
+            }
+        }
+    }
+}
+
+/// A container on disk that this process owns: nobody else starts or removes it while this is held.
+#[derive(Debug)]
+pub struct Owned {
+    /// Its identifier.
+    pub id: ContainerId,
+    lock: File,
+}
+
+impl Owned {
+    /// Takes an existing container's lock; EAGAIN if its monitor lives.
+    pub fn take(layout: &Layout, id: &ContainerId) -> io::Result<Self> {
+        let lock = fs::OpenOptions::new().write(true).open(layout.container_lock(id))?;
+        ownership::take(lock.as_fd())?;
+        Ok(Self { id: id.clone(), lock })
+    }
+
+    /// The lock's file, to be kept open by whoever takes over.
+    pub fn lock(&self) -> &File {
+        &self.lock
+    }
+}
+
+/// Makes the container's directory, with `files` (name and content) in it, and publishes it under `name`.
+pub fn create(
+    layout: &Layout,
+    id: &ContainerId,
+    name: &ContainerName,
+    record: &ContainerRecord,
+    files: &[(&str, String)],
+) -> Result<Owned, CreateError> {
+    let building = layout.new_container(id);
+    let made = build(layout, &building, id, name, record, files);
+    if made.is_err() {
+        let _ = fs::remove_dir_all(&building);
+    }
+    made
+}
+
+fn build(
+    layout: &Layout,
+    building: &Path,
+    id: &ContainerId,
+    name: &ContainerName,
+    record: &ContainerRecord,
+    files: &[(&str, String)],
+) -> Result<Owned, CreateError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |cause| CreateError::Io { path, cause }
+    };
+    make_directory(building, 0o700).map_err(io(building))?;
+    let lock_path = building.join("lock");
+    let lock =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock_path).map_err(io(&lock_path))?;
+    ownership::take(lock.as_fd()).map_err(CreateError::Lock)?;
+    // The upper directory becomes the container's root: its permissions are those of `/`.
+    for (directory, mode) in [("upper", 0o755), ("work", 0o700), ("root", 0o755), ("scratch", 0o700)] {
+        let path = building.join(directory);
+        make_directory(&path, mode).map_err(io(&path))?;
+    }
+    for (file, content) in files {
+        let path = building.join(file);
+        write_file(&path, content).map_err(io(&path))?;
+    }
+    record::write_volatile(&building.join("record.json"), record)?;
+    publish(layout, building, id, name)?;
+    Ok(Owned { id: id.clone(), lock })
+}
+
+fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    fs::DirBuilder::new().mode(mode).create(path)?;
+    // The umask may have taken what the mode gives.
+    if mode == 0o755 {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+fn write_file(path: &Path, content: &str) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.write_all(content.as_bytes())
+}
+
+/// Publishes the directory, then its name. Names are given under a lock; one whose container is gone is free.
+fn publish(layout: &Layout, building: &Path, id: &ContainerId, name: &ContainerName) -> Result<(), CreateError> {
+    let names = layout.container_names();
+    let io = |cause: io::Error| CreateError::Io { path: names.clone(), cause };
+    let directory = File::open(&names).map_err(io)?;
+    let _guard = Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| CreateError::Lock(errno))?;
+    let link = layout.container_name(name);
+    if let Some(holder) = holder(&link) {
+        if layout.container(&holder).exists() {
+            return Err(CreateError::NameInUse { name: name.clone(), id: holder });
+        }
+        fs::remove_file(&link).map_err(io)?;
+    }
+    symlink(id.as_str(), &link).map_err(io)?;
+    fs::rename(building, layout.container(id)).map_err(io)
+}
+
+/// The container that a name's link stands for.
+fn holder(link: &Path) -> Option<ContainerId> {
+    fs::read_link(link).ok()?.to_str()?.parse().ok()
+}

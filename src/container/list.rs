@@ -1,0 +1,94 @@
+//! Which containers there are.
+
+use std::fs;
+
+use super::status::{self, Status};
+use crate::failure::{Explain, Failure};
+use crate::name::container::{ContainerId, ContainerName};
+use crate::state::layout::Layout;
+use crate::state::record;
+use crate::state::schema::container::ContainerRecord;
+
+/// A container and what it is doing.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// What it is.
+    pub record: ContainerRecord,
+    /// What it is doing.
+    pub status: Status,
+}
+
+/// Why a container was not found.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFound {
+    /// There is none of this name or identifier.
+    #[error("there is no container with the name or id {0:?}")]
+    Unknown(String),
+    /// There are several whose identifiers begin so.
+    #[error("{0:?} is the beginning of several container ids")]
+    Ambiguous(String),
+}
+
+impl Explain for NotFound {
+    fn code(&self) -> &'static str {
+        "E_NOTFOUND"
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unknown(_) => "coracle ps --all lists all containers".into(),
+            Self::Ambiguous(_) => "type more of it".into(),
+        })
+    }
+
+    fn exit_code(&self) -> u8 {
+        // As podman's rm: 1 for a container that is not there.
+        1
+    }
+}
+
+/// All containers, newest first. One whose record is damaged is left out and named in the second list.
+pub fn execute(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
+    let (mut listed, mut failures) = (Vec::new(), Vec::new());
+    for id in identifiers(layout) {
+        match load(layout, &id) {
+            Ok(container) => listed.extend(container),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    listed.sort_by_key(|container| std::cmp::Reverse(container.record.created));
+    (listed, failures)
+}
+
+/// One container; `None` if it was removed meanwhile.
+pub fn load(layout: &Layout, id: &ContainerId) -> Result<Option<Listed>, Failure> {
+    let Some(record) = record::read::<ContainerRecord>(&layout.container_record(id))? else { return Ok(None) };
+    let status = status::of(layout, id)?;
+    Ok(Some(Listed { record, status }))
+}
+
+/// The container that a name, an identifier or the beginning of one stands for.
+pub fn find(layout: &Layout, text: &str) -> Result<ContainerId, NotFound> {
+    let unknown = || NotFound::Unknown(text.chars().take(160).collect());
+    if let Ok(name) = text.parse::<ContainerName>() {
+        let holder = fs::read_link(layout.container_name(&name)).ok();
+        let id = holder.and_then(|target| target.to_str()?.parse::<ContainerId>().ok());
+        if let Some(id) = id.filter(|id| layout.container(id).exists()) {
+            return Ok(id);
+        }
+    }
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(unknown());
+    }
+    let mut matching = identifiers(layout).filter(|id| id.as_str().starts_with(text));
+    match (matching.next(), matching.next()) {
+        (Some(id), None) => Ok(id),
+        (Some(_), Some(_)) => Err(NotFound::Ambiguous(text.into())),
+        (None, _) => Err(unknown()),
+    }
+}
+
+fn identifiers(layout: &Layout) -> impl Iterator<Item = ContainerId> {
+    let entries = fs::read_dir(layout.containers()).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}

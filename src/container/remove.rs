@@ -1,0 +1,192 @@
+//! Removing containers, and what dead commands left of them.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use super::create::Owned;
+use super::status::{self, Status};
+use crate::failure::{Explain, Failure};
+use crate::host::boot::process_start;
+use crate::name::container::ContainerId;
+use crate::state::layout::Layout;
+use crate::state::record;
+use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
+use crate::sys::pidfd;
+
+/// Why a container could not be removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// It runs, and `--force` was not given.
+    #[error("removing container {}: it is running", .0.short())]
+    Running(ContainerId),
+    /// It did not end although it was killed.
+    #[error("removing container {}: its process did not end", .0.short())]
+    Unkillable(ContainerId),
+    /// The file system refused.
+    #[error("removing {}", path.display())]
+    Io {
+        /// What.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+impl Explain for RemoveError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Running(_) | Self::Unkillable(_) => "E_BUSY",
+            Self::Io { cause, .. } => record::io_code(cause),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Running(id) => Some(format!("coracle rm --force {} kills it first", id.short())),
+            Self::Unkillable(_) => Some("a process in it hangs in the kernel (a dead network file system?)".into()),
+            Self::Io { cause, .. } => record::io_hint(cause),
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            // As podman's rm: 2 for a container that runs.
+            Self::Running(_) => 2,
+            _ => crate::failure::EXIT_OWN_FAILURE,
+        }
+    }
+}
+
+/// What is done about a container that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfRunning {
+    /// It is left alone: an error.
+    Refuse,
+    /// It is killed.
+    Kill,
+}
+
+/// Removes the container of this identifier.
+pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Result<(), Failure> {
+    let owned = match Owned::take(layout, id) {
+        Ok(owned) => Some(owned),
+        // No lock: it was damaged from outside, or is being removed by somebody else.
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
+        Err(_) if if_running == IfRunning::Kill => kill_and_take(layout, id)?,
+        Err(_) => return Err(RemoveError::Running(id.clone()).into()),
+    };
+    delete(layout, id)?;
+    drop(owned);
+    Ok(())
+}
+
+/// How long a killed container may take to end.
+const KILL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+fn kill_and_take(layout: &Layout, id: &ContainerId) -> Result<Option<Owned>, Failure> {
+    let deadline = std::time::Instant::now() + KILL_PATIENCE;
+    loop {
+        if let Ok(Status::Running(processes)) = status::of(layout, id) {
+            kill(&processes);
+        }
+        match Owned::take(layout, id) {
+            Ok(owned) => return Ok(Some(owned)),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(_) if std::time::Instant::now() > deadline => return Err(RemoveError::Unkillable(id.clone()).into()),
+            Err(_) => std::thread::sleep(std::time::Duration::from_millis(2)),
+        }
+    }
+}
+
+/// Kills the container's pid 1, if the number still means that process.
+fn kill(processes: &ProcessesRecord) {
+    let Ok(process) = pidfd::open(nix::unistd::Pid::from_raw(processes.init)) else { return };
+    // Looked at after the descriptor was opened: a number that was given anew has another start.
+    if process_start(processes.init) == Some(processes.init_start) {
+        let _ = pidfd::send_signal(process.as_fd(), libc::SIGKILL);
+    }
+}
+
+/// Removes everything about a container that this process owns: first from sight, by one rename, then from the disk.
+pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
+    let (container, removed) = (layout.container(id), layout.removed_container(id));
+    let name = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten().map(|record| record.name);
+    match fs::rename(&container, &removed) {
+        Ok(()) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(cause) => return Err(RemoveError::Io { path: container, cause }),
+    }
+    let _ = fs::remove_file(layout.process_record(id));
+    if let Some(name) = name {
+        let link = layout.container_name(&name);
+        if fs::read_link(&link).is_ok_and(|target| target == Path::new(id.as_str())) {
+            let _ = fs::remove_file(link);
+        }
+    }
+    delete_tree(&removed)
+}
+
+/// Deletes a tree of ours in which a container may have left directories that nobody may enter.
+fn delete_tree(path: &Path) -> Result<(), RemoveError> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path);
+            fs::remove_dir_all(path).map_err(|cause| RemoveError::Io { path: path.into(), cause })
+        }
+        Err(cause) => Err(RemoveError::Io { path: path.into(), cause }),
+    }
+}
+
+fn open_up(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    let Ok(entries) = fs::read_dir(path) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
+/// Removes what commands that are dead left behind: half-made and half-removed containers, and containers that were to be
+/// removed at their exit.
+pub fn collect_leftovers(layout: &Layout) {
+    for entry in read_directory(&layout.tmp()) {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let dead = match (name.strip_prefix("new-"), name.strip_prefix("removed-")) {
+            (Some(_), _) => !is_locked(&entry.path().join("lock")),
+            (_, Some(_)) => true,
+            _ => false,
+        };
+        if dead {
+            let _ = delete_tree(&entry.path());
+        }
+    }
+    for entry in read_directory(&layout.containers()) {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<ContainerId>().ok()) else { continue };
+        let Ok(Some(record)) = record::read::<ContainerRecord>(&layout.container_record(&id)) else { continue };
+        if record.remove_at_exit && Owned::take(layout, &id).is_ok() {
+            let _ = delete(layout, &id);
+        }
+    }
+}
+
+fn is_locked(lock: &Path) -> bool {
+    // A directory without its lock is one that is a few instructions old, or the trunk of one that is: age decides.
+    match fs::File::options().write(true).open(lock) {
+        Ok(file) => crate::sys::ownership::is_taken(file.as_fd()).unwrap_or(true),
+        Err(_) => lock.parent().and_then(|directory| fs::metadata(directory).ok()).is_some_and(|stat| {
+            stat.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age < std::time::Duration::from_secs(60)))
+        }),
+    }
+}
+
+fn read_directory(path: &Path) -> impl Iterator<Item = fs::DirEntry> {
+    fs::read_dir(path).into_iter().flatten().flatten()
+}

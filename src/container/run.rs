@@ -1,0 +1,280 @@
+//! `run`: make a container, launch it, serve it to its end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use super::base::Base;
+use super::create::{self, CreateError, Owned};
+use super::monitor::{self, streams};
+use super::request::{Attach, Removal, Request, Stdin, Terminal};
+use super::translate::{Surroundings, translate};
+use super::{network_files, random_name, remove};
+use crate::failure::Failure;
+use crate::host::boot::{boot_id, process_start};
+use crate::host::kernel;
+use crate::identity::map::Caller;
+use crate::identity::user::ContainerUser;
+use crate::name::container::{ContainerId, ContainerName};
+use crate::runtime::launch_error::LaunchError;
+use crate::runtime::plan::LaunchPlan;
+use crate::runtime::spawn::{self, Running};
+use crate::state::layout::Layout;
+use crate::state::record;
+use crate::state::schema::container::{ContainerRecord, ExitRecord, ProcessesRecord, Timestamp};
+use crate::sys::signal::SignalQueue;
+use crate::sys::single_threaded::SingleThreaded;
+use crate::sys::{clone, credentials, process, random};
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Report {
+    /// The container has ended with this exit code.
+    Exited(u8),
+    /// The container runs, detached.
+    Detached(ContainerId),
+}
+
+/// Attempts at finding a name that is not in use.
+const NAME_ATTEMPTS: u8 = 20;
+
+/// Makes and runs the container.
+pub fn execute(layout: &Layout, request: &Request, base: &Base) -> Result<Report, Failure> {
+    let capabilities =
+        credentials::effective_capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
+    let caller = Caller::current(capabilities);
+    let user = ContainerUser::look_up(request, base, layout, &caller)?;
+    let surroundings = Surroundings {
+        layout,
+        caller: &caller,
+        base,
+        user: &user,
+        cgroup2: kernel::has_cgroup2(),
+        counts_processes_per_namespace: kernel::release() >= (5, 14),
+    };
+    let (owned, record, plan) = make(request, &surroundings)?;
+    let launch = Launch { layout, request, record, plan, owned };
+    let id = launch.record.id.clone();
+    let result = write_cidfile(request, &id).and_then(|()| match request.attach {
+        Attach::Foreground => launch.foreground().map(Report::Exited),
+        Attach::Detached => launch.detached().map(|()| Report::Detached(id.clone())),
+    });
+    if result.is_err() {
+        // Nothing of a container that never ran is left behind.
+        let _ = remove::delete(layout, &id);
+    }
+    result
+}
+
+fn internal(doing: &str, errno: Errno) -> Failure {
+    Failure::new("E_IO", format!("{doing}: {errno}"))
+}
+
+/// Makes the container under the name asked for, or under the first of some random ones that is free.
+fn make(request: &Request, surroundings: &Surroundings<'_>) -> Result<(Owned, ContainerRecord, LaunchPlan), Failure> {
+    let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
+    let id = ContainerId::from_random(random()?);
+    let mut attempt = 0;
+    loop {
+        let name = match &request.name {
+            Some(name) => name.clone(),
+            None => random_name::from_random(random()?, attempt).unwrap_or_else(|| name_from(&id)),
+        };
+        let (blueprint, record) = translate(request, surroundings, &id, &name)?;
+        let files = network_files::contents(request.network, &blueprint.hostname);
+        match create::create(surroundings.layout, &id, &name, &record, &files) {
+            Ok(owned) => return Ok((owned, record, LaunchPlan::new(blueprint))),
+            Err(CreateError::NameInUse { .. }) if request.name.is_none() && attempt < NAME_ATTEMPTS => attempt += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn name_from(id: &ContainerId) -> ContainerName {
+    // A hexadecimal identifier is a name.
+    id.short().parse().unwrap_or_else(|_| unreachable!("twelve hexadecimal digits are a name"))
+}
+
+fn write_cidfile(request: &Request, id: &ContainerId) -> Result<(), Failure> {
+    let Some(path) = &request.cidfile else { return Ok(()) };
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+    written.and_then(|mut file| file.write_all(id.as_str().as_bytes())).map_err(|cause| {
+        let failure =
+            Failure::new(record::io_code(&cause), format!("writing the container's id to {}: {cause}", path.display()));
+        failure.with_hint("--cidfile names a file that does not exist yet")
+    })
+}
+
+/// A container that is made and not yet launched.
+struct Launch<'a> {
+    layout: &'a Layout,
+    request: &'a Request,
+    record: ContainerRecord,
+    plan: LaunchPlan,
+    owned: Owned,
+}
+
+impl Launch<'_> {
+    fn foreground(&self) -> Result<u8, Failure> {
+        let signals = self.signals()?;
+        let mut channels = Vec::new();
+        let mut given = None;
+        if self.request.terminal == Terminal::None {
+            let streams =
+                streams::attached(self.request.stdin).map_err(|errno| internal("preparing the streams", errno))?;
+            (given, channels) = (Some(streams.given), streams.channels);
+        }
+        let (running, started) = self.launch(given)?;
+        if let Some(master) = &running.terminal {
+            channels = streams::terminal(master, self.request.stdin)
+                .map_err(|errno| internal("preparing the terminal", errno))?;
+        }
+        self.serve(&running, &signals, channels, started)
+    }
+
+    /// Forks a monitor that is nobody's child and outlives this command.
+    fn detached(&self) -> Result<(), Failure> {
+        let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
+        let (mut report, mut reporter) =
+            std::io::pipe().map_err(|cause| Failure::new("E_IO", format!("making a pipe: {cause}")))?;
+        let middle = clone::fork_into(&proof, nix::sched::CloneFlags::empty(), || {
+            let monitor = SingleThreaded::prove().ok().and_then(|proof| clone::fork(&proof).ok());
+            match monitor {
+                Some(None) => self.monitor(&mut reporter),
+                Some(Some(_)) => 0,
+                None => crate::failure::EXIT_OWN_FAILURE,
+            }
+        });
+        let middle = middle.map_err(|errno| internal("starting the container's monitor", errno))?;
+        drop(reporter);
+        let _ = crate::sys::pidfd::wait(middle.pidfd.as_fd());
+        let mut story = Vec::new();
+        report
+            .read_to_end(&mut story)
+            .map_err(|cause| Failure::new("E_IO", format!("waiting for the monitor: {cause}")))?;
+        started(&story)
+    }
+
+    fn monitor(&self, reporter: &mut std::io::PipeWriter) -> u8 {
+        process::set_name(c"coracle-monitor");
+        let result = self.detach().and_then(|log| self.start_detached(log));
+        match result {
+            Ok((running, signals, channels, started)) => {
+                let _ = reporter.write_all(STARTED);
+                // The command waits for the end of the report.
+                process::close_inherited(reporter);
+                self.serve(&running, &signals, channels, started).unwrap_or(crate::failure::EXIT_OWN_FAILURE)
+            }
+            Err(failure) => {
+                let _ = reporter.write_all(&failure.to_report());
+                let _ = remove::delete(self.layout, &self.owned.id);
+                crate::failure::EXIT_OWN_FAILURE
+            }
+        }
+    }
+
+    /// Leaves the caller's session, directory and streams.
+    fn detach(&self) -> Result<File, Failure> {
+        let detached = nix::unistd::setsid().and_then(|_| nix::unistd::chdir("/"));
+        detached.map_err(|errno| internal("leaving the session", errno))?;
+        let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
+        let null = null.map_err(|errno| internal("opening /dev/null", errno))?;
+        for number in 0..3 {
+            process::duplicate_onto(null.as_fd(), number).map_err(|errno| internal("closing the streams", errno))?;
+        }
+        let path = self.layout.container_log(&self.owned.id);
+        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        log.map_err(|cause| {
+            Failure::new(record::io_code(&cause), format!("making the log {}: {cause}", path.display()))
+        })
+    }
+
+    #[allow(clippy::type_complexity, reason = "the parts of a running container, taken apart at once")]
+    fn start_detached(&self, log: File) -> Result<(Running, SignalQueue, Vec<monitor::Channel>, Timestamp), Failure> {
+        let signals = self.signals()?;
+        let prepare = |errno| internal("preparing the streams", errno);
+        if self.request.terminal == Terminal::New {
+            let (running, started) = self.launch(None)?;
+            let channels = running.terminal.as_ref().map(|master| streams::terminal_log(master, log)).transpose();
+            return Ok((running, signals, channels.map_err(prepare)?.unwrap_or_default(), started));
+        }
+        let streams = streams::logged(log).map_err(prepare)?;
+        let (running, started) = self.launch(Some(streams.given))?;
+        Ok((running, signals, streams.channels, started))
+    }
+
+    fn signals(&self) -> Result<SignalQueue, Failure> {
+        SignalQueue::new(monitor::is_forwarded).map_err(|errno| internal("blocking signals", errno))
+    }
+
+    fn launch(&self, streams: Option<[std::os::fd::OwnedFd; 3]>) -> Result<(Running, Timestamp), Failure> {
+        let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
+        let running = spawn::launch(&proof, &self.plan, streams)?;
+        let started = Timestamp::now();
+        let processes = ProcessesRecord {
+            boot_id: boot_id().unwrap_or_default(),
+            monitor: std::process::id() as i32,
+            init: running.child.pid.as_raw(),
+            init_start: process_start(running.child.pid.as_raw()).unwrap_or(0),
+            started,
+        };
+        // Only what others see of it depends on this record: a runtime directory that is gone does not end the container.
+        let _ = record::write_volatile(&self.layout.process_record(&self.owned.id), &processes);
+        Ok((running, started))
+    }
+
+    /// Serves the container to its end, and records that.
+    fn serve(
+        &self,
+        running: &Running,
+        signals: &SignalQueue,
+        channels: Vec<monitor::Channel>,
+        started: Timestamp,
+    ) -> Result<u8, Failure> {
+        let code = monitor::supervise(running, signals, channels)
+            .map_err(|errno| internal("watching the container", errno))?;
+        if self.request.removal == Removal::AtExit {
+            // What cannot be removed now is removed by the next command that looks.
+            let _ = remove::delete(self.layout, &self.owned.id);
+        } else {
+            let exit = ExitRecord { code, started, finished: Timestamp::now() };
+            record::write_volatile(&self.layout.exit_record(&self.owned.id), &exit)?;
+            let _ = std::fs::remove_file(self.layout.process_record(&self.owned.id));
+        }
+        Ok(code)
+    }
+}
+
+/// What a monitor reports when its container runs; anything else is a failure.
+const STARTED: &[u8] = b"started\n";
+
+fn started(report: &[u8]) -> Result<(), Failure> {
+    if report == STARTED {
+        return Ok(());
+    }
+    Err(Failure::from_report(report).unwrap_or_else(|| {
+        Failure::new("E_HELPER_DIED", "the container's monitor ended before the container was started")
+    }))
+}
+
+/// Whether the caller asked for a terminal without having one to offer.
+pub fn lacks_terminal(request: &Request) -> bool {
+    request.terminal == Terminal::New
+        && request.stdin == Stdin::Open
+        && request.attach == Attach::Foreground
+        && !nix::unistd::isatty(streams::standard(0)).unwrap_or(false)
+}
+
+/// Refuses a `--cidfile` that exists before anything is made.
+pub fn check_cidfile(path: &Path) -> Result<(), Failure> {
+    if path.exists() {
+        let failure = Failure::new("E_EXISTS", format!("the file {} for the container's id exists", path.display()));
+        return Err(failure.with_hint("remove it, or name another one"));
+    }
+    Ok(())
+}

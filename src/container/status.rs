@@ -1,0 +1,66 @@
+//! What a container is doing: the kernel's answer, never a cached one.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use crate::host::boot::boot_id;
+use crate::name::container::ContainerId;
+use crate::state::layout::Layout;
+use crate::state::record::{self, RecordError};
+use crate::state::schema::container::{ExitRecord, ProcessesRecord, Timestamp};
+use crate::sys::ownership;
+
+/// A container's status.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// Being started: its monitor lives and has not said more yet.
+    Creating,
+    /// Its process runs.
+    Running(ProcessesRecord),
+    /// It has ended.
+    Stopped(Stopped),
+}
+
+/// How a container ended.
+#[derive(Clone, Debug)]
+pub struct Stopped {
+    /// Exit code.
+    pub code: u8,
+    /// When it was started, if that is known.
+    pub started: Option<Timestamp>,
+    /// When it ended, if that is known.
+    pub finished: Option<Timestamp>,
+    /// Why the code is not its own, if it is not.
+    pub reason: Option<&'static str>,
+}
+
+/// Exit code of a container whose end nobody saw: it was killed with its monitor.
+const CODE_LOST: u8 = 137;
+
+/// The status of the container. Takes no lock.
+pub fn of(layout: &Layout, id: &ContainerId) -> Result<Status, RecordError> {
+    let alive = File::options()
+        .write(true)
+        .open(layout.container_lock(id))
+        .is_ok_and(|lock| ownership::is_taken(lock.as_fd()).unwrap_or(false));
+    let processes = record::read::<ProcessesRecord>(&layout.process_record(id)).ok().flatten();
+    if alive {
+        let current = processes.filter(|processes| Some(&processes.boot_id) == boot_id().as_ref());
+        return Ok(current.map_or(Status::Creating, Status::Running));
+    }
+    let exit = record::read::<ExitRecord>(&layout.exit_record(id))?;
+    Ok(Status::Stopped(match exit {
+        Some(exit) => {
+            Stopped { code: exit.code, started: Some(exit.started), finished: Some(exit.finished), reason: None }
+        }
+        None => {
+            let started = processes.map(|processes| processes.started);
+            Stopped {
+                code: CODE_LOST,
+                started,
+                finished: None,
+                reason: Some("its monitor was killed, or the host restarted"),
+            }
+        }
+    }))
+}

@@ -1,0 +1,460 @@
+//! From what was asked for to what is to be: a [`Request`] and what it is based on become a [`Blueprint`] and the record
+//! that is kept. Reads nothing but the host's mount table and the sources of bind mounts.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::base::{Base, Defaults};
+use super::environment::{DEFAULT_PATH, Environment};
+use super::hardening;
+use super::request::{
+    Access, Attach, BindMount, Init, NetworkMode, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal,
+    TmpfsMount,
+};
+use super::submounts;
+use crate::failure::{Explain, Failure};
+use crate::identity::map::Caller;
+use crate::identity::user::ContainerUser;
+use crate::lsm::capability;
+use crate::name::capability::CapabilitySet;
+use crate::name::container::{ContainerId, ContainerName};
+use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs};
+use crate::state::layout::Layout;
+use crate::state::schema::container::{ContainerRecord, ImageOrigin, MountRecord, ProcessRecord, Timestamp};
+
+/// What is known beside the request.
+pub struct Surroundings<'a> {
+    /// Where things are.
+    pub layout: &'a Layout,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// What the container is made from.
+    pub base: &'a Base,
+    /// The user that it runs as, looked up.
+    pub user: &'a ContainerUser,
+    /// Whether `/sys/fs/cgroup` of the host is a cgroup v2 hierarchy.
+    pub cgroup2: bool,
+    /// Whether the kernel counts processes per user namespace (Linux 5.14).
+    pub counts_processes_per_namespace: bool,
+}
+
+/// Why a request cannot become a container.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Nothing to run.
+    #[error("there is no command to run: neither the command line nor the image names one")]
+    NoCommand,
+    /// A NUL in an argument or variable.
+    #[error("an argument or environment variable contains a NUL byte")]
+    Nul,
+    /// A bind mount's source.
+    #[error("mounting {} into the container", path.display())]
+    Source {
+        /// The path on the host.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A bind mount of our own state.
+    #[error("mounting {} into the container: it belongs to coracle's own store", path.display())]
+    OwnState {
+        /// The path on the host.
+        path: PathBuf,
+    },
+    /// A mount over what the runtime mounts itself.
+    #[error("mounting on {0} in the container: that place is coracle's own")]
+    Reserved(String),
+    /// Two mounts on one place.
+    #[error("two mounts on {0} in the container")]
+    Twice(String),
+}
+
+impl Explain for Refused {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoCommand | Self::Nul | Self::Twice(_) => "E_CONFIG",
+            Self::Source { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => "E_NOTFOUND",
+            Self::Source { .. } => "E_DIR",
+            Self::OwnState { .. } => "E_PATH_ESCAPE",
+            Self::Reserved(_) => "E_MOUNT_TARGET",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoCommand => Some("name a command after the image, or one with --entrypoint".into()),
+            Self::Source { path, cause } if cause.kind() == std::io::ErrorKind::NotFound => {
+                Some(format!("make it first: mkdir -p {}", path.display()))
+            }
+            Self::OwnState { .. } => Some("a container that could write there could change other images".into()),
+            Self::Reserved(_) => Some("choose a directory below it, or another one".into()),
+            _ => None,
+        }
+    }
+}
+
+/// The blueprint and the record of a container with this identity.
+pub fn translate(
+    request: &Request,
+    surroundings: &Surroundings<'_>,
+    id: &ContainerId,
+    name: &ContainerName,
+) -> Result<(Blueprint, ContainerRecord), Failure> {
+    let defaults = match surroundings.base {
+        Base::Image(image) => image.defaults.clone(),
+        Base::Directory(_) => Defaults::default(),
+    };
+    let hostname = request.hostname.clone().unwrap_or_else(|| id.short().to_owned());
+    let (process, argv) = process(request, surroundings, &defaults, &hostname)?;
+    let mounts = mounts(request, surroundings.layout)?;
+    let record =
+        record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
+    let host_network = request.network == NetworkMode::Host;
+    let ids = id_maps(surroundings);
+    let groups = match &ids {
+        IdMaps::Single { gid, .. } => (*gid, *gid),
+        IdMaps::Ranges { .. } => (0, 65_534),
+    };
+    let container = surroundings.layout.container(id);
+    let file = |name: &str| (container.join(name), format!("/etc/{name}"));
+    let blueprint = Blueprint {
+        store: surroundings.layout.data().to_owned(),
+        mountpoint: relative(id, "root"),
+        rootfs: rootfs(request, surroundings, id)?,
+        read_only: request.rootfs_access == Access::ReadOnly,
+        ids,
+        network: if host_network { Network::Host } else { Network::Isolated },
+        hostname,
+        mounts,
+        files: ["hosts", "hostname", "resolv.conf"].map(file).into(),
+        cgroup2: surroundings.cgroup2 && !host_network,
+        devices: hardening::DEVICES
+            .iter()
+            .map(|&(name, major, minor)| (name, libc::makedev(major as u32, minor as u32)))
+            .collect(),
+        masked: hardening::masked_paths(&request.security, host_network),
+        read_only_paths: hardening::read_only_paths(&request.security),
+        sysctls: if host_network { Vec::new() } else { hardening::sysctls(groups) },
+        process,
+        reaper: request.init == Init::Reaper,
+    };
+    Ok((blueprint, record))
+}
+
+fn relative(id: &ContainerId, name: &str) -> String {
+    format!("containers/{id}/{name}")
+}
+
+fn c_string(bytes: impl Into<Vec<u8>>) -> Result<CString, Refused> {
+    CString::new(bytes).map_err(|_| Refused::Nul)
+}
+
+fn id_maps(surroundings: &Surroundings<'_>) -> IdMaps {
+    let Caller { uid, gid, ranges } = surroundings.caller;
+    match ranges {
+        Some(ranges) => IdMaps::Ranges { uid_map: ranges.uid_map.clone(), gid_map: ranges.gid_map.clone() },
+        None => {
+            IdMaps::Single { uid: surroundings.user.uid, gid: surroundings.user.gid, host_uid: *uid, host_gid: *gid }
+        }
+    }
+}
+
+fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) -> Result<Rootfs, Failure> {
+    use super::request::DirectoryWrites;
+    let path = match surroundings.base {
+        Base::Image(image) => {
+            let layer = |diff_id: &crate::oci::digest::DiffId| c_string(format!("layers/{}/tree", diff_id.hex()));
+            let lower = image.layers.iter().rev().map(layer).collect::<Result<Vec<_>, _>>()?;
+            // The mountpoint is empty: an image without layers has an empty root.
+            let lower = if lower.is_empty() { vec![c_string(relative(id, "root"))?] } else { lower };
+            let upper = (c_string(relative(id, "upper"))?, c_string(relative(id, "work"))?);
+            return Ok(Rootfs::Overlay { lower, upper, volatile: request.removal == Removal::AtExit });
+        }
+        Base::Directory(path) => path,
+    };
+    let stat = std::fs::metadata(path).map_err(|cause| Refused::Source { path: path.clone(), cause })?;
+    match &request.rootfs {
+        RootfsSource::Directory { writes: DirectoryWrites::Discarded, .. } => Ok(Rootfs::Discarded {
+            path: path.clone(),
+            submounts: submounts::below(path),
+            scratch: relative(id, "scratch"),
+            in_memory: surroundings.layout.data().starts_with(path),
+        }),
+        _ => Ok(Rootfs::Directory { path: path.clone(), inode: (stat.dev(), stat.ino()) }),
+    }
+}
+
+fn process(
+    request: &Request,
+    surroundings: &Surroundings<'_>,
+    defaults: &Defaults,
+    hostname: &str,
+) -> Result<(Process, Vec<OsString>), Failure> {
+    let argv = arguments(request, defaults);
+    let program = argv.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
+    let environment = environment(request, surroundings, defaults, hostname);
+    let candidates = candidates(program, environment.get("PATH"))?;
+    let workdir = request.workdir.as_deref().unwrap_or(&defaults.workdir);
+    let user = surroundings.user;
+    let bounding = capability::resolve(&request.capabilities, capability::DEFAULT)?;
+    let effective = if user.uid == 0 { bounding } else { CapabilitySet::EMPTY };
+    // Without any capability to gain there is nothing that set-user-ID programs are needed for.
+    let no_new_privileges = request.security.no_new_privileges.unwrap_or(bounding == CapabilitySet::EMPTY);
+    let process = Process {
+        candidates,
+        argv: argv.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<_, _>>()?,
+        envp: environment.entries().map(|entry| c_string(entry.into_vec())).collect::<Result<_, _>>()?,
+        cwd: if workdir.is_empty() { "/".into() } else { workdir.to_owned() },
+        uid: user.uid,
+        gid: user.gid,
+        groups: user.groups.clone(),
+        bounding,
+        effective,
+        no_new_privileges,
+        filter: filter(request, bounding)?,
+        limits: hardening::limits(surroundings.counts_processes_per_namespace),
+        umask: 0o022,
+        terminal: request.terminal == Terminal::New,
+    };
+    Ok((process, argv))
+}
+
+fn filter(request: &Request, capabilities: CapabilitySet) -> Result<Option<Vec<libc::sock_filter>>, Failure> {
+    match &request.security.seccomp {
+        SeccompChoice::Unconfined => Ok(None),
+        SeccompChoice::Default => Ok(Some(crate::seccomp::default_filter(capabilities).instructions().to_vec())),
+        SeccompChoice::File(path) => {
+            let json = std::fs::read(path).map_err(|cause| {
+                Failure::new("E_SECCOMP", format!("reading the seccomp profile {}: {cause}", path.display()))
+            })?;
+            let filter = crate::seccomp::load_profile(&json)?.compile(capabilities)?;
+            Ok(Some(filter.instructions().to_vec()))
+        }
+    }
+}
+
+/// Entrypoint and command: an entrypoint given on the command line also replaces the image's command.
+fn arguments(request: &Request, defaults: &Defaults) -> Vec<OsString> {
+    let (entrypoint, inherited) = match &request.entrypoint {
+        Some(given) => (given, &[][..]),
+        None => (&defaults.entrypoint, &defaults.cmd[..]),
+    };
+    let command = request.command.iter().cloned();
+    let inherited = inherited.iter().filter(|_| request.command.is_empty()).map(OsString::from);
+    entrypoint.iter().map(OsString::from).chain(command).chain(inherited).collect()
+}
+
+fn environment(request: &Request, surroundings: &Surroundings<'_>, defaults: &Defaults, hostname: &str) -> Environment {
+    let mut environment = Environment::default();
+    environment.set("PATH", DEFAULT_PATH);
+    environment.set("container", "coracle");
+    if request.terminal == Terminal::New {
+        environment.set("TERM", "xterm");
+    }
+    environment.add_image(&defaults.env);
+    environment.add_settings(&request.env);
+    environment.set_default("HOME", surroundings.user.home.as_str());
+    environment.set_default("HOSTNAME", hostname);
+    environment
+}
+
+/// Where to look for `program`: execvp(3).
+fn candidates(program: &OsStr, path: Option<&OsStr>) -> Result<Vec<CString>, Refused> {
+    if program.as_bytes().contains(&b'/') {
+        return Ok(vec![c_string(program.as_bytes())?]);
+    }
+    let path = path.unwrap_or(OsStr::new(DEFAULT_PATH)).as_bytes();
+    let join = |directory: &[u8]| {
+        let directory = if directory.is_empty() { b"." } else { directory };
+        c_string([directory, b"/", program.as_bytes()].concat())
+    };
+    path.split(|&b| b == b':').map(join).collect()
+}
+
+fn mounts(request: &Request, layout: &Layout) -> Result<Vec<Mount>, Refused> {
+    let binds = request.mounts.iter().map(|mount| bind(mount, layout));
+    let tmpfs = request.tmpfs.iter().map(|mount| Ok(self::tmpfs(mount)));
+    let mounts = binds.chain(tmpfs).collect::<Result<Vec<_>, _>>()?;
+    for (index, mount) in mounts.iter().enumerate() {
+        let destination = normal(&mount.destination);
+        if ["/", "/proc", "/sys", "/dev"].contains(&destination.as_str()) {
+            return Err(Refused::Reserved(destination));
+        }
+        if mounts[..index].iter().any(|other| normal(&other.destination) == destination) {
+            return Err(Refused::Twice(destination));
+        }
+    }
+    Ok(mounts)
+}
+
+/// An absolute path without empty and `.` components. `..` stays: only the kernel knows what it means.
+fn normal(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    format!("/{}", parts.join("/"))
+}
+
+fn bind(mount: &BindMount, layout: &Layout) -> Result<Mount, Refused> {
+    let refused = |cause| Refused::Source { path: mount.source.clone(), cause };
+    let stat = std::fs::metadata(&mount.source).map_err(refused)?;
+    let real = std::fs::canonicalize(&mount.source).map_err(refused)?;
+    let own = [layout.data(), layout.runtime()].into_iter().filter_map(|root| std::fs::canonicalize(root).ok());
+    if own.into_iter().any(|root| real.starts_with(root)) {
+        return Err(Refused::OwnState { path: mount.source.clone() });
+    }
+    Ok(Mount {
+        destination: mount.destination.clone(),
+        source: MountSource::Bind {
+            path: mount.source.clone(),
+            inode: (stat.dev(), stat.ino()),
+            directory: stat.is_dir(),
+            recursive: mount.recursive,
+        },
+        read_only: mount.access == Access::ReadOnly,
+        exec: mount.exec,
+    })
+}
+
+fn tmpfs(mount: &TmpfsMount) -> Mount {
+    Mount {
+        destination: mount.destination.clone(),
+        source: MountSource::Tmpfs { size: mount.size, mode: mount.mode, copy_up: mount.copy_up },
+        read_only: mount.access == Access::ReadOnly,
+        exec: mount.exec,
+    }
+}
+
+struct Described<'a> {
+    hostname: &'a str,
+    process: &'a Process,
+    argv: Vec<OsString>,
+}
+
+fn record(
+    request: &Request,
+    surroundings: &Surroundings<'_>,
+    id: &ContainerId,
+    name: &ContainerName,
+    defaults: &Defaults,
+    described: &Described<'_>,
+) -> ContainerRecord {
+    let (image, rootfs, layers) = match surroundings.base {
+        Base::Image(image) => {
+            let origin = ImageOrigin { id: image.id.clone(), name: image.name.clone() };
+            (Some(origin), None, image.layers.clone())
+        }
+        Base::Directory(path) => (None, Some(path.clone()), Vec::new()),
+    };
+    let mut labels = defaults.labels.clone();
+    labels.extend(request.labels.clone());
+    let overlay = image.is_some()
+        || matches!(&request.rootfs, RootfsSource::Directory { writes, .. } if *writes == super::request::DirectoryWrites::Discarded);
+    ContainerRecord {
+        id: id.clone(),
+        name: name.clone(),
+        created: Timestamp::now(),
+        image,
+        rootfs,
+        layers,
+        driver: if overlay { "overlay" } else { "directory" }.into(),
+        remove_at_exit: request.removal == Removal::AtExit,
+        process: process_record(request, surroundings, defaults, described),
+        hostname: described.hostname.to_owned(),
+        network: match request.network {
+            NetworkMode::None => "none",
+            NetworkMode::Host => "host",
+        }
+        .into(),
+        mounts: mount_records(request),
+        labels,
+        read_only: request.rootfs_access == Access::ReadOnly,
+        init: request.init == Init::Reaper,
+        security: security_words(request),
+        detached: request.attach == Attach::Detached,
+    }
+}
+
+fn process_record(
+    request: &Request,
+    surroundings: &Surroundings<'_>,
+    defaults: &Defaults,
+    described: &Described<'_>,
+) -> ProcessRecord {
+    let process = described.process;
+    let names = |set: CapabilitySet| set.iter().map(|capability| capability.to_string()).collect();
+    let entrypoint = request.entrypoint.clone().unwrap_or_else(|| defaults.entrypoint.clone());
+    let command = described.argv.iter().skip(entrypoint.len()).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    ProcessRecord {
+        entrypoint,
+        command,
+        env: process.envp.iter().map(|entry| entry.to_string_lossy().into_owned()).collect(),
+        workdir: process.cwd.clone(),
+        user: surroundings.user.asked.clone(),
+        ids: (process.uid, process.gid),
+        terminal: process.terminal,
+        stdin: request.stdin == Stdin::Open,
+        effective: names(process.effective),
+        bounding: names(process.bounding),
+        no_new_privileges: process.no_new_privileges,
+        seccomp: match &request.security.seccomp {
+            SeccompChoice::Default => "default".into(),
+            SeccompChoice::Unconfined => "unconfined".into(),
+            SeccompChoice::File(path) => path.display().to_string(),
+        },
+        stop_signal: defaults.stop_signal.clone().unwrap_or_else(|| "SIGTERM".into()),
+    }
+}
+
+fn mount_records(request: &Request) -> Vec<MountRecord> {
+    let word = |access: Access| if access == Access::ReadOnly { "ro" } else { "rw" };
+    let options = |access, exec: bool| {
+        let mut options = vec![word(access).to_owned(), "nosuid".into(), "nodev".into()];
+        options.extend((!exec).then(|| "noexec".to_owned()));
+        options
+    };
+    let bind = |mount: &BindMount| MountRecord {
+        kind: "bind".into(),
+        source: mount.source.display().to_string(),
+        destination: mount.destination.clone(),
+        options: [options(mount.access, mount.exec), vec![if mount.recursive { "rbind" } else { "bind" }.into()]]
+            .concat(),
+        writable: mount.access == Access::ReadWrite,
+    };
+    let tmpfs = |mount: &TmpfsMount| MountRecord {
+        kind: "tmpfs".into(),
+        source: String::new(),
+        destination: mount.destination.clone(),
+        options: options(mount.access, mount.exec),
+        writable: mount.access == Access::ReadWrite,
+    };
+    request.mounts.iter().map(bind).chain(request.tmpfs.iter().map(tmpfs)).collect()
+}
+
+fn security_words(request: &Request) -> Vec<String> {
+    let security = &request.security;
+    let mut words = Vec::new();
+    match &security.seccomp {
+        SeccompChoice::Default => {}
+        SeccompChoice::Unconfined => words.push("seccomp=unconfined".into()),
+        SeccompChoice::File(path) => words.push(format!("seccomp={}", path.display())),
+    }
+    words.extend(security.no_new_privileges.map(|on| format!("no-new-privileges={on}")));
+    words.extend(security.mask.iter().map(|path| format!("mask={path}")));
+    words.extend(security.unmask.iter().map(|unmask| match unmask {
+        super::request::Unmask::All => "unmask=ALL".to_owned(),
+        super::request::Unmask::Pattern(pattern) => format!("unmask={pattern}"),
+    }));
+    words
+}
+
+/// The directory of `path` if it is one, for a `--rootfs` argument: absolute, links resolved.
+pub fn rootfs_directory(path: &Path) -> Result<PathBuf, Refused> {
+    let refused = |cause| Refused::Source { path: path.to_owned(), cause };
+    let real = std::fs::canonicalize(path).map_err(refused)?;
+    if !std::fs::metadata(&real).map_err(refused)?.is_dir() {
+        return Err(refused(std::io::Error::from_raw_os_error(libc::ENOTDIR)));
+    }
+    Ok(real)
+}

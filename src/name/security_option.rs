@@ -1,0 +1,209 @@
+//! `--security-opt`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::container_path::{PathRefused, parse_container_path};
+
+/// `--security-opt`, all of them taken together.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SecurityOptions {
+    /// `no-new-privileges[=true|false]`; the policy decides where absent.
+    pub no_new_privileges: Option<bool>,
+    /// `seccomp=`.
+    pub seccomp: SeccompChoice,
+    /// `mask=PATH[:PATH...]`: absolute paths to hide.
+    pub mask: Vec<String>,
+    /// `unmask=ALL` or paths, shell patterns allowed, that are not to be hidden or made read-only.
+    pub unmask: Vec<Unmask>,
+}
+
+/// What not to mask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmask {
+    /// Everything (`unmask=ALL`, `systempaths=unconfined`).
+    All,
+    /// Paths that match this shell pattern.
+    Pattern(String),
+}
+
+/// `--security-opt seccomp=`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum SeccompChoice {
+    /// The built-in profile.
+    #[default]
+    Default,
+    /// No filter.
+    Unconfined,
+    /// A profile in docker's JSON format.
+    File(PathBuf),
+}
+
+/// One `--security-opt`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecurityOption {
+    /// `no-new-privileges`.
+    NoNewPrivileges(bool),
+    /// `seccomp=`.
+    Seccomp(SeccompChoice),
+    /// `mask=`.
+    Mask(Vec<String>),
+    /// `unmask=`, `systempaths=unconfined`.
+    Unmask(Vec<Unmask>),
+    /// `label=disable`.
+    LabelDisable,
+    /// `apparmor=unconfined`.
+    AppArmorUnconfined,
+}
+
+/// All forms, for messages and completion.
+pub const FORMS: &[&str] = &[
+    "no-new-privileges",
+    "no-new-privileges=false",
+    "seccomp=unconfined",
+    "seccomp=FILE",
+    "mask=PATH[:PATH...]",
+    "unmask=ALL",
+    "unmask=PATH[:PATH...]",
+    "systempaths=unconfined",
+    "label=disable",
+    "apparmor=unconfined",
+];
+
+/// Why a security option was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SecurityOptionRefused {
+    /// Not one of the forms.
+    #[error("{0:?} is not a security option of this version")]
+    Unknown(String),
+    /// `no-new-privileges=maybe`.
+    #[error("{0:?} is neither true nor false")]
+    NotBoolean(String),
+    /// A path in `mask=` or `unmask=`.
+    #[error("reading the security option {0:?}")]
+    Path(String, #[source] PathRefused),
+}
+
+impl crate::failure::Explain for SecurityOptionRefused {
+    fn code(&self) -> &'static str {
+        "E_CONFIG"
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unknown(_) => Some(format!("expected one of: {}", FORMS.join(", "))),
+            _ => None,
+        }
+    }
+}
+
+impl SecurityOptions {
+    /// These options in order; later ones win where only one can hold, lists grow.
+    pub fn apply(&mut self, option: SecurityOption) {
+        match option {
+            SecurityOption::NoNewPrivileges(value) => self.no_new_privileges = Some(value),
+            SecurityOption::Seccomp(choice) => self.seccomp = choice,
+            SecurityOption::Mask(paths) => self.mask.extend(paths),
+            SecurityOption::Unmask(patterns) => self.unmask.extend(patterns),
+            SecurityOption::LabelDisable | SecurityOption::AppArmorUnconfined => {}
+        }
+    }
+}
+
+/// `NAME=VALUE`; docker's old form `NAME:VALUE` is understood too.
+impl FromStr for SecurityOption {
+    type Err = SecurityOptionRefused;
+
+    fn from_str(text: &str) -> Result<Self, SecurityOptionRefused> {
+        let refused = || SecurityOptionRefused::Unknown(text.chars().take(120).collect());
+        let at = text.find('=').or_else(|| text.find(':'));
+        let (name, value) = at.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
+        Ok(match (name, value) {
+            ("no-new-privileges", None) => Self::NoNewPrivileges(true),
+            ("no-new-privileges", Some(value)) => Self::NoNewPrivileges(parse_boolean(value)?),
+            ("seccomp", Some("unconfined")) => Self::Seccomp(SeccompChoice::Unconfined),
+            ("seccomp", Some(file)) if !file.is_empty() => Self::Seccomp(SeccompChoice::File(file.into())),
+            ("mask", Some(paths)) => Self::Mask(parse_paths(paths, text)?),
+            ("unmask", Some(paths)) if paths.eq_ignore_ascii_case("all") => Self::Unmask(vec![Unmask::All]),
+            ("unmask", Some(paths)) => {
+                Self::Unmask(parse_paths(paths, text)?.into_iter().map(Unmask::Pattern).collect())
+            }
+            ("systempaths", Some("unconfined")) => Self::Unmask(vec![Unmask::All]),
+            ("label", Some("disable")) => Self::LabelDisable,
+            ("apparmor", Some("unconfined")) => Self::AppArmorUnconfined,
+            _ => return Err(refused()),
+        })
+    }
+}
+
+fn parse_boolean(text: &str) -> Result<bool, SecurityOptionRefused> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(SecurityOptionRefused::NotBoolean(text.chars().take(40).collect())),
+    }
+}
+
+fn parse_paths(paths: &str, whole: &str) -> Result<Vec<String>, SecurityOptionRefused> {
+    let refused = |error| SecurityOptionRefused::Path(whole.chars().take(120).collect(), error);
+    paths.split(':').map(|path| parse_container_path(path).map_err(refused)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<SecurityOption, SecurityOptionRefused> {
+        text.parse()
+    }
+
+    #[test]
+    fn both_separators() {
+        for text in ["seccomp=unconfined", "seccomp:unconfined"] {
+            assert_eq!(parse(text), Ok(SecurityOption::Seccomp(SeccompChoice::Unconfined)));
+        }
+        for (text, value) in [
+            ("no-new-privileges", true),
+            ("no-new-privileges=true", true),
+            ("no-new-privileges:true", true),
+            ("no-new-privileges:false", false),
+            ("no-new-privileges=0", false),
+        ] {
+            assert_eq!(parse(text), Ok(SecurityOption::NoNewPrivileges(value)), "{text}");
+        }
+        let file = SecurityOption::Seccomp(SeccompChoice::File("a=b:c".into()));
+        assert_eq!(parse("seccomp=a=b:c"), Ok(file));
+    }
+
+    #[test]
+    fn masks() {
+        assert_eq!(parse("mask=/a:/b/"), Ok(SecurityOption::Mask(vec!["/a".into(), "/b".into()])));
+        assert_eq!(parse("unmask=ALL"), Ok(SecurityOption::Unmask(vec![Unmask::All])));
+        assert_eq!(parse("systempaths=unconfined"), Ok(SecurityOption::Unmask(vec![Unmask::All])));
+        let pattern = Unmask::Pattern("/proc/*".into());
+        assert_eq!(parse("unmask=/proc/*"), Ok(SecurityOption::Unmask(vec![pattern])));
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for text in ["", "=", "seccomp", "seccomp=", "label", "label=type:x", "apparmor=profile", "x=y", "-v"] {
+            assert!(matches!(parse(text), Err(SecurityOptionRefused::Unknown(_))), "{text}");
+        }
+        for text in ["mask=", "mask=a", "unmask=/a::/b", "unmask=all:/b", "mask=/a:b"] {
+            assert!(matches!(parse(text), Err(SecurityOptionRefused::Path(..))), "{text}");
+        }
+        for text in ["no-new-privileges=", "no-new-privileges=yes"] {
+            assert!(matches!(parse(text), Err(SecurityOptionRefused::NotBoolean(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn later_choices_win_and_lists_grow() {
+        let mut all = SecurityOptions::default();
+        for text in ["mask=/a", "seccomp=x", "mask=/b", "seccomp=unconfined", "no-new-privileges", "label=disable"] {
+            all.apply(text.parse().unwrap());
+        }
+        assert_eq!((all.no_new_privileges, all.seccomp), (Some(true), SeccompChoice::Unconfined));
+        assert_eq!(all.mask, ["/a", "/b"]);
+    }
+}

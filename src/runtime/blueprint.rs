@@ -1,0 +1,179 @@
+//! What a container is to be, before it is known how: everything resolved, nothing decided later.
+
+use std::ffi::CString;
+use std::path::PathBuf;
+
+use crate::name::capability::CapabilitySet;
+
+/// A container to be launched.
+#[derive(Debug)]
+pub struct Blueprint {
+    /// The store's root directory, absolute; the overlay's layers and uppers are relative to it.
+    pub store: PathBuf,
+    /// An empty directory, relative to the store, on which the root is attached before it becomes the root.
+    pub mountpoint: String,
+    /// The root file system.
+    pub rootfs: Rootfs,
+    /// Whether the root file system is read-only.
+    pub read_only: bool,
+    /// The user namespace's maps.
+    pub ids: IdMaps,
+    /// The network namespace.
+    pub network: Network,
+    /// Host name.
+    pub hostname: String,
+    /// Mounts that the user asked for, in order.
+    pub mounts: Vec<Mount>,
+    /// Files of the host (path) shown in the container (path), where they can be: name resolution.
+    pub files: Vec<(PathBuf, String)>,
+    /// Whether `/sys/fs/cgroup` shows the container's subtree of a cgroup v2 hierarchy.
+    pub cgroup2: bool,
+    /// Devices of the host shown in `/dev`: name and `st_rdev`.
+    pub devices: Vec<(&'static str, u64)>,
+    /// Absolute paths to hide.
+    pub masked: Vec<String>,
+    /// Absolute paths to make read-only.
+    pub read_only_paths: Vec<String>,
+    /// Kernel settings below `/proc/sys`, and their values.
+    pub sysctls: Vec<(String, String)>,
+    /// The process.
+    pub process: Process,
+    /// Whether our reaper is pid 1.
+    pub reaper: bool,
+}
+
+/// The root file system.
+#[derive(Debug)]
+pub enum Rootfs {
+    /// An overlay.
+    Overlay {
+        /// Layers, topmost first, relative to the store or absolute.
+        lower: Vec<CString>,
+        /// `upperdir` and `workdir`, relative to the store.
+        upper: (CString, CString),
+        /// Whether its contents die with the container.
+        volatile: bool,
+    },
+    /// A directory of the host.
+    Directory {
+        /// Its path, absolute.
+        path: PathBuf,
+        /// The inode it must be: `st_dev`, `st_ino`.
+        inode: (u64, u64),
+    },
+    /// A copy-on-write view of a directory of the host that is thrown away with the container.
+    Discarded {
+        /// Its path, absolute.
+        path: PathBuf,
+        /// Mounts of the host below it that are shown too, absolute, parents first.
+        submounts: Vec<PathBuf>,
+        /// An empty directory, relative to the store, that holds what is written: in memory where the store lies below
+        /// `path`, since an overlay's upper directory cannot lie in its lower one.
+        scratch: String,
+        /// Whether `scratch` is to be covered by a tmpfs.
+        in_memory: bool,
+    },
+}
+
+/// The maps of the user namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdMaps {
+    /// One id: the container's process is this user and group, which is us outside.
+    Single {
+        /// User inside.
+        uid: u32,
+        /// Group inside.
+        gid: u32,
+        /// User outside.
+        host_uid: u32,
+        /// Group outside.
+        host_gid: u32,
+    },
+    /// Several, written by the monitor, which has the privilege: lines of `uid_map` and `gid_map`.
+    Ranges {
+        /// `uid_map`.
+        uid_map: String,
+        /// `gid_map`.
+        gid_map: String,
+    },
+}
+
+/// The network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// A new one, with a loopback device.
+    Isolated,
+    /// The caller's.
+    Host,
+}
+
+/// A mount that the user asked for. All are `nosuid` and `nodev`.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    /// Path in the container, absolute.
+    pub destination: String,
+    /// What is mounted.
+    pub source: MountSource,
+    /// Whether it is read-only.
+    pub read_only: bool,
+    /// Whether programs in it can be executed.
+    pub exec: bool,
+}
+
+/// What is mounted.
+#[derive(Clone, Debug)]
+pub enum MountSource {
+    /// A file or directory of the host.
+    Bind {
+        /// Its path, absolute.
+        path: PathBuf,
+        /// The inode it must be: `st_dev`, `st_ino`.
+        inode: (u64, u64),
+        /// Whether it is a directory.
+        directory: bool,
+        /// Whether mounts below it come along.
+        recursive: bool,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Bytes.
+        size: Option<u64>,
+        /// Permissions of its root; those of what it covers, else 1777, where absent.
+        mode: Option<u32>,
+        /// Whether what it covers is copied in.
+        copy_up: bool,
+    },
+}
+
+/// The container's process.
+#[derive(Debug)]
+pub struct Process {
+    /// Paths to try, in order.
+    pub candidates: Vec<CString>,
+    /// Arguments, the program's name first.
+    pub argv: Vec<CString>,
+    /// Environment.
+    pub envp: Vec<CString>,
+    /// Working directory, absolute.
+    pub cwd: String,
+    /// User; already so where the map has a single id.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Supplementary groups; only where the maps have ranges.
+    pub groups: Vec<u32>,
+    /// Bounding set.
+    pub bounding: CapabilitySet,
+    /// Permitted and effective sets.
+    pub effective: CapabilitySet,
+    /// Whether no_new_privs is set.
+    pub no_new_privileges: bool,
+    /// The seccomp filter.
+    pub filter: Option<Vec<libc::sock_filter>>,
+    /// Resource limits: `RLIMIT_*`, soft, hard; lowered to what we may have.
+    pub limits: Vec<(u32, u64, u64)>,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// Whether it gets a terminal of its own.
+    pub terminal: bool,
+}

@@ -1,0 +1,520 @@
+//! The child's side of the fork: executes the steps of a plan, in order, and reports the first that fails.
+//!
+//! It logs nothing and decides nothing. It is single-threaded and its memory is its own, so it may allocate.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
+
+use super::copy_up;
+use super::overlay_mount;
+use super::reaper;
+use super::step::{Expect, Links, Missing, Place, Slot, Step, TargetKind, Upper};
+use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
+use crate::sys::exec::StringVector;
+use crate::sys::mount::{self, Depth, FsContext, MountAttrs};
+use crate::sys::openat2::{Resolve, open_below};
+use crate::sys::single_threaded::SingleThreaded;
+use crate::sys::{credentials, exec, keyring, process, seccomp, socket, tty};
+
+/// Length of a chain of dangling links that is followed to make a mount's target.
+const LINK_LIMIT: usize = 8;
+
+/// Standard input, output and error for the container's process; with a terminal there are none.
+pub type Streams = Option<[OwnedFd; 3]>;
+
+/// A mount that init holds.
+struct Held {
+    fd: OwnedFd,
+    attached: bool,
+}
+
+/// Why a step failed.
+struct Cause {
+    errno: Errno,
+    detail: Detail,
+}
+
+impl From<Errno> for Cause {
+    fn from(errno: Errno) -> Self {
+        Self { errno, detail: Detail::None }
+    }
+}
+
+impl From<std::io::Error> for Cause {
+    fn from(error: std::io::Error) -> Self {
+        Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)).into()
+    }
+}
+
+struct Init<'a> {
+    channel: BorrowedFd<'a>,
+    streams: Streams,
+    /// The pseudo-terminal's slave, once it is open.
+    terminal: Option<OwnedFd>,
+    slots: Vec<Option<Held>>,
+}
+
+/// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
+/// once the container's process is gone: the exit status for this process.
+pub fn run(steps: &[Step], channel: OwnedFd, streams: Streams) -> u8 {
+    let mut init = Init { channel: channel.as_fd(), streams, terminal: None, slots: Vec::new() };
+    for (index, step) in steps.iter().enumerate() {
+        match init.execute(step) {
+            Ok(Next::Step) => {}
+            Ok(Next::ReapChild(child)) => {
+                drop(init);
+                drop(channel);
+                return reaper::reap(child);
+            }
+            Err(Cause { errno, detail }) => {
+                let failed = StepFailed { step: index as u16, detail, errno };
+                // Nobody is left to tell if the monitor is gone.
+                let _ = socket::send(init.channel, &FromInit::Failed(failed).encode(), None);
+                return crate::failure::EXIT_OWN_FAILURE;
+            }
+        }
+    }
+    crate::failure::EXIT_OWN_FAILURE
+}
+
+enum Next {
+    Step,
+    ReapChild(nix::unistd::Pid),
+}
+
+impl Init<'_> {
+    fn execute(&mut self, step: &Step) -> Result<Next, Cause> {
+        match step {
+            Step::TieToMonitor => {
+                process::die_with_parent()?;
+                process::hide_from_ptrace()?;
+                self.check_monitor()?;
+            }
+            Step::MapOwnIds { uid_map, gid_map } => map_own_ids(uid_map, gid_map)?,
+            Step::AwaitIdMaps => self.await_id_maps()?,
+            Step::EnterStore(path) => nix::unistd::chdir(path.as_c_str())?,
+            Step::NewFilesystem { slot, fstype, options, attrs } => {
+                self.new_filesystem(*slot, fstype, options, *attrs)?
+            }
+            Step::Overlay { slot, lower, upper, mountpoint } => {
+                let fd = overlay_mount::mount(lower, upper.as_ref(), mountpoint)?;
+                self.hold(*slot, fd, false);
+            }
+            Step::OverlayOrReadOnly { slot, lower, upper } => self.overlay_or_read_only(*slot, lower, upper)?,
+            Step::AttachOnHost { slot, on } => self.attach_on_host(*slot, on)?,
+            Step::MakeHostDirectories(paths) => {
+                for path in paths {
+                    nix::unistd::mkdir(path.as_c_str(), Mode::S_IRWXU | Mode::from_bits_truncate(0o055))?;
+                }
+            }
+            Step::CloneHost { slot, path, expect, depth, attrs } => {
+                self.clone_host(*slot, path, *expect, *depth, *attrs)?
+            }
+            Step::EnterRoot { slot, mountpoint } => self.enter_root(*slot, mountpoint)?,
+            Step::Attach { slot, on, kind, links, missing } => self.attach(*slot, on, *kind, *links, *missing)?,
+            Step::MakeDirectory { at, mode } => self.make_directory(at, *mode)?,
+            Step::MakeLink { at, target } => {
+                nix::unistd::symlinkat(target.as_c_str(), self.slot(at.base)?, at.path.as_c_str())?;
+            }
+            Step::TouchFile(at) => self.touch_file(at),
+            Step::CopyUp { into, from, keep_mode } => self.copy_up(*into, from, *keep_mode)?,
+            Step::WriteSetting { at, value } => self.write_setting(at, value)?,
+            Step::BringLoopbackUp => socket::bring_loopback_up()?,
+            Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
+            Step::Mask { place, null, empty } => self.mask(place, *null, *empty)?,
+            Step::MakeReadOnly(place) => self.make_read_only(place)?,
+            Step::SealMount(slot) => mount::add_attributes(self.slot(*slot)?, MountAttrs::RDONLY)?,
+            Step::OpenTerminal { devpts, console } => self.open_terminal(*devpts, console)?,
+            Step::NewSession => drop(nix::unistd::setsid()?),
+            Step::TakeStreams => self.take_streams()?,
+            Step::NewKeyring => new_keyring()?,
+            Step::Limit { resource, soft, hard } => limit(*resource, *soft, *hard)?,
+            Step::SetUmask(mask) => drop(nix::sys::stat::umask(Mode::from_bits_truncate(*mask))),
+            Step::EnterDirectory(place) => self.enter_directory(place)?,
+            Step::SetNoNewPrivileges => credentials::set_no_new_privileges()?,
+            Step::InstallFilter(filter) => seccomp::install(filter)?,
+            Step::LimitBoundingSet(set) => credentials::limit_bounding_set(*set)?,
+            Step::BecomeUser { uid, gid, groups } => become_user(*uid, *gid, groups.as_deref())?,
+            Step::SetCapabilities(set) => credentials::set_capabilities(*set)?,
+            Step::Reap => return self.fork_payload(),
+            Step::Execute { candidates, argv, envp } => return Err(execute(candidates, argv, envp)),
+        }
+        Ok(Next::Step)
+    }
+
+    fn hold(&mut self, slot: Slot, fd: OwnedFd, attached: bool) {
+        if self.slots.len() <= slot.0 {
+            self.slots.resize_with(slot.0 + 1, || None);
+        }
+        self.slots[slot.0] = Some(Held { fd, attached });
+    }
+
+    fn slot(&self, slot: Slot) -> Result<BorrowedFd<'_>, Errno> {
+        self.slots.get(slot.0).and_then(Option::as_ref).map(|held| held.fd.as_fd()).ok_or(Errno::EBADF)
+    }
+
+    /// A monitor that died before it could be died with has closed its end.
+    fn check_monitor(&self) -> Result<(), Errno> {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let mut fds = [PollFd::new(self.channel, PollFlags::empty())];
+        poll(&mut fds, PollTimeout::ZERO)?;
+        match fds[0].revents() {
+            Some(events) if events.contains(PollFlags::POLLHUP) => Err(Errno::EPIPE),
+            _ => Ok(()),
+        }
+    }
+
+    fn await_id_maps(&self) -> Result<(), Errno> {
+        let mut message = [0; MESSAGE_LEN];
+        let (len, _) = socket::receive(self.channel, &mut message)?;
+        if message[..len] != ID_MAPS_WRITTEN {
+            return Err(Errno::EPIPE);
+        }
+        credentials::become_user(0, 0)
+    }
+
+    fn new_filesystem(
+        &mut self,
+        slot: Slot,
+        fstype: &CStr,
+        options: &[(CString, Option<CString>)],
+        attrs: MountAttrs,
+    ) -> Result<(), Errno> {
+        let context = FsContext::open(fstype)?;
+        for (key, value) in options {
+            context.set(key, value.as_deref())?;
+        }
+        let fd = context.mount(attrs)?;
+        self.hold(slot, fd, false);
+        Ok(())
+    }
+
+    fn clone_host(
+        &mut self,
+        slot: Slot,
+        path: &CStr,
+        expect: Option<Expect>,
+        depth: Depth,
+        attrs: MountAttrs,
+    ) -> Result<(), Cause> {
+        // The parser made the path absolute, so the descriptor it is relative to is not used; links on the way are the
+        // user's own and are followed.
+        let source = nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        let clone = mount::clone_tree(source.as_fd(), c"", depth)?;
+        if !expect.is_none_or(|expect| is_expected(&clone, expect)) {
+            return Err(Cause { errno: Errno::ESTALE, detail: Detail::Changed });
+        }
+        mount::restrict(clone.as_fd(), attrs, depth)?;
+        self.hold(slot, clone, false);
+        Ok(())
+    }
+
+    fn overlay_or_read_only(&mut self, slot: Slot, lower: &CStr, upper: &Upper) -> Result<(), Errno> {
+        // Some file systems cannot be a lower layer (autofs, some FUSE ones): they are shown, but not written to.
+        let fd = match overlay_mount::mount(&[lower.to_owned()], Some(upper), &upper.workdir) {
+            Ok(fd) => fd,
+            Err(_) => {
+                let source = nix::fcntl::open(lower, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+                let clone = mount::clone_tree(source.as_fd(), c"", Depth::Single)?;
+                mount::restrict(clone.as_fd(), MountAttrs::RDONLY.and(MountAttrs::NODEV), Depth::Single)?;
+                clone
+            }
+        };
+        self.hold(slot, fd, false);
+        Ok(())
+    }
+
+    fn attach_on_host(&mut self, slot: Slot, on: &CStr) -> Result<(), Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let target = nix::fcntl::open(on, flags, Mode::empty())?;
+        mount::attach(self.slot(slot)?, target.as_fd())
+    }
+
+    fn enter_root(&mut self, slot: Slot, mountpoint: &CStr) -> Result<(), Errno> {
+        self.attach_on_host(slot, mountpoint)?;
+        mount::pivot_to(self.slot(slot)?)
+    }
+
+    fn attach(
+        &mut self,
+        slot: Slot,
+        on: &Place,
+        kind: TargetKind,
+        links: Links,
+        missing: Missing,
+    ) -> Result<(), Cause> {
+        let base = self.slot(on.base)?;
+        let target = match target(base, &on.path, kind, links) {
+            Ok(target) => target,
+            Err(cause) if missing == Missing::CreateOrSkip && is_skippable(cause.errno) => return Ok(()),
+            Err(cause) => return Err(cause),
+        };
+        mount::attach(self.slot(slot)?, target.as_fd())?;
+        if let Some(held) = self.slots.get_mut(slot.0).and_then(Option::as_mut) {
+            held.attached = true;
+        }
+        Ok(())
+    }
+
+    fn make_directory(&self, at: &Place, mode: u32) -> Result<(), Cause> {
+        let base = self.slot(at.base)?;
+        if let Err(Errno::ENOENT) = open_below(base, &at.path, OFlag::O_PATH, 0, Resolve::InRoot) {
+            make_target(base, &at.path, TargetKind::Directory, mode, LINK_LIMIT)?;
+        }
+        Ok(())
+    }
+
+    fn touch_file(&self, at: &Place) {
+        if let Ok(base) = self.slot(at.base) {
+            // What cannot be made is left out: the file only tells programs where they are.
+            let _ = target(base, &at.path, TargetKind::File, Links::Refuse);
+        }
+    }
+
+    fn copy_up(&self, into: Slot, from: &Place, keep_mode: bool) -> Result<(), Cause> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        match open_below(self.slot(from.base)?, &from.path, flags, 0, Resolve::InRoot) {
+            Ok(source) => {
+                let into = self.slot(into)?;
+                let mode = Mode::from_bits_truncate(fstat(into)?.st_mode & 0o7777);
+                copy_up::copy_tree(source.as_fd(), into)?;
+                if keep_mode {
+                    nix::sys::stat::fchmodat(into, c".", mode, nix::sys::stat::FchmodatFlags::FollowSymlink)?;
+                }
+                Ok(())
+            }
+            Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn write_setting(&self, at: &Place, value: &str) -> Result<(), Cause> {
+        let file = open_below(self.slot(at.base)?, &at.path, OFlag::O_WRONLY, 0, Resolve::NoSymlinks)?;
+        File::from(file).write_all(value.as_bytes())?;
+        Ok(())
+    }
+
+    fn mask(&mut self, place: &Place, null: Slot, empty: Slot) -> Result<(), Cause> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+        let target = match open_below(self.slot(place.base)?, &place.path, flags, 0, Resolve::NoSymlinks) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+            other => other?,
+        };
+        let cover = if is_directory(&fstat(&target)?) { empty } else { null };
+        // The first cover is the mount itself; once attached, it can be cloned (before Linux 6.15 a detached mount
+        // cannot).
+        let held = self.slots.get_mut(cover.0).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
+        if held.attached {
+            let clone = mount::clone_tree(held.fd.as_fd(), c"", Depth::Single)?;
+            mount::attach(clone.as_fd(), target.as_fd())?;
+        } else {
+            mount::attach(held.fd.as_fd(), target.as_fd())?;
+            held.attached = true;
+        }
+        Ok(())
+    }
+
+    fn make_read_only(&self, place: &Place) -> Result<(), Cause> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+        let target = match open_below(self.slot(place.base)?, &place.path, flags, 0, Resolve::NoSymlinks) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+            other => other?,
+        };
+        let clone = mount::clone_tree(target.as_fd(), c"", Depth::Recursive)?;
+        mount::restrict(clone.as_fd(), MountAttrs::RDONLY, Depth::Recursive)?;
+        Ok(mount::attach(clone.as_fd(), target.as_fd())?)
+    }
+
+    fn open_terminal(&mut self, devpts: Slot, console: &Place) -> Result<(), Cause> {
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
+        let master = open_below(self.slot(devpts)?, c"ptmx", flags, 0, Resolve::NoSymlinks)?;
+        tty::unlock(master.as_fd())?;
+        let slave = tty::open_peer(master.as_fd())?;
+        socket::send(self.channel, &FromInit::Terminal.encode(), Some(master.as_fd()))?;
+        let target = target(self.slot(console.base)?, &console.path, TargetKind::File, Links::Refuse)?;
+        let clone = mount::clone_tree(slave.as_fd(), c"", Depth::Single)?;
+        mount::attach(clone.as_fd(), target.as_fd())?;
+        tty::make_controlling(slave.as_fd())?;
+        for stream in 0..3 {
+            process::duplicate_onto(slave.as_fd(), stream)?;
+        }
+        self.terminal = Some(slave);
+        Ok(())
+    }
+
+    fn take_streams(&mut self) -> Result<(), Errno> {
+        if let Some(streams) = self.streams.take() {
+            for (number, stream) in streams.iter().enumerate() {
+                process::duplicate_onto(stream.as_fd(), number as i32)?;
+            }
+        }
+        process::close_on_exec_from(3)
+    }
+
+    fn enter_directory(&self, place: &Place) -> Result<(), Cause> {
+        let base = self.slot(place.base)?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let directory = match open_below(base, &place.path, flags, 0, Resolve::InRoot) {
+            Err(Errno::ENOENT) => make_target(base, &place.path, TargetKind::Directory, 0o755, LINK_LIMIT)?,
+            other => other.map_err(|errno| Cause {
+                errno,
+                detail: if errno == Errno::ELOOP { Detail::OutsideRoot } else { Detail::None },
+            })?,
+        };
+        nix::unistd::fchdir(&directory)?;
+        // The kernel prefixes a directory that our root does not contain with "(unreachable)".
+        match nix::unistd::getcwd() {
+            Ok(path) if path.is_absolute() => Ok(()),
+            Ok(_) | Err(Errno::ENOENT) => Err(Cause { errno: Errno::EXDEV, detail: Detail::OutsideRoot }),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// The container's process is a child in a process group of its own, in the foreground of the terminal if there is one.
+    fn fork_payload(&mut self) -> Result<Next, Cause> {
+        let proof = SingleThreaded::prove().map_err(|_| Errno::EBUSY)?;
+        match reaper::fork(&proof, self.terminal.as_ref().map(AsFd::as_fd))? {
+            Some(child) => Ok(Next::ReapChild(child)),
+            None => Ok(Next::Step),
+        }
+    }
+}
+
+fn map_own_ids(uid_map: &str, gid_map: &str) -> Result<(), Cause> {
+    // setgroups must be denied before an unprivileged process may write its gid_map (user_namespaces(7), CVE-2018-7169).
+    for (path, content) in [(c"uid_map", uid_map), (c"setgroups", "deny"), (c"gid_map", gid_map)] {
+        let path = [b"/proc/self/", path.to_bytes()].concat();
+        let file = nix::fcntl::open(path.as_slice(), OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        File::from(file).write_all(content.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn is_expected(clone: &OwnedFd, expect: Expect) -> bool {
+    fstat(clone).is_ok_and(|stat| match expect {
+        Expect::Inode { device, inode } => stat.st_dev == device && stat.st_ino == inode,
+        Expect::CharacterDevice(number) => {
+            SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR && stat.st_rdev == number
+        }
+    })
+}
+
+fn is_directory(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+}
+
+fn is_skippable(errno: Errno) -> bool {
+    matches!(errno, Errno::EROFS | Errno::EACCES | Errno::EPERM | Errno::ELOOP | Errno::ENOTDIR | Errno::EISDIR)
+}
+
+/// What a mount is attached on, made if it is missing.
+fn target(base: BorrowedFd<'_>, path: &CStr, kind: TargetKind, links: Links) -> Result<OwnedFd, Cause> {
+    let wrong = |errno| Cause { errno, detail: Detail::WrongTarget };
+    let (resolve, nofollow) = match links {
+        Links::Follow => (Resolve::InRoot, OFlag::empty()),
+        Links::Refuse => (Resolve::NoSymlinks, OFlag::O_NOFOLLOW),
+    };
+    let found = match open_below(base, path, OFlag::O_PATH | nofollow, 0, resolve) {
+        Err(Errno::ENOENT) if links == Links::Refuse => make_target(base, path, kind, 0o755, 0)?,
+        Err(Errno::ENOENT) => make_target(base, path, kind, 0o755, LINK_LIMIT)?,
+        Err(errno @ (Errno::ELOOP | Errno::ENOTDIR | Errno::EXDEV)) => return Err(wrong(errno)),
+        other => other?,
+    };
+    let stat = fstat(&found)?;
+    match (kind, is_directory(&stat)) {
+        (TargetKind::Directory, false) => Err(wrong(Errno::ENOTDIR)),
+        (TargetKind::File, true) => Err(wrong(Errno::EISDIR)),
+        // A link opened with O_PATH | O_NOFOLLOW is the link itself.
+        (TargetKind::File, false) if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK => {
+            Err(wrong(Errno::ELOOP))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// Makes `path` and its missing parents, each by its parent's descriptor and a single component. A dangling link is
+/// followed within `base` at most `links` times.
+fn make_target(base: BorrowedFd<'_>, path: &CStr, kind: TargetKind, mode: u32, links: usize) -> Result<OwnedFd, Cause> {
+    let text = path.to_bytes();
+    let trimmed = &text[..text.iter().rposition(|&b| b != b'/').map_or(0, |last| last + 1)];
+    let (parent, name) = match trimmed.iter().rposition(|&b| b == b'/') {
+        Some(slash) => (&trimmed[..slash], &trimmed[slash + 1..]),
+        None => (&b"."[..], trimmed),
+    };
+    let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
+    let (parent_path, name_c) = (c_string(if parent.is_empty() { b"." } else { parent })?, c_string(name)?);
+    let resolve = if links == 0 { Resolve::NoSymlinks } else { Resolve::InRoot };
+    let parent_fd = match open_below(base, &parent_path, OFlag::O_PATH | OFlag::O_DIRECTORY, 0, resolve) {
+        Err(Errno::ENOENT) => make_target(base, &parent_path, TargetKind::Directory, 0o755, links)?,
+        other => other?,
+    };
+    let made = match kind {
+        TargetKind::Directory => mkdirat(&parent_fd, name_c.as_c_str(), Mode::from_bits_truncate(mode)),
+        TargetKind::File => {
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+            openat(&parent_fd, name_c.as_c_str(), flags, Mode::from_bits_truncate(0o644)).map(drop)
+        }
+    };
+    match made {
+        Ok(()) => {
+            Ok(open_below(parent_fd.as_fd(), &name_c, OFlag::O_PATH | OFlag::O_NOFOLLOW, 0, Resolve::NoSymlinks)?)
+        }
+        Err(Errno::EEXIST) if links > 0 => {
+            let link = readlinkat(&parent_fd, name_c.as_c_str())?;
+            let joined = match link.as_bytes() {
+                absolute @ [b'/', ..] => absolute.to_vec(),
+                relative => [parent, b"/", relative].concat(),
+            };
+            let joined: Vec<u8> = joined.iter().copied().skip_while(|&b| b == b'/').collect();
+            make_target(base, &c_string(&joined)?, kind, mode, links - 1)
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn new_keyring() -> Result<(), Errno> {
+    match keyring::new_session() {
+        // A kernel without keyrings has none to share.
+        Err(Errno::ENOSYS) => Ok(()),
+        other => other,
+    }
+}
+
+fn limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let (_, ceiling) = process::rlimit(resource)?;
+    let hard = hard.min(ceiling);
+    process::set_rlimit(resource, soft.min(hard), hard)
+}
+
+fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Errno> {
+    if let Some(groups) = groups {
+        credentials::set_groups(groups)?;
+    }
+    credentials::become_user(uid, gid)?;
+    // A change of user makes the kernel forget it (PR_SET_PDEATHSIG(2const)).
+    process::die_with_parent()
+}
+
+/// Tries the candidates in order, as execvp(3) does: one that is not there does not end the search, nor does one that may
+/// not be executed, but the latter is remembered.
+fn execute(candidates: &[CString], argv: &StringVector, envp: &StringVector) -> Cause {
+    let mut verdict = Cause { errno: Errno::ENOENT, detail: Detail::None };
+    for path in candidates {
+        match exec::execve(path, argv, envp) {
+            Errno::ENOENT if nix::unistd::access(path.as_c_str(), nix::unistd::AccessFlags::F_OK).is_ok() => {
+                return Cause { errno: Errno::ENOENT, detail: Detail::NoInterpreter };
+            }
+            Errno::ENOENT | Errno::ENOTDIR => {}
+            Errno::EACCES => verdict = Errno::EACCES.into(),
+            errno => return errno.into(),
+        }
+    }
+    verdict
+}

@@ -1,0 +1,287 @@
+//! The story of a launch that failed: from `(step, errno)` to what was tried, on what, why, and the cure.
+
+use nix::errno::Errno;
+
+use super::step::{Place, Step, TargetKind};
+use super::sync::Detail;
+use crate::failure::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, Explain};
+
+/// Why a container could not be launched.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The socket between monitor and init.
+    #[error("talking to the container's init process")]
+    Channel(#[source] Errno),
+    /// The fork into new namespaces.
+    #[error("making the container's namespaces")]
+    Fork(#[source] Errno),
+    /// The maps of the user namespace.
+    #[error("writing the id maps of the container's user namespace")]
+    IdMaps(#[source] std::io::Error),
+    /// There are threads where there must be none.
+    #[error("starting the container's first process")]
+    Threads(#[from] crate::sys::single_threaded::NotSingleThreaded),
+    /// A step of the plan.
+    #[error("{what}")]
+    Step {
+        /// What was tried, on what.
+        what: String,
+        /// Stable code.
+        code: &'static str,
+        /// The cure.
+        hint: Option<String>,
+        /// Exit code.
+        exit_code: u8,
+        /// The kernel's answer.
+        #[source]
+        errno: Errno,
+    },
+}
+
+impl Explain for LaunchError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Fork(Errno::EAGAIN | Errno::ENOMEM) => "E_NOPROC",
+            Self::Fork(Errno::ENOSYS) => "E_KERNEL",
+            Self::Fork(_) | Self::IdMaps(_) => "E_USERNS_DISABLED",
+            Self::Channel(_) | Self::Threads(_) => "E_IO",
+            Self::Step { code, .. } => code,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Fork(Errno::EAGAIN | Errno::ENOMEM) => {
+                Some("too many processes or too little memory: see ulimit -u".into())
+            }
+            Self::Fork(Errno::ENOSYS) => Some("coracle needs Linux 5.12 or newer (clone3, mount_setattr)".into()),
+            Self::Fork(errno) => Some(user_namespace_hint(*errno)),
+            Self::IdMaps(_) => Some(user_namespace_hint(Errno::EPERM)),
+            Self::Channel(_) | Self::Threads(_) => None,
+            Self::Step { hint, .. } => hint.clone(),
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Step { exit_code, .. } => *exit_code,
+            _ => EXIT_OWN_FAILURE,
+        }
+    }
+}
+
+/// Which of the known causes forbids user namespaces here: each has its own cure.
+fn user_namespace_hint(errno: Errno) -> String {
+    let setting = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    if setting("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
+        return "user namespaces are turned off: sysctl user.max_user_namespaces=15000 (as root) allows them".into();
+    }
+    if setting("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
+        return "unprivileged user namespaces are turned off: sysctl kernel.unprivileged_userns_clone=1 (as root) allows them"
+            .into();
+    }
+    if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
+        return "AppArmor restricts user namespaces: install the profile that coracle's package ships, or sysctl \
+                kernel.apparmor_restrict_unprivileged_userns=0 (as root)"
+            .into();
+    }
+    match errno {
+        Errno::ENOSPC | Errno::EUSERS => {
+            "a limit on nested namespaces is reached: see the files in /proc/sys/user/max_*_namespaces".into()
+        }
+        Errno::EPERM => "this process may not make user namespaces: it is in a chroot, or a seccomp filter or security module \
+                         (of an outer container) forbids it"
+            .into(),
+        _ => "the kernel does not support a kind of namespace that containers need (user, mount, pid, ipc, uts, cgroup, net)"
+            .into(),
+    }
+}
+
+/// Code, hint and exit code of a story, the defaults being those of an unexpected failure.
+struct Story {
+    what: String,
+    code: &'static str,
+    hint: Option<String>,
+    exit_code: u8,
+}
+
+impl LaunchError {
+    /// The error for a step that failed. `None` is a step that the plan does not have.
+    pub fn step(step: Option<&Step>, detail: Detail, errno: Errno) -> Self {
+        let story =
+            step.map_or_else(|| Story::plain("an unknown step".into(), "E_STATE"), |step| tell(step, detail, errno));
+        let Story { what, code, hint, exit_code } = story;
+        let hint = hint.or_else(|| general_hint(errno));
+        Self::Step { what, code, hint, exit_code, errno }
+    }
+}
+
+impl Story {
+    fn plain(what: String, code: &'static str) -> Self {
+        Self { what, code, hint: None, exit_code: EXIT_OWN_FAILURE }
+    }
+
+    fn hinted(what: String, code: &'static str, hint: &str) -> Self {
+        Self { hint: Some(hint.into()), ..Self::plain(what, code) }
+    }
+}
+
+fn general_hint(errno: Errno) -> Option<String> {
+    let hint = match errno {
+        Errno::ENOSPC => {
+            "the disk is full, or a limit on mounts (fs.mount-max) or on the size of a file system is reached"
+        }
+        Errno::ENOSYS => "coracle needs Linux 5.12 or newer",
+        Errno::EMFILE | Errno::ENFILE => "raise the limit on open files: ulimit -n",
+        Errno::ENOMEM => "there is too little memory",
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
+fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
+    match step {
+        Step::MapOwnIds { .. } | Step::AwaitIdMaps => {
+            let what = "writing the id maps of the container's user namespace".into();
+            Story { hint: Some(user_namespace_hint(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
+        }
+        Step::EnterStore(path) => Story::plain(format!("entering the store {}", path.to_string_lossy()), "E_DIR"),
+        Step::NewFilesystem { fstype, .. } => tell_filesystem(&fstype.to_string_lossy(), errno),
+        Step::Overlay { lower, .. } => tell_overlay(lower.len(), errno),
+        Step::OverlayOrReadOnly { lower, .. } => {
+            Story::plain(format!("showing {} in the container", lower.to_string_lossy()), "E_MOUNT_TARGET")
+        }
+        Step::CloneHost { path, .. } => {
+            let what = format!("mounting {} into the container", path.to_string_lossy());
+            match detail {
+                Detail::Changed => {
+                    Story::hinted(what, "E_PATH_ESCAPE", "the path was replaced while the container started")
+                }
+                _ => Story::plain(what, if errno == Errno::ENOENT { "E_NOTFOUND" } else { "E_MOUNT_TARGET" }),
+            }
+        }
+        Step::Attach { on, kind, .. } => tell_attach(on, *kind, detail),
+        Step::Mask { place, .. } => Story::plain(format!("masking /{}", show(place)), "E_MASK_FAILED"),
+        Step::MakeReadOnly(place) => Story::plain(format!("making /{} read-only", show(place)), "E_MASK_FAILED"),
+        Step::WriteSetting { at, value } => {
+            Story::plain(format!("setting /proc/{} to {value:?}", show(at)), "E_SYSCTL_DENIED")
+        }
+        Step::EnterDirectory(place) => tell_directory(place, detail),
+        Step::NewKeyring => Story::hinted(
+            "making the container's session keyring".into(),
+            "E_QUOTA",
+            "the quota of keys is used up: sysctl kernel.keys.maxkeys (as root) raises it",
+        ),
+        Step::InstallFilter(_) => Story::hinted(
+            "installing the container's seccomp filter".into(),
+            "E_SECCOMP",
+            "--security-opt seccomp=unconfined runs without one",
+        ),
+        Step::Execute { argv, .. } => {
+            tell_execute(argv.strings().first().map(|arg| arg.to_string_lossy()), detail, errno)
+        }
+        other => Story::plain(format!("setting up the container ({})", name_of(other)), "E_KERNEL"),
+    }
+}
+
+fn tell_filesystem(fstype: &str, errno: Errno) -> Story {
+    let what = format!("making the container's {fstype} file system");
+    match (fstype, errno) {
+        ("proc" | "sysfs", Errno::EPERM) => Story::hinted(
+            what,
+            "E_PROC_MASKED",
+            "parts of /proc or /sys are hidden here, as inside another container: start the outer one with \
+             --security-opt unmask=ALL",
+        ),
+        (_, Errno::EPERM | Errno::EACCES) => {
+            Story { hint: Some(user_namespace_hint(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
+        }
+        _ => Story::plain(what, "E_KERNEL"),
+    }
+}
+
+fn tell_overlay(layers: usize, errno: Errno) -> Story {
+    let what = format!("mounting the root file system ({layers} layers, kernel overlay)");
+    match errno {
+        Errno::EPERM | Errno::EACCES => {
+            Story { hint: Some(user_namespace_hint(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
+        }
+        Errno::ENODEV => {
+            Story::hinted(what, "E_KERNEL", "the kernel has no overlay file system: modprobe overlay (as root)")
+        }
+        Errno::EINVAL => Story::hinted(
+            what,
+            "E_STORE_FS",
+            "the file system that holds the store cannot be part of an overlay: put the store elsewhere with --root or \
+             XDG_DATA_HOME (coracle info says which file system it is)",
+        ),
+        _ => Story::plain(what, "E_STORE_FS"),
+    }
+}
+
+fn tell_attach(on: &Place, kind: TargetKind, detail: Detail) -> Story {
+    let what = format!("mounting on {} in the container", show(on));
+    let wanted = match kind {
+        TargetKind::Directory => "a directory",
+        TargetKind::File => "a file",
+    };
+    match detail {
+        Detail::WrongTarget => {
+            let what = format!("{what}: it must be {wanted}, and no link");
+            Story::hinted(what, "E_MOUNT_TARGET", "the image has something else in that place")
+        }
+        _ => Story::plain(what, "E_MOUNT_TARGET"),
+    }
+}
+
+fn tell_directory(place: &Place, detail: Detail) -> Story {
+    let what = format!("entering the working directory /{}", show(place).trim_start_matches("./"));
+    match detail {
+        Detail::OutsideRoot => Story::hinted(
+            what,
+            "E_CWD_OUTSIDE",
+            "it does not lead to a directory inside the container: choose one with -w",
+        ),
+        _ => Story::plain(what, "E_DIR"),
+    }
+}
+
+fn tell_execute(program: Option<std::borrow::Cow<'_, str>>, detail: Detail, errno: Errno) -> Story {
+    let program = program.unwrap_or_default();
+    let what = format!("executing {program:?} in the container");
+    match (errno, detail) {
+        (_, Detail::NoInterpreter) => Story {
+            exit_code: EXIT_NOT_FOUND,
+            ..Story::hinted(
+                format!("{what}: it is there, but its interpreter is not"),
+                "E_NOTFOUND",
+                "the image lacks the program's dynamic loader, or the script's first line names a program it does not have",
+            )
+        },
+        (Errno::ENOENT | Errno::ENOTDIR, _) => Story {
+            exit_code: EXIT_NOT_FOUND,
+            ..Story::hinted(what, "E_NOTFOUND", "the image has no such program in its PATH")
+        },
+        (Errno::ENOEXEC, _) => Story {
+            exit_code: EXIT_NOT_EXECUTABLE,
+            ..Story::hinted(what, "E_PLATFORM", "it was built for another platform, or is a script without a #! line")
+        },
+        _ => Story {
+            exit_code: EXIT_NOT_EXECUTABLE,
+            ..Story::hinted(
+                what,
+                "E_PERMISSION",
+                "it may not be executed: see its permissions and those of its directories",
+            )
+        },
+    }
+}
+
+fn show(place: &Place) -> String {
+    place.path.to_string_lossy().into_owned()
+}
+
+fn name_of(step: &Step) -> String {
+    let debug = format!("{step:?}");
+    debug.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,389 @@
+//! From a [`Blueprint`] to a [`LaunchPlan`]: a pure function, so that every decision can be read and tested without a
+//! kernel.
+
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::sched::CloneFlags;
+
+use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs};
+use super::step::{Expect, Links, Missing, Place, Slot, Step, TargetKind, Upper};
+use crate::sys::exec::StringVector;
+use crate::sys::mount::{Depth, MountAttrs};
+
+/// What is forked, and what the child does.
+#[derive(Debug)]
+pub struct LaunchPlan {
+    /// Namespaces of the fork.
+    pub namespaces: CloneFlags,
+    /// What the monitor writes into the child's `uid_map` and `gid_map`, if the child cannot do it itself.
+    pub id_maps: Option<(String, String)>,
+    /// What the child does.
+    pub steps: Vec<Step>,
+}
+
+const ROOT: Slot = Slot(0);
+const PROC: Slot = Slot(1);
+const SYS: Slot = Slot(2);
+const DEV: Slot = Slot(3);
+const DEVPTS: Slot = Slot(4);
+const SHM: Slot = Slot(5);
+const MQUEUE: Slot = Slot(6);
+const EMPTY: Slot = Slot(7);
+const CGROUP: Slot = Slot(8);
+const SCRATCH: Slot = Slot(9);
+const FIRST_FREE: usize = 10;
+
+const NOSUID_NODEV: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NODEV);
+const NO_EXEC_SUID_DEV: MountAttrs = NOSUID_NODEV.and(MountAttrs::NOEXEC);
+const DEVICE_ATTRS: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NOEXEC);
+
+impl LaunchPlan {
+    /// The plan for `blueprint`.
+    pub fn new(blueprint: Blueprint) -> Self {
+        let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE };
+        let namespaces = namespaces(&blueprint);
+        let id_maps = planner.identity(&blueprint.ids);
+        planner.steps.push(Step::EnterStore(path(&blueprint.store)));
+        let submounts = planner.rootfs(&blueprint.rootfs);
+        planner.own_filesystems(&blueprint);
+        let devices = planner.clone_devices(&blueprint.devices);
+        let mounts = planner.make_mounts(&blueprint.mounts);
+        let files = planner.clone_files(&blueprint);
+        planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
+        for (slot, destination) in submounts {
+            planner.attach(slot, Place::new(ROOT, &destination), TargetKind::Directory, Links::Refuse);
+        }
+        planner.attach_own(&blueprint, &devices);
+        planner.attach_mounts(&blueprint.mounts, &mounts);
+        for (slot, destination) in files {
+            let on = Place::new(ROOT, &destination);
+            let (links, missing) = (Links::Follow, Missing::CreateOrSkip);
+            planner.steps.push(Step::Attach { slot, on, kind: TargetKind::File, links, missing });
+        }
+        planner.kernel_settings(&blueprint);
+        planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
+        planner.process(blueprint);
+        Self { namespaces, id_maps, steps: planner.steps }
+    }
+}
+
+fn namespaces(blueprint: &Blueprint) -> CloneFlags {
+    let always = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWCGROUP;
+    match blueprint.network {
+        Network::Isolated => always | CloneFlags::CLONE_NEWNET,
+        Network::Host => always,
+    }
+}
+
+struct Planner {
+    steps: Vec<Step>,
+    next_slot: usize,
+}
+
+impl Planner {
+    fn new_slot(&mut self) -> Slot {
+        let slot = Slot(self.next_slot);
+        self.next_slot += 1;
+        slot
+    }
+
+    fn identity(&mut self, ids: &IdMaps) -> Option<(String, String)> {
+        let maps = match ids {
+            IdMaps::Single { uid, gid, host_uid, host_gid } => {
+                let (uid_map, gid_map) = (format!("{uid} {host_uid} 1\n"), format!("{gid} {host_gid} 1\n"));
+                self.steps.push(Step::MapOwnIds { uid_map, gid_map });
+                None
+            }
+            IdMaps::Ranges { uid_map, gid_map } => {
+                self.steps.push(Step::AwaitIdMaps);
+                Some((uid_map.clone(), gid_map.clone()))
+            }
+        };
+        // After the maps: a process that hides from ptrace may not open its own /proc/self/uid_map.
+        self.steps.push(Step::TieToMonitor);
+        maps
+    }
+
+    /// The root, and what is attached below it: slot and destination.
+    fn rootfs(&mut self, rootfs: &Rootfs) -> Vec<(Slot, String)> {
+        match rootfs {
+            Rootfs::Overlay { lower, upper: (upperdir, workdir), volatile } => {
+                let upper = Upper { upperdir: upperdir.clone(), workdir: workdir.clone(), volatile: *volatile };
+                let mountpoint = workdir.clone();
+                self.steps.push(Step::Overlay { slot: ROOT, lower: lower.clone(), upper: Some(upper), mountpoint });
+                Vec::new()
+            }
+            Rootfs::Directory { path, inode: (device, inode) } => {
+                self.steps.push(Step::CloneHost {
+                    slot: ROOT,
+                    path: self::path(path),
+                    expect: Some(Expect::Inode { device: *device, inode: *inode }),
+                    depth: Depth::Recursive,
+                    attrs: MountAttrs::NODEV,
+                });
+                Vec::new()
+            }
+            Rootfs::Discarded { path, submounts, scratch, in_memory } => {
+                if *in_memory {
+                    self.new_filesystem(SCRATCH, c"tmpfs", &[("mode", "700")], NOSUID_NODEV);
+                    self.steps.push(Step::AttachOnHost { slot: SCRATCH, on: text(scratch) });
+                }
+                let upper = self.scratch_upper(scratch, 0);
+                let (lower, mountpoint) = (vec![self::path(path)], upper.workdir.clone());
+                self.steps.push(Step::Overlay { slot: ROOT, lower, upper: Some(upper), mountpoint });
+                submounts
+                    .iter()
+                    .enumerate()
+                    .map(|(index, mount)| self.submount(path, scratch, index + 1, mount))
+                    .collect()
+            }
+        }
+    }
+
+    fn submount(&mut self, root: &Path, scratch: &str, index: usize, mount: &Path) -> (Slot, String) {
+        let (slot, upper) = (self.new_slot(), self.scratch_upper(scratch, index));
+        self.steps.push(Step::OverlayOrReadOnly { slot, lower: path(mount), upper });
+        let destination = mount.strip_prefix(root).unwrap_or(mount).to_string_lossy().into_owned();
+        (slot, destination)
+    }
+
+    fn scratch_upper(&mut self, scratch: &str, index: usize) -> Upper {
+        let base = format!("{scratch}/{index}");
+        let (upperdir, workdir) = (text(&format!("{base}/upper")), text(&format!("{base}/work")));
+        self.steps.push(Step::MakeHostDirectories(vec![text(&base), upperdir.clone(), workdir.clone()]));
+        Upper { upperdir, workdir, volatile: true }
+    }
+
+    fn new_filesystem(&mut self, slot: Slot, fstype: &'static CStr, options: &[(&str, &str)], attrs: MountAttrs) {
+        let option = |&(key, value): &(&str, &str)| (text(key), (!value.is_empty()).then(|| text(value)));
+        let options = options.iter().map(option).collect();
+        self.steps.push(Step::NewFilesystem { slot, fstype, options, attrs });
+    }
+
+    /// File systems that every container gets. All are made before the root is entered: the kernel gives a procfs or
+    /// sysfs only to a mount namespace that still shows one (`mount_too_revealing` in fs/namespace.c).
+    fn own_filesystems(&mut self, blueprint: &Blueprint) {
+        let read_only = NO_EXEC_SUID_DEV.and(MountAttrs::RDONLY);
+        self.new_filesystem(PROC, c"proc", &[], NO_EXEC_SUID_DEV);
+        match blueprint.network {
+            Network::Isolated => self.new_filesystem(SYS, c"sysfs", &[], read_only),
+            // A sysfs belongs to a network namespace: only its owner may make one.
+            Network::Host => self.steps.push(Step::CloneHost {
+                slot: SYS,
+                path: c"/sys".into(),
+                expect: None,
+                depth: Depth::Recursive,
+                attrs: read_only,
+            }),
+        }
+        let dev_options = [("mode", "755"), ("size", "1m"), ("nr_inodes", "4k")];
+        self.new_filesystem(DEV, c"tmpfs", &dev_options, DEVICE_ATTRS);
+        let mut devpts_options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "620"), ("max", "1024")];
+        if matches!(blueprint.ids, IdMaps::Ranges { .. }) {
+            devpts_options.push(("gid", "5"));
+        }
+        self.new_filesystem(DEVPTS, c"devpts", &devpts_options, DEVICE_ATTRS);
+        self.new_filesystem(SHM, c"tmpfs", &[("mode", "1777"), ("size", "64m")], NO_EXEC_SUID_DEV);
+        self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
+        self.new_filesystem(EMPTY, c"tmpfs", &[("mode", "755"), ("size", "4k"), ("nr_inodes", "1")], read_only);
+        if blueprint.cgroup2 {
+            self.new_filesystem(CGROUP, c"cgroup2", &[], read_only);
+        }
+    }
+
+    /// Slots and names of the devices; the null device is the first.
+    fn clone_devices(&mut self, devices: &[(&'static str, u64)]) -> Vec<(Slot, &'static str)> {
+        let mut slots = Vec::with_capacity(devices.len());
+        for &(name, number) in devices {
+            let slot = self.new_slot();
+            slots.push((slot, name));
+            self.steps.push(Step::CloneHost {
+                slot,
+                path: text(&format!("/dev/{name}")),
+                expect: Some(Expect::CharacterDevice(number)),
+                depth: Depth::Single,
+                attrs: DEVICE_ATTRS,
+            });
+        }
+        slots
+    }
+
+    fn make_mounts(&mut self, mounts: &[Mount]) -> Vec<Slot> {
+        mounts.iter().map(|mount| self.make_mount(mount)).collect()
+    }
+
+    fn make_mount(&mut self, mount: &Mount) -> Slot {
+        let slot = self.new_slot();
+        let mut attrs = NOSUID_NODEV;
+        if !mount.exec {
+            attrs = attrs.and(MountAttrs::NOEXEC);
+        }
+        if mount.read_only && !matches!(mount.source, MountSource::Tmpfs { copy_up: true, .. }) {
+            attrs = attrs.and(MountAttrs::RDONLY);
+        }
+        match &mount.source {
+            MountSource::Bind { path, inode: (device, inode), recursive, .. } => self.steps.push(Step::CloneHost {
+                slot,
+                path: self::path(path),
+                expect: Some(Expect::Inode { device: *device, inode: *inode }),
+                depth: if *recursive { Depth::Recursive } else { Depth::Single },
+                attrs,
+            }),
+            MountSource::Tmpfs { size, mode, .. } => {
+                let mode = format!("{:o}", mode.unwrap_or(0o1777));
+                let size = size.map(|size| size.to_string());
+                let mut options = vec![("mode", mode.as_str())];
+                options.extend(size.as_deref().map(|size| ("size", size)));
+                self.new_filesystem(slot, c"tmpfs", &options, attrs);
+            }
+        }
+        slot
+    }
+
+    fn clone_files(&mut self, blueprint: &Blueprint) -> Vec<(Slot, String)> {
+        let covered = |destination: &str| blueprint.mounts.iter().any(|mount| mount.destination == destination);
+        let mut slots = Vec::new();
+        for (file, destination) in blueprint.files.iter().filter(|(_, destination)| !covered(destination)) {
+            let slot = self.new_slot();
+            let (path, attrs) = (self::path(file), NOSUID_NODEV.and(MountAttrs::NOEXEC));
+            self.steps.push(Step::CloneHost { slot, path, expect: None, depth: Depth::Single, attrs });
+            slots.push((slot, destination.clone()));
+        }
+        slots
+    }
+
+    fn attach(&mut self, slot: Slot, on: Place, kind: TargetKind, links: Links) {
+        self.steps.push(Step::Attach { slot, on, kind, links, missing: Missing::Create });
+    }
+
+    fn attach_own(&mut self, blueprint: &Blueprint, devices: &[(Slot, &'static str)]) {
+        let directory = |planner: &mut Self, slot, base, name: &str| {
+            planner.attach(slot, Place::new(base, name), TargetKind::Directory, Links::Refuse);
+        };
+        directory(self, PROC, ROOT, "proc");
+        directory(self, SYS, ROOT, "sys");
+        if blueprint.cgroup2 && blueprint.network == Network::Isolated {
+            directory(self, CGROUP, SYS, "fs/cgroup");
+        }
+        directory(self, DEV, ROOT, "dev");
+        directory(self, DEVPTS, DEV, "pts");
+        directory(self, SHM, DEV, "shm");
+        directory(self, MQUEUE, DEV, "mqueue");
+        for &(slot, name) in devices {
+            self.attach(slot, Place::new(DEV, name), TargetKind::File, Links::Refuse);
+        }
+        let links = [
+            ("fd", c"/proc/self/fd"),
+            ("stdin", c"/proc/self/fd/0"),
+            ("stdout", c"/proc/self/fd/1"),
+            ("stderr", c"/proc/self/fd/2"),
+            ("ptmx", c"pts/ptmx"),
+        ];
+        for (name, target) in links {
+            self.steps.push(Step::MakeLink { at: Place::new(DEV, name), target: target.into() });
+        }
+    }
+
+    /// Parents before what lies below them, otherwise in the order given.
+    fn attach_mounts(&mut self, mounts: &[Mount], slots: &[Slot]) {
+        let mut ordered: Vec<_> = mounts.iter().zip(slots).collect();
+        ordered.sort_by_key(|(mount, _)| mount.destination.split('/').filter(|part| !part.is_empty()).count());
+        for (mount, &slot) in ordered {
+            let on = Place::new(ROOT, &mount.destination);
+            let kind = match mount.source {
+                MountSource::Bind { directory: false, .. } => TargetKind::File,
+                _ => TargetKind::Directory,
+            };
+            if let MountSource::Tmpfs { copy_up: true, mode, .. } = mount.source {
+                self.steps.push(Step::CopyUp { into: slot, from: on.clone(), keep_mode: mode.is_some() });
+                if mount.read_only {
+                    self.steps.push(Step::SealMount(slot));
+                }
+            }
+            self.attach(slot, on, kind, Links::Follow);
+        }
+    }
+
+    fn kernel_settings(&mut self, blueprint: &Blueprint) {
+        self.steps.push(Step::SetHostname(text(&blueprint.hostname)));
+        if blueprint.network == Network::Isolated {
+            self.steps.push(Step::BringLoopbackUp);
+        }
+        for (name, value) in &blueprint.sysctls {
+            let at = Place::new(PROC, &format!("sys/{name}"));
+            self.steps.push(Step::WriteSetting { at, value: value.clone() });
+        }
+    }
+
+    fn restrict_paths(&mut self, blueprint: &Blueprint, null: Slot) {
+        for path in &blueprint.read_only_paths {
+            self.steps.push(Step::MakeReadOnly(Place::new(ROOT, path)));
+        }
+        for path in &blueprint.masked {
+            self.steps.push(Step::Mask { place: Place::new(ROOT, path), null, empty: EMPTY });
+        }
+    }
+
+    fn process(&mut self, blueprint: Blueprint) {
+        let process = blueprint.process;
+        // Programs look at it to learn that they are in a container.
+        self.steps.push(Step::TouchFile(Place::new(ROOT, "run/.containerenv")));
+        self.steps.push(Step::EnterDirectory(Place::new(ROOT, &process.cwd)));
+        if blueprint.read_only {
+            self.steps.push(Step::SealMount(ROOT));
+        }
+        self.steps.push(Step::NewSession);
+        if process.terminal {
+            self.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: Place::new(DEV, "console") });
+        }
+        self.steps.push(Step::TakeStreams);
+        self.steps.push(Step::NewKeyring);
+        let limits = process.limits.iter().map(|&(resource, soft, hard)| Step::Limit { resource, soft, hard });
+        self.steps.extend(limits);
+        self.steps.push(Step::SetUmask(process.umask));
+        self.privileges(&process, &blueprint.ids);
+        if blueprint.reaper {
+            self.steps.push(Step::Reap);
+        }
+        let Process { candidates, argv, envp, .. } = process;
+        self.steps.push(Step::Execute { candidates, argv: StringVector::new(argv), envp: StringVector::new(envp) });
+    }
+
+    /// The filter comes last where no_new_privs allows it; else it needs CAP_SYS_ADMIN and comes before the sets are cut.
+    fn privileges(&mut self, process: &Process, ids: &IdMaps) {
+        let filter = process.filter.clone().map(Step::InstallFilter);
+        let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
+        self.steps.extend(early);
+        self.steps.push(Step::LimitBoundingSet(process.bounding));
+        if let IdMaps::Ranges { .. } = ids {
+            let groups = Some(process.groups.clone());
+            self.steps.push(Step::BecomeUser { uid: process.uid, gid: process.gid, groups });
+        }
+        self.steps.push(Step::SetCapabilities(process.effective));
+        if process.no_new_privileges {
+            self.steps.push(Step::SetNoNewPrivileges);
+        }
+        self.steps.extend(late);
+    }
+}
+
+fn path(path: &Path) -> CString {
+    c_string(path.as_os_str().as_bytes())
+}
+
+fn text(text: &str) -> CString {
+    c_string(text.as_bytes())
+}
+
+/// Parsed text has no NUL; one that came through all the same ends the string, as the kernel would.
+fn c_string(bytes: &[u8]) -> CString {
+    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+    CString::new(&bytes[..end]).unwrap_or_default()
+}

@@ -1,0 +1,86 @@
+//! The fork boundary: the only caller of clone3 for containers. It takes a proof that the process has one thread.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::Pid;
+
+use super::init::{self, Streams};
+use super::launch_error::LaunchError;
+use super::plan::LaunchPlan;
+use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
+use crate::sys::clone::{Child, fork_into};
+use crate::sys::single_threaded::SingleThreaded;
+use crate::sys::{pidfd, process, socket};
+
+/// A container whose process runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Pid 1 of the container, as a child of ours.
+    pub child: Child,
+    /// The master of its terminal, if it has one.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be. Signals
+/// are expected to be blocked: the child resets them.
+pub fn launch(proof: &SingleThreaded, plan: &LaunchPlan, streams: Streams) -> Result<Running, LaunchError> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .map_err(LaunchError::Channel)?;
+    let mut for_child = Some((theirs, streams));
+    let child = fork_into(proof, plan.namespaces, || {
+        process::reset_signals();
+        process::set_name(c"coracle-init");
+        match for_child.take() {
+            Some((channel, streams)) => init::run(&plan.steps, channel, streams),
+            None => crate::failure::EXIT_OWN_FAILURE,
+        }
+    })
+    .map_err(LaunchError::Fork)?;
+    drop(for_child);
+    let started = start(plan, &ours, &child);
+    match started {
+        Ok(terminal) => Ok(Running { child, terminal }),
+        Err(error) => {
+            // It may be gone already; either way nothing of it is left behind.
+            let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+            let _ = pidfd::wait(child.pidfd.as_fd());
+            Err(error)
+        }
+    }
+}
+
+fn start(plan: &LaunchPlan, channel: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>, LaunchError> {
+    if let Some((uid_map, gid_map)) = &plan.id_maps {
+        write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
+        socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
+    }
+    let mut terminal = None;
+    loop {
+        let mut message = [0; MESSAGE_LEN];
+        let (len, fd) = match socket::receive(channel.as_fd(), &mut message) {
+            Err(Errno::EINTR) => continue,
+            other => other.map_err(LaunchError::Channel)?,
+        };
+        match FromInit::decode(&message[..len]) {
+            Some(FromInit::Terminal) => terminal = fd,
+            Some(FromInit::Failed(StepFailed { step, detail, errno })) => {
+                return Err(LaunchError::step(plan.steps.get(usize::from(step)), detail, errno));
+            }
+            // The channel is closed by execve, and by nothing else that succeeds.
+            None if len == 0 => return Ok(terminal),
+            None => return Err(LaunchError::Channel(Errno::EPROTO)),
+        }
+    }
+}
+
+fn write_id_maps(pid: Pid, uid_map: &str, gid_map: &str) -> Result<(), std::io::Error> {
+    use std::io::Write;
+    // The child is ours and not yet reaped: its number cannot have been given to another process.
+    for (name, content) in [("uid_map", uid_map), ("gid_map", gid_map)] {
+        let mut file = std::fs::OpenOptions::new().write(true).open(format!("/proc/{pid}/{name}"))?;
+        file.write_all(content.as_bytes())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! The instructions of a container's init: plain data, computed before the fork, executed in order after it.
+//!
+//! Mounts are made detached and kept in numbered slots until they are attached. Everything that needs a path of the host
+//! happens before [`Step::EnterRoot`]; after it the host is reachable only through mounts already in a slot.
+
+use std::ffi::{CStr, CString};
+
+use crate::name::capability::CapabilitySet;
+use crate::sys::exec::StringVector;
+use crate::sys::mount::{Depth, MountAttrs};
+
+/// Number of a mount kept by init.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(pub usize);
+
+/// A path below the root of the mount in a slot.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The mount.
+    pub base: Slot,
+    /// Relative path, without leading slash.
+    pub path: CString,
+}
+
+/// What a mount is attached on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A directory.
+    Directory,
+    /// Anything but a directory.
+    File,
+}
+
+/// Whether symbolic links of the rootfs are followed on the way to a mount's target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Within the root, as the container's processes would.
+    Follow,
+    /// A link is an error: the runtime's own mounts must be where they are expected.
+    Refuse,
+}
+
+/// What is done about a target that does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is made, with its parents.
+    Create,
+    /// It is made; if that cannot be done the mount is left out.
+    CreateOrSkip,
+}
+
+/// What a clone of a host path must be, so that nothing else is given to the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The inode that was there when the plan was made.
+    Inode {
+        /// `st_dev`.
+        device: u64,
+        /// `st_ino`.
+        inode: u64,
+    },
+    /// A character device of this number (`st_rdev`).
+    CharacterDevice(u64),
+}
+
+/// Where an overlay's writes go.
+#[derive(Clone, Debug)]
+pub struct Upper {
+    /// `upperdir`, relative to the store.
+    pub upperdir: CString,
+    /// `workdir`, relative to the store.
+    pub workdir: CString,
+    /// Whether the overlay may skip all syncs: its contents die with the container (`volatile`, Linux 5.10).
+    pub volatile: bool,
+}
+
+/// One instruction.
+#[derive(Debug)]
+pub enum Step {
+    /// Be killed with the monitor, and be opaque to processes of the same user.
+    TieToMonitor,
+    /// Write `/proc/self/{uid_map,setgroups,gid_map}`: one line each, our own id.
+    MapOwnIds {
+        /// Contents of `uid_map`.
+        uid_map: String,
+        /// Contents of `gid_map`.
+        gid_map: String,
+    },
+    /// Wait until the monitor has written the maps, and take user and group 0 of the namespace.
+    AwaitIdMaps,
+    /// Change to the store's root: paths of layers and uppers are relative to it.
+    EnterStore(CString),
+    /// Make a file system.
+    NewFilesystem {
+        /// Where it is kept.
+        slot: Slot,
+        /// Type.
+        fstype: &'static CStr,
+        /// Options: key, and value if it has one.
+        options: Vec<(CString, Option<CString>)>,
+        /// Attributes of the mount.
+        attrs: MountAttrs,
+    },
+    /// Make the overlay of layers.
+    Overlay {
+        /// Where it is kept.
+        slot: Slot,
+        /// `lowerdir`s, topmost first, relative to the store.
+        lower: Vec<CString>,
+        /// Where writes go; a read-only overlay where absent.
+        upper: Option<Upper>,
+        /// An empty directory of the store to mount on where the kernel takes the layers by mount(2) only.
+        mountpoint: CString,
+    },
+    /// Make an overlay over a directory of the host, or clone that directory read-only where it cannot be overlaid.
+    OverlayOrReadOnly {
+        /// Where it is kept.
+        slot: Slot,
+        /// The directory, absolute.
+        lower: CString,
+        /// Where writes go.
+        upper: Upper,
+    },
+    /// Attach a mount on a directory of the host, in our own mount namespace, before the root is entered.
+    AttachOnHost {
+        /// The mount.
+        slot: Slot,
+        /// The directory, relative to the store.
+        on: CString,
+    },
+    /// Make directories of the host, relative to the store.
+    MakeHostDirectories(Vec<CString>),
+    /// Clone a mount of the host.
+    CloneHost {
+        /// Where it is kept.
+        slot: Slot,
+        /// Path on the host, absolute.
+        path: CString,
+        /// What it must be.
+        expect: Option<Expect>,
+        /// How much of it.
+        depth: Depth,
+        /// Attributes added to all of it.
+        attrs: MountAttrs,
+    },
+    /// Attach the root and make it this process's root directory.
+    EnterRoot {
+        /// The root.
+        slot: Slot,
+        /// An empty directory of the store to attach it on, relative to the store.
+        mountpoint: CString,
+    },
+    /// Attach a mount.
+    Attach {
+        /// The mount.
+        slot: Slot,
+        /// Where.
+        on: Place,
+        /// What must be there.
+        kind: TargetKind,
+        /// Whether links are followed.
+        links: Links,
+        /// If it is not there.
+        missing: Missing,
+    },
+    /// Make a directory, parents included, unless there is one.
+    MakeDirectory {
+        /// Where.
+        at: Place,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Make a symbolic link.
+    MakeLink {
+        /// Where.
+        at: Place,
+        /// What it says.
+        target: CString,
+    },
+    /// Make an empty file unless something is there; a place that cannot be written to is left alone.
+    TouchFile(Place),
+    /// Copy what the root has at a place into a mount that is about to cover it.
+    CopyUp {
+        /// The mount.
+        into: Slot,
+        /// The covered directory.
+        from: Place,
+        /// Whether the mount keeps the permissions it was given.
+        keep_mode: bool,
+    },
+    /// Write a kernel setting through our own procfs.
+    WriteSetting {
+        /// Below `/proc`.
+        at: Place,
+        /// Its value.
+        value: String,
+    },
+    /// Set the loopback device up.
+    BringLoopbackUp,
+    /// Name the host.
+    SetHostname(CString),
+    /// Hide what is at a place, if it is there: a file behind the null device, a directory behind an empty one.
+    Mask {
+        /// What.
+        place: Place,
+        /// The null device, attached.
+        null: Slot,
+        /// An empty read-only directory.
+        empty: Slot,
+    },
+    /// Make a place read-only, if it is there, with everything mounted below it.
+    MakeReadOnly(Place),
+    /// Make the mount in a slot itself read-only.
+    SealMount(Slot),
+    /// Make a terminal in the devpts of a slot, send its master to the monitor, make it our standard streams and our
+    /// controlling terminal, and show it as `/dev/console`.
+    OpenTerminal {
+        /// The devpts.
+        devpts: Slot,
+        /// Where the console is.
+        console: Place,
+    },
+    /// Begin a session and a process group of our own.
+    NewSession,
+    /// Make the descriptors that the monitor gave us our standard streams.
+    TakeStreams,
+    /// Get a session keyring of our own.
+    NewKeyring,
+    /// Set a resource limit, lowering it to what we may have.
+    Limit {
+        /// `RLIMIT_*`.
+        resource: u32,
+        /// Soft limit.
+        soft: u64,
+        /// Hard limit.
+        hard: u64,
+    },
+    /// Set the file mode creation mask.
+    SetUmask(u32),
+    /// Enter the working directory, made if it is missing, and check that it is inside the root.
+    EnterDirectory(Place),
+    /// Set no_new_privs.
+    SetNoNewPrivileges,
+    /// Install a seccomp filter.
+    InstallFilter(Vec<libc::sock_filter>),
+    /// Drop everything from the bounding set that is not in this set.
+    LimitBoundingSet(CapabilitySet),
+    /// Become a user.
+    BecomeUser {
+        /// User.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Supplementary groups; left alone where absent.
+        groups: Option<Vec<u32>>,
+    },
+    /// Set the permitted and effective sets; clear the inheritable and ambient ones.
+    SetCapabilities(CapabilitySet),
+    /// Put the container's process into a child of ours and stay as its reaper.
+    Reap,
+    /// Become the container's process.
+    Execute {
+        /// Paths to try, in order.
+        candidates: Vec<CString>,
+        /// Arguments.
+        argv: StringVector,
+        /// Environment.
+        envp: StringVector,
+    },
+}
+
+impl Place {
+    /// `path` below the mount in `base`. Leading slashes are dropped; a NUL ends the path early, so callers parse first.
+    pub fn new(base: Slot, path: &str) -> Self {
+        let trimmed = path.trim_start_matches('/');
+        let bytes: Vec<u8> = trimmed.bytes().take_while(|&b| b != 0).collect();
+        let path = CString::new(if bytes.is_empty() { b".".to_vec() } else { bytes }).unwrap_or_default();
+        Self { base, path }
+    }
+}

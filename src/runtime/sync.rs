@@ -1,0 +1,103 @@
+//! What monitor and init say to each other over their socket pair, one message each.
+//!
+//! ```text
+//!   monitor                          init
+//!      | -- (fork) ------------------> |
+//!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
+//!      | <---------- Terminal + fd --- |   only with a terminal
+//!      | <---------------- Failed ---- |   at most once, the last message
+//!      | <------------- end of file -- |   the container's process runs
+//! ```
+
+use nix::errno::Errno;
+
+/// Length of every message.
+pub const MESSAGE_LEN: usize = 8;
+
+/// What the monitor says.
+pub const ID_MAPS_WRITTEN: [u8; MESSAGE_LEN] = *b"idmaps\0\0";
+
+/// What init says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FromInit {
+    /// A terminal's master comes with this message.
+    Terminal,
+    /// A step failed; nothing follows.
+    Failed(StepFailed),
+}
+
+/// A failed step: numbers only, the monitor owns the plan and tells the story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepFailed {
+    /// Index in the plan.
+    pub step: u16,
+    /// What about it, where the error number alone does not say.
+    pub detail: Detail,
+    /// Error number.
+    pub errno: Errno,
+}
+
+/// What about a step failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Detail {
+    /// Nothing to add.
+    None = 0,
+    /// A mount target is a symbolic link, or not of the kind that is needed.
+    WrongTarget = 1,
+    /// A host path is not what it was when the plan was made.
+    Changed = 2,
+    /// The program exists, but what it needs to run does not (its interpreter).
+    NoInterpreter = 3,
+    /// The working directory is not inside the root.
+    OutsideRoot = 4,
+}
+
+impl FromInit {
+    /// The message's bytes.
+    pub fn encode(self) -> [u8; MESSAGE_LEN] {
+        match self {
+            Self::Terminal => *b"terminal",
+            Self::Failed(StepFailed { step, detail, errno }) => {
+                let [s0, s1] = step.to_le_bytes();
+                let [e0, e1, e2, e3] = (errno as i32).to_le_bytes();
+                [b'!', detail as u8, s0, s1, e0, e1, e2, e3]
+            }
+        }
+    }
+
+    /// The message in `bytes`, if there is one.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        match *bytes {
+            [b't', b'e', b'r', b'm', b'i', b'n', b'a', b'l'] => Some(Self::Terminal),
+            [b'!', detail, s0, s1, e0, e1, e2, e3] => {
+                let detail = match detail {
+                    0 => Detail::None,
+                    1 => Detail::WrongTarget,
+                    2 => Detail::Changed,
+                    3 => Detail::NoInterpreter,
+                    4 => Detail::OutsideRoot,
+                    _ => return None,
+                };
+                let errno = Errno::from_raw(i32::from_le_bytes([e0, e1, e2, e3]));
+                Some(Self::Failed(StepFailed { step: u16::from_le_bytes([s0, s1]), detail, errno }))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_wire() {
+        let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
+        for message in [FromInit::Terminal, FromInit::Failed(failed)] {
+            assert_eq!(FromInit::decode(&message.encode()), Some(message));
+        }
+        assert_eq!(FromInit::decode(b""), None);
+        assert_eq!(FromInit::decode(b"!\xff000000"), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! Records of containers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::container::{ContainerId, ContainerName};
+use crate::oci::digest::{DiffId, ImageId};
+use crate::state::record::Record;
+
+/// `containers/ID/record.json`: what a container is. Written once, when it is made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ContainerRecord {
+    /// Identifier.
+    pub id: ContainerId,
+    /// Name.
+    pub name: ContainerName,
+    /// When it was made: seconds and nanoseconds since the epoch.
+    pub created: Timestamp,
+    /// The image it was made from.
+    pub image: Option<ImageOrigin>,
+    /// The directory it was made from (`--rootfs`).
+    pub rootfs: Option<PathBuf>,
+    /// Layers that its root file system uses: they cannot be removed while it exists.
+    pub layers: Vec<DiffId>,
+    /// How its root file system is made: `overlay` or `directory`.
+    pub driver: String,
+    /// Whether it is removed when it exits.
+    pub remove_at_exit: bool,
+    /// What runs in it.
+    pub process: ProcessRecord,
+    /// Host name.
+    pub hostname: String,
+    /// Network mode.
+    pub network: String,
+    /// Mounts that the user asked for.
+    pub mounts: Vec<MountRecord>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Whether its root file system is read-only.
+    pub read_only: bool,
+    /// Whether our reaper is its pid 1.
+    pub init: bool,
+    /// `--security-opt` as given in effect.
+    pub security: Vec<String>,
+    /// Whether it is detached from the command that started it, with its output in a log.
+    pub detached: bool,
+}
+
+/// The image of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ImageOrigin {
+    /// Identifier.
+    pub id: ImageId,
+    /// The name it was found by.
+    pub name: String,
+}
+
+/// The process of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProcessRecord {
+    /// Entrypoint.
+    pub entrypoint: Vec<String>,
+    /// Command.
+    pub command: Vec<String>,
+    /// Environment.
+    pub env: Vec<String>,
+    /// Working directory.
+    pub workdir: String,
+    /// User, as asked for.
+    pub user: String,
+    /// User and group inside, as numbers.
+    pub ids: (u32, u32),
+    /// Whether it has a terminal.
+    pub terminal: bool,
+    /// Whether it reads standard input.
+    pub stdin: bool,
+    /// Effective capabilities.
+    pub effective: Vec<String>,
+    /// Bounding set.
+    pub bounding: Vec<String>,
+    /// Whether no_new_privs is set.
+    pub no_new_privileges: bool,
+    /// Which seccomp profile: `default`, `unconfined`, or a file.
+    pub seccomp: String,
+    /// Signal that asks it to stop.
+    pub stop_signal: String,
+}
+
+/// A mount of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MountRecord {
+    /// `bind` or `tmpfs`.
+    pub kind: String,
+    /// Path on the host; empty for a tmpfs.
+    pub source: String,
+    /// Path in the container.
+    pub destination: String,
+    /// Options in effect.
+    pub options: Vec<String>,
+    /// Whether it can be written to.
+    pub writable: bool,
+}
+
+/// Nanoseconds since the epoch (CLOCK_REALTIME).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Now.
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self(since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Record for ContainerRecord {
+    const VERSION: u32 = 1;
+}
+
+/// `RUNTIME/containers/ID.json`: which processes serve a running container. Worthless after a reboot, and without the
+/// container's lock being taken.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProcessesRecord {
+    /// `/proc/sys/kernel/random/boot_id` of the boot in which it was written.
+    pub boot_id: String,
+    /// The monitor's process id.
+    pub monitor: i32,
+    /// The process id, outside, of the container's pid 1.
+    pub init: i32,
+    /// Start time of that process in clock ticks since boot (proc_pid_stat(5), field 22): with the number it names the
+    /// process.
+    pub init_start: u64,
+    /// When the container's process was executed.
+    pub started: Timestamp,
+}
+
+impl Record for ProcessesRecord {
+    const VERSION: u32 = 1;
+}
+
+/// `containers/ID/exit.json`: how a container ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// Exit code, or 128 and the signal's number.
+    pub code: u8,
+    /// When the container's process was executed.
+    pub started: Timestamp,
+    /// When it ended.
+    pub finished: Timestamp,
+}
+
+impl Record for ExitRecord {
+    const VERSION: u32 = 1;
+}

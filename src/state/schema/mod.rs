@@ -1,0 +1,3 @@
+//! Every record on disk. A change of shape raises the record's version, and old records must still load.
+
+pub mod container;

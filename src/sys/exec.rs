@@ -1,0 +1,35 @@
+//! execve(2) with arguments prepared beforehand.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, c_char};
+
+use nix::errno::Errno;
+
+/// An argument or environment vector in the form the kernel reads: made before the fork, used after it.
+#[derive(Debug)]
+pub struct StringVector {
+    strings: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl StringVector {
+    /// A vector of `strings`, in order.
+    pub fn new(strings: Vec<CString>) -> Self {
+        let end = std::iter::once(std::ptr::null());
+        let pointers = strings.iter().map(|string| string.as_ptr()).chain(end).collect();
+        Self { strings, pointers }
+    }
+
+    /// The strings.
+    pub fn strings(&self) -> &[CString] {
+        &self.strings
+    }
+}
+
+/// Becomes the program at `path`. Returns only if that failed.
+pub fn execve(path: &CStr, argv: &StringVector, envp: &StringVector) -> Errno {
+    // SAFETY: both vectors end with a null pointer and point to C strings that `argv` and `envp` own.
+    unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), envp.pointers.as_ptr()) };
+    Errno::last()
+}

@@ -1,0 +1,20 @@
+//! System calls that neither `std` nor `nix` has, behind types: the only `unsafe` of the crate, the only raw fork.
+//!
+//! Wrappers take `BorrowedFd`/`OwnedFd`, return `Errno`, allocate nothing where they are used between fork and exec, and
+//! decide nothing.
+
+pub mod clone;
+pub mod credentials;
+pub mod exec;
+pub mod keyring;
+pub mod mount;
+pub mod openat2;
+pub mod ownership;
+pub mod pidfd;
+pub mod process;
+pub mod random;
+pub mod seccomp;
+pub mod signal;
+pub mod single_threaded;
+pub mod socket;
+pub mod tty;
