@@ -11,7 +11,7 @@ pub fn tree(lab: &Lab, script: &str) -> String {
     let copy = r#"cp -a "$1" "$2" && chmod -R u+rwX "$2" && cd "$2" && eval "$3""#;
     let status = Command::new("/bin/sh")
         .args(["-ec", copy, "sh"])
-        .arg(fixture("rootfs/busybox"))
+        .arg(crate::support::busybox_tree())
         .args([path.to_str().unwrap(), script])
         .status()
         .unwrap();

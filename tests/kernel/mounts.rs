@@ -91,7 +91,7 @@ fn bad_tmpfs_options_are_refused() {
 #[test]
 fn writes_are_gone_with_the_container_and_the_tree_is_unchanged() {
     let lab = Lab::new();
-    let canary = crate::support::Canary::watch(crate::support::fixture("rootfs/busybox/etc"));
+    let canary = crate::support::Canary::watch(crate::support::busybox_tree().join("etc"));
     lab.sh(&[], "echo changed >/etc/passwd; rm /etc/group; mkdir /etc/new");
     canary.assert_unchanged();
     assert_eq!(lab.sh(&[], "ls /etc/group; ls -d /etc/new 2>/dev/null; true"), "/etc/group");

@@ -67,7 +67,7 @@ fn a_tree_that_cannot_be_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let lab = Lab::new();
     let tree = tree(&lab, ":");
-    fs::set_permissions(&tree, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&tree, fs::Permissions::from_mode(0o000)).unwrap();
     let output = run(&lab, &tree, &[], &["true"]);
     fs::set_permissions(&tree, fs::Permissions::from_mode(0o755)).unwrap();
     output.exited(125);

@@ -34,6 +34,12 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(&root).join(name)
 }
 
+/// The busybox tree, owned by who runs the tests.
+pub fn busybox_tree() -> PathBuf {
+    let root = std::env::var_os("CORACLE_ROOTFS").expect("CORACLE_ROOTFS is not set: start the tests with tests/run");
+    Path::new(&root).join("busybox")
+}
+
 /// `NAME:latest` in the registry that `tests/run` started.
 pub fn image(name: &str) -> String {
     let registry =
@@ -206,7 +212,7 @@ impl Lab {
 
 /// Arguments of `run --rm FLAGS --rootfs BUSYBOX:O COMMAND`.
 pub fn busybox_arguments(flags: &[&str], command: &[&str]) -> Vec<String> {
-    let rootfs = format!("{}:O", fixture("rootfs/busybox").display());
+    let rootfs = format!("{}:O", busybox_tree().display());
     let mut arguments: Vec<String> = ["run", "--rm"].into_iter().map(String::from).collect();
     arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
     arguments.extend(["--rootfs".to_owned(), rootfs]);
