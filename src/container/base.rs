@@ -7,6 +7,7 @@ use crate::oci::digest::{DiffId, ImageId};
 
 /// An image of the store, or a directory of the host.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one exists per command")]
 pub enum Base {
     /// An image.
     Image(BaseImage),

@@ -14,3 +14,4 @@ pub mod run;
 pub mod status;
 pub mod submounts;
 pub mod translate;
+pub mod user;

@@ -12,6 +12,7 @@ pub use crate::name::mount::{Access, BindMount, TmpfsMount};
 pub use crate::name::network_mode::NetworkMode;
 pub use crate::name::pull_policy::PullPolicy;
 pub use crate::name::security_option::{SeccompChoice, SecurityOptions, Unmask};
+pub use crate::name::user::{UserName, UserSpec};
 use crate::oci::platform::Platform;
 
 /// A container to be made and started.
@@ -134,22 +135,4 @@ pub enum Init {
     Payload,
     /// Our reaper, with the container's process as its child (`--init`).
     Reaper,
-}
-
-/// `--user`: names are looked up in the image's files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserSpec {
-    /// User.
-    pub user: UserName,
-    /// Group; the user's own where absent.
-    pub group: Option<UserName>,
-}
-
-/// A user or group by number or by name. All-digits text is always a number (SECURITY.md R9).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UserName {
-    /// At most 2^31-1.
-    Id(u32),
-    /// To be found in the image's `/etc/passwd` or `/etc/group`.
-    Name(String),
 }

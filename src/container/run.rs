@@ -14,13 +14,15 @@ use super::create::{self, CreateError, Owned};
 use super::monitor::{self, streams};
 use super::request::{Attach, Removal, Request, Stdin, Terminal};
 use super::translate::{Surroundings, translate};
+use super::user::ContainerUser;
 use super::{network_files, random_name, remove};
 use crate::failure::Failure;
 use crate::host::boot::{boot_id, process_start};
 use crate::host::kernel;
 use crate::identity::map::Caller;
-use crate::identity::user::ContainerUser;
+use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
+use crate::rootfs::view::View;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn::{self, Running};
@@ -45,17 +47,21 @@ const NAME_ATTEMPTS: u8 = 20;
 
 /// Makes and runs the container.
 pub fn execute(layout: &Layout, request: &Request, base: &Base) -> Result<Report, Failure> {
-    let capabilities =
-        credentials::effective_capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
-    let caller = Caller::current(capabilities);
-    let user = ContainerUser::look_up(request, base, layout, &caller)?;
+    let capabilities = credentials::capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
+    let caller = Caller::current(CapabilitySet::from_bits(capabilities.effective));
+    let view = View::new(match base {
+        Base::Image(image) => image.layers.iter().rev().map(|diff_id| layout.layer(diff_id).join("tree")).collect(),
+        Base::Directory(path) => vec![path.clone()],
+    });
+    let user = ContainerUser::look_up(request, base, &view)?;
     let surroundings = Surroundings {
         layout,
         caller: &caller,
         base,
         user: &user,
         cgroup2: kernel::has_cgroup2(),
-        counts_processes_per_namespace: kernel::release() >= (5, 14),
+        kernel: kernel::version(),
+        has_32_bit_programs: view.contains(c"lib/ld-linux.so.2"),
     };
     let (owned, record, plan) = make(request, &surroundings)?;
     let launch = Launch { layout, request, record, plan, owned };

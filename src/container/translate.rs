@@ -14,13 +14,15 @@ use super::request::{
     TmpfsMount,
 };
 use super::submounts;
+use super::user::ContainerUser;
 use crate::failure::{Explain, Failure};
 use crate::identity::map::Caller;
-use crate::identity::user::ContainerUser;
-use crate::lsm::capability;
+use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs};
+use crate::seccomp::table::Arch;
+use crate::seccomp::{ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
 use crate::state::schema::container::{ContainerRecord, ImageOrigin, MountRecord, ProcessRecord, Timestamp};
 
@@ -36,9 +38,14 @@ pub struct Surroundings<'a> {
     pub user: &'a ContainerUser,
     /// Whether `/sys/fs/cgroup` of the host is a cgroup v2 hierarchy.
     pub cgroup2: bool,
-    /// Whether the kernel counts processes per user namespace (Linux 5.14).
-    pub counts_processes_per_namespace: bool,
+    /// The running kernel's version.
+    pub kernel: KernelVersion,
+    /// Whether it has programs for the 32-bit interface of our processor.
+    pub has_32_bit_programs: bool,
 }
+
+/// Linux 5.14 counts processes per user namespace.
+const PER_NAMESPACE_PROCESS_COUNT: KernelVersion = KernelVersion { major: 5, minor: 14 };
 
 /// Why a request cannot become a container.
 #[derive(Debug, thiserror::Error)]
@@ -199,8 +206,8 @@ fn process(
     let candidates = candidates(program, environment.get("PATH"))?;
     let workdir = request.workdir.as_deref().unwrap_or(&defaults.workdir);
     let user = surroundings.user;
-    let bounding = capability::resolve(&request.capabilities, capability::DEFAULT)?;
-    let effective = if user.uid == 0 { bounding } else { CapabilitySet::EMPTY };
+    let bounding = capability::resolve(&request.capabilities, CapabilitySet::all())?;
+    let capabilities = Sets::for_user(bounding, &request.capabilities, user.uid);
     // Without any capability to gain there is nothing that set-user-ID programs are needed for.
     let no_new_privileges = request.security.no_new_privileges.unwrap_or(bounding == CapabilitySet::EMPTY);
     let process = Process {
@@ -211,26 +218,32 @@ fn process(
         uid: user.uid,
         gid: user.gid,
         groups: user.groups.clone(),
-        bounding,
-        effective,
+        capabilities,
         no_new_privileges,
-        filter: filter(request, bounding)?,
-        limits: hardening::limits(surroundings.counts_processes_per_namespace),
+        filter: filter(request, surroundings, bounding)?,
+        limits: hardening::limits(surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT),
         umask: 0o022,
         terminal: request.terminal == Terminal::New,
     };
     Ok((process, argv))
 }
 
-fn filter(request: &Request, capabilities: CapabilitySet) -> Result<Option<Vec<libc::sock_filter>>, Failure> {
+fn filter(
+    request: &Request,
+    surroundings: &Surroundings<'_>,
+    capabilities: CapabilitySet,
+) -> Result<Option<Vec<libc::sock_filter>>, Failure> {
     match &request.security.seccomp {
         SeccompChoice::Unconfined => Ok(None),
-        SeccompChoice::Default => Ok(Some(crate::seccomp::default_filter(capabilities).instructions().to_vec())),
+        SeccompChoice::Default => {
+            let foreign = if surroundings.has_32_bit_programs { ForeignAbi::Allowed } else { ForeignAbi::Killed };
+            Ok(Some(crate::seccomp::default_filter(capabilities, Arch::NATIVE, foreign).instructions().to_vec()))
+        }
         SeccompChoice::File(path) => {
             let json = std::fs::read(path).map_err(|cause| {
                 Failure::new("E_SECCOMP", format!("reading the seccomp profile {}: {cause}", path.display()))
             })?;
-            let filter = crate::seccomp::load_profile(&json)?.compile(capabilities)?;
+            let filter = crate::seccomp::load_profile(&json)?.compile(capabilities, surroundings.kernel)?;
             Ok(Some(filter.instructions().to_vec()))
         }
     }
@@ -395,8 +408,8 @@ fn process_record(
         ids: (process.uid, process.gid),
         terminal: process.terminal,
         stdin: request.stdin == Stdin::Open,
-        effective: names(process.effective),
-        bounding: names(process.bounding),
+        effective: names(process.capabilities.effective),
+        bounding: names(process.capabilities.bounding),
         no_new_privileges: process.no_new_privileges,
         seccomp: match &request.security.seccomp {
             SeccompChoice::Default => "default".into(),

@@ -1,4 +1,4 @@
 //! Which ids a container has, and what they are outside.
 
 pub mod map;
-pub mod user;
+pub mod passwd;

@@ -91,7 +91,7 @@ impl CapabilitySet {
     }
 
     /// The set with this bit mask.
-    pub fn from_bits(bits: u64) -> Self {
+    pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 

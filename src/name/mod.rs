@@ -15,3 +15,4 @@ pub mod network_mode;
 pub mod pull_policy;
 pub mod reference;
 pub mod security_option;
+pub mod user;

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
-use crate::name::capability::CapabilitySet;
+use crate::lsm::capability::Sets;
 
 /// A container to be launched.
 #[derive(Debug)]
@@ -162,10 +162,8 @@ pub struct Process {
     pub gid: u32,
     /// Supplementary groups; only where the maps have ranges.
     pub groups: Vec<u32>,
-    /// Bounding set.
-    pub bounding: CapabilitySet,
-    /// Permitted and effective sets.
-    pub effective: CapabilitySet,
+    /// Capabilities.
+    pub capabilities: Sets,
     /// Whether no_new_privs is set.
     pub no_new_privileges: bool,
     /// The seccomp filter.

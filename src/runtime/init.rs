@@ -17,6 +17,8 @@ use super::overlay_mount;
 use super::reaper;
 use super::step::{Expect, Links, Missing, Place, Slot, Step, TargetKind, Upper};
 use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
+use crate::lsm::capability::Sets;
+use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{self, Depth, FsContext, MountAttrs};
 use crate::sys::openat2::{Resolve, open_below};
@@ -139,10 +141,10 @@ impl Init<'_> {
             Step::SetUmask(mask) => drop(nix::sys::stat::umask(Mode::from_bits_truncate(*mask))),
             Step::EnterDirectory(place) => self.enter_directory(place)?,
             Step::SetNoNewPrivileges => credentials::set_no_new_privileges()?,
-            Step::InstallFilter(filter) => seccomp::install(filter)?,
-            Step::LimitBoundingSet(set) => credentials::limit_bounding_set(*set)?,
+            Step::InstallFilter(filter) => seccomp::install(filter, 0)?,
+            Step::LimitBoundingSet(set) => credentials::limit_bounding_set(set.bits())?,
             Step::BecomeUser { uid, gid, groups } => become_user(*uid, *gid, groups.as_deref())?,
-            Step::SetCapabilities(set) => credentials::set_capabilities(*set)?,
+            Step::SetCapabilities(set) => set_capabilities(set)?,
             Step::Reap => return self.fork_payload(),
             Step::Execute { candidates, argv, envp } => return Err(execute(candidates, argv, envp)),
         }
@@ -493,10 +495,22 @@ fn limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     process::set_rlimit(resource, soft.min(hard), hard)
 }
 
+/// The bounding set has been cut before: inheritable must be set while CAP_SETPCAP may still be effective.
+fn set_capabilities(sets: &Sets) -> Result<(), Errno> {
+    credentials::set_capabilities(ThreadCapabilities {
+        effective: sets.effective.bits(),
+        permitted: sets.permitted.bits(),
+        inheritable: sets.inheritable.bits(),
+    })?;
+    credentials::clear_ambient_set()?;
+    sets.ambient.iter().try_for_each(|capability| credentials::raise_ambient(capability as u8))
+}
+
 fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Errno> {
     if let Some(groups) = groups {
         credentials::set_groups(groups)?;
     }
+    credentials::keep_capabilities_over_setuid(KeepCapabilities::Yes)?;
     credentials::become_user(uid, gid)?;
     // A change of user makes the kernel forget it (PR_SET_PDEATHSIG(2const)).
     process::die_with_parent()

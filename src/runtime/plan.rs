@@ -361,12 +361,12 @@ impl Planner {
         let filter = process.filter.clone().map(Step::InstallFilter);
         let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
         self.steps.extend(early);
-        self.steps.push(Step::LimitBoundingSet(process.bounding));
+        self.steps.push(Step::LimitBoundingSet(process.capabilities.bounding));
         if let IdMaps::Ranges { .. } = ids {
             let groups = Some(process.groups.clone());
             self.steps.push(Step::BecomeUser { uid: process.uid, gid: process.gid, groups });
         }
-        self.steps.push(Step::SetCapabilities(process.effective));
+        self.steps.push(Step::SetCapabilities(process.capabilities));
         if process.no_new_privileges {
             self.steps.push(Step::SetNoNewPrivileges);
         }

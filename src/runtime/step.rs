@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString};
 
+use crate::lsm::capability::Sets;
 use crate::name::capability::CapabilitySet;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
@@ -245,7 +246,7 @@ pub enum Step {
     InstallFilter(Vec<libc::sock_filter>),
     /// Drop everything from the bounding set that is not in this set.
     LimitBoundingSet(CapabilitySet),
-    /// Become a user.
+    /// Become a user; the permitted set stays.
     BecomeUser {
         /// User.
         uid: u32,
@@ -254,8 +255,8 @@ pub enum Step {
         /// Supplementary groups; left alone where absent.
         groups: Option<Vec<u32>>,
     },
-    /// Set the permitted and effective sets; clear the inheritable and ambient ones.
-    SetCapabilities(CapabilitySet),
+    /// Set the permitted, effective, inheritable and ambient sets.
+    SetCapabilities(Sets),
     /// Put the container's process into a child of ours and stay as its reaper.
     Reap,
     /// Become the container's process.

@@ -1,82 +1,147 @@
-//! Who a process is and what it may do: ids, capabilities, no_new_privs.
+//! User and group ids, capabilities and the bits that go with them, of this thread.
+//!
+//! Raw calls throughout: the C library's set*id functions signal every thread of the process, which is neither needed nor
+//! safe between fork and exec. Nothing here allocates.
 
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
 
-use crate::name::capability::{Capability, CapabilitySet};
+/// The three sets that capget(2) and capset(2) deal in, as the kernel's bit masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ThreadCapabilities {
+    /// What is used in permission checks.
+    pub effective: u64,
+    /// What may be made effective.
+    pub permitted: u64,
+    /// What execve may keep.
+    pub inheritable: u64,
+}
 
-// linux/capability.h: version 3 has 64 bits, as two 32-bit halves.
-const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+/// `_LINUX_CAPABILITY_VERSION_3`: two 32-bit words for each set.
+const VERSION_3: u32 = 0x2008_0522;
 
 #[repr(C)]
-struct CapHeader {
+struct Header {
     version: u32,
+    /// 0: this thread.
     pid: i32,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-struct CapData {
+struct Words {
     effective: u32,
     permitted: u32,
     inheritable: u32,
 }
 
-/// Sets the permitted and effective sets to `set` and clears the inheritable and ambient ones (capset(2), prctl(2)).
-pub fn set_capabilities(set: CapabilitySet) -> Result<(), Errno> {
-    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
-    let half = |bits: u64| CapData { effective: bits as u32, permitted: bits as u32, inheritable: 0 };
-    let data = [half(set.bits()), half(set.bits() >> 32)];
-    // SAFETY: the kernel reads one header and, for version 3, two data elements; both outlive the call.
-    Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) })?;
-    // SAFETY: takes integers only.
-    Errno::result(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) }).map(drop)
+/// This thread's capabilities (capget(2)).
+pub fn capabilities() -> Result<ThreadCapabilities, Errno> {
+    let mut header = Header { version: VERSION_3, pid: 0 };
+    let mut words = [Words::default(); 2];
+    // SAFETY: version 3 writes two `Words` and, if it dislikes the version, the header: both are ours and that large.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, words.as_mut_ptr()) })?;
+    let join = |of: fn(&Words) -> u32| u64::from(of(&words[1])) << 32 | u64::from(of(&words[0]));
+    Ok(ThreadCapabilities {
+        effective: join(|words| words.effective),
+        permitted: join(|words| words.permitted),
+        inheritable: join(|words| words.inheritable),
+    })
 }
 
-/// Drops every capability from the bounding set that is not in `set`, unknown ones included (PR_CAPBSET_DROP).
-pub fn limit_bounding_set(set: CapabilitySet) -> Result<(), Errno> {
+/// Sets this thread's capabilities (capset(2)). EPERM: something is to be permitted that is not, or made inheritable that
+/// is neither permitted nor inheritable nor, with CAP_SETPCAP, in the bounding set.
+pub fn set_capabilities(wanted: ThreadCapabilities) -> Result<(), Errno> {
+    let mut header = Header { version: VERSION_3, pid: 0 };
+    let words = [0, 32].map(|shift| Words {
+        effective: (wanted.effective >> shift) as u32,
+        permitted: (wanted.permitted >> shift) as u32,
+        inheritable: (wanted.inheritable >> shift) as u32,
+    });
+    // SAFETY: version 3 reads two `Words` and may write the header's version: both outlive the call.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) }).map(drop)
+}
+
+/// Keeps in the bounding set only what is in `kept` (PR_CAPBSET_DROP for every other one the kernel has). What is not in
+/// the set to begin with stays out.
+pub fn limit_bounding_set(kept: u64) -> Result<(), Errno> {
     for number in 0..64 {
-        if set.bits() & 1 << number != 0 {
-            continue;
-        }
-        // SAFETY: takes integers only.
-        match Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number as libc::c_ulong, 0, 0, 0) }) {
-            Ok(_) => {}
-            // The first number that the kernel does not know: there are none above it.
-            Err(Errno::EINVAL) if number as usize >= Capability::ALL.len() || number > 35 => return Ok(()),
-            Err(errno) => return Err(errno),
+        // SAFETY: PR_CAPBSET_READ takes a number and touches no memory.
+        match unsafe { libc::prctl(libc::PR_CAPBSET_READ, number as libc::c_ulong, 0, 0, 0) } {
+            // EINVAL: the kernel has no such capability, and none above.
+            -1 => return Ok(()),
+            1 if kept >> number & 1 == 0 => {
+                // SAFETY: PR_CAPBSET_DROP takes a number and touches no memory.
+                Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number as libc::c_ulong, 0, 0, 0) })?;
+            }
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// Sets no_new_privs, which is inherited and cannot be unset (PR_SET_NO_NEW_PRIVS).
-pub fn set_no_new_privileges() -> Result<(), Errno> {
-    // SAFETY: takes integers only.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map(drop)
+/// This thread's bounding set.
+pub fn bounding_set() -> u64 {
+    // SAFETY: PR_CAPBSET_READ takes a number and touches no memory.
+    let contains = |number: u32| unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number), 0, 0, 0) };
+    (0..64).filter(|&number| contains(number) == 1).fold(0, |set, number| set | 1 << number)
 }
 
-/// Becomes user `uid` and group `gid`, real, effective and saved. By system call, so that it concerns this thread only and
-/// runs no code of the C library.
+/// Empties the ambient set (PR_CAP_AMBIENT_CLEAR_ALL, Linux 4.3).
+pub fn clear_ambient_set() -> Result<(), Errno> {
+    // SAFETY: this operation of PR_CAP_AMBIENT takes numbers only.
+    Errno::result(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) }).map(drop)
+}
+
+/// Puts one capability, by number, into the ambient set (PR_CAP_AMBIENT_RAISE). EPERM: it is not both permitted and
+/// inheritable.
+pub fn raise_ambient(number: u8) -> Result<(), Errno> {
+    let number = libc::c_ulong::from(number);
+    // SAFETY: this operation of PR_CAP_AMBIENT takes numbers only.
+    Errno::result(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number, 0, 0) }).map(drop)
+}
+
+/// Whether a change from user id 0 to others keeps the permitted set, until the next execve (PR_SET_KEEPCAPS). The
+/// effective set is emptied all the same.
+pub fn keep_capabilities_over_setuid(keep: KeepCapabilities) -> Result<(), Errno> {
+    // SAFETY: PR_SET_KEEPCAPS takes a number and touches no memory.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, keep as libc::c_ulong, 0, 0, 0) }).map(drop)
+}
+
+/// What becomes of permitted capabilities when user id 0 is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum KeepCapabilities {
+    /// They go.
+    No = 0,
+    /// They stay.
+    Yes = 1,
+}
+
+/// Sets the `SECBIT_*` flags (PR_SET_SECUREBITS, capabilities(7)). EPERM: no CAP_SETPCAP, or a locked bit would change.
+pub fn set_securebits(bits: u32) -> Result<(), Errno> {
+    // SAFETY: PR_SET_SECUREBITS takes a number and touches no memory.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, libc::c_ulong::from(bits), 0, 0, 0) }).map(drop)
+}
+
+/// No execve of this process or its children gains privileges any more (PR_SET_NO_NEW_PRIVS).
+pub fn set_no_new_privileges() -> Result<(), Errno> {
+    // SAFETY: PR_SET_NO_NEW_PRIVS takes numbers and touches no memory.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as libc::c_ulong, 0, 0, 0) }).map(drop)
+}
+
+/// Makes `uid` and `gid` the real, effective, saved and file system ids. EINVAL: one of them is not mapped in this user
+/// namespace. Supplementary groups are not touched: set them before.
 pub fn become_user(uid: u32, gid: u32) -> Result<(), Errno> {
-    // SAFETY: takes integers only.
+    // SAFETY: takes numbers and touches no memory.
     Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
-    // SAFETY: takes integers only.
+    // SAFETY: as above; the group first, because giving up user 0 gives up the right to change it.
     Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
 
-/// Sets the supplementary groups.
+/// The supplementary groups. EPERM in a user namespace whose `setgroups` file says `deny`.
 pub fn set_groups(groups: &[u32]) -> Result<(), Errno> {
-    // SAFETY: the kernel reads `groups.len()` ids from `groups`, which outlives the call.
+    // SAFETY: the kernel reads `groups.len()` ids of 32 bits from `groups`.
     Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
-}
-
-/// This process's effective capabilities (capget(2)).
-pub fn effective_capabilities() -> Result<CapabilitySet, Errno> {
-    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
-    let mut data = [CapData::default(); 2];
-    // SAFETY: the kernel reads one header and, for version 3, writes two data elements.
-    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
-    Ok(CapabilitySet::from_bits(u64::from(data[0].effective) | u64::from(data[1].effective) << 32))
 }

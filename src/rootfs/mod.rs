@@ -1,0 +1,3 @@
+//! Root file systems: how they are put together from layers, and how they are looked into.
+
+pub mod view;

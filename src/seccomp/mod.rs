@@ -1,0 +1,13 @@
+//! Which system calls a container may make: profiles (data) become filters (classic BPF), `sys::seccomp` installs them.
+
+pub mod compile;
+pub mod default;
+#[cfg(test)]
+mod interpreter;
+pub mod profile;
+pub mod table;
+
+pub use crate::host::kernel::KernelVersion;
+pub use compile::{Action, Filter};
+pub use default::{ForeignAbi, default_filter};
+pub use profile::{Profile, SeccompError, load_profile};
