@@ -18,7 +18,7 @@ fn sets(flags: &[&str]) -> [u64; 5] {
 }
 
 #[test]
-fn root_has_podmans_default_capabilities() {
+fn a_root_payload_has_podmans_default_capabilities() {
     let all = DEFAULT_CAPABILITIES;
     assert_eq!(sets(&[]), [0, all, all, all, 0]);
 }
