@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 
 use super::base::{Base, Defaults};
 use super::environment::{DEFAULT_PATH, Environment};
-use super::hardening;
 use super::request::{
     Access, Attach, BindMount, Init, NetworkMode, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal,
     TmpfsMount,
 };
-use super::submounts;
 use super::user::ContainerUser;
+use super::{hardening, host_view};
 use crate::failure::{Explain, Failure};
 use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
@@ -186,7 +185,8 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
     match &request.rootfs {
         RootfsSource::Directory { writes: DirectoryWrites::Discarded, .. } => Ok(Rootfs::Discarded {
             path: path.clone(),
-            submounts: submounts::below(path),
+            mode: stat.mode() & 0o7777,
+            entries: host_view::survey(path),
             scratch: relative(id, "scratch"),
             in_memory: surroundings.layout.data().starts_with(path),
         }),

@@ -65,13 +65,48 @@ pub enum Rootfs {
     Discarded {
         /// Its path, absolute.
         path: PathBuf,
-        /// Mounts of the host below it that are shown too, absolute, parents first.
-        submounts: Vec<PathBuf>,
+        /// Its permissions.
+        mode: u32,
+        /// What the view is put together from, parents first; none if the directory can be overlaid whole.
+        entries: Vec<ViewEntry>,
         /// An empty directory, relative to the store, that holds what is written: in memory where the store lies below
         /// `path`, since an overlay's upper directory cannot lie in its lower one.
         scratch: String,
         /// Whether `scratch` is to be covered by a tmpfs.
         in_memory: bool,
+    },
+}
+
+/// A part of a copy-on-write view; paths are relative to the view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ViewEntry {
+    /// A new directory.
+    Directory {
+        /// Where.
+        relative: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where.
+        relative: PathBuf,
+        /// What it says.
+        target: PathBuf,
+    },
+    /// A directory of the host, overlaid.
+    Overlay {
+        /// Where.
+        relative: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A file or directory of the host, read-only, with all mounts below it.
+    ReadOnly {
+        /// Where.
+        relative: PathBuf,
+        /// Whether it is a directory.
+        directory: bool,
     },
 }
 

@@ -112,8 +112,8 @@ impl Init<'_> {
             Step::OverlayOrReadOnly { slot, lower, upper } => self.overlay_or_read_only(*slot, lower, upper)?,
             Step::AttachOnHost { slot, on } => self.attach_on_host(*slot, on)?,
             Step::MakeHostDirectories(paths) => {
-                for path in paths {
-                    nix::unistd::mkdir(path.as_c_str(), Mode::S_IRWXU | Mode::from_bits_truncate(0o055))?;
+                for (path, mode) in paths {
+                    nix::unistd::mkdir(path.as_c_str(), Mode::from_bits_truncate(*mode))?;
                 }
             }
             Step::CloneHost { slot, path, expect, depth, attrs } => {
@@ -224,8 +224,8 @@ impl Init<'_> {
             Ok(fd) => fd,
             Err(_) => {
                 let source = nix::fcntl::open(lower, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-                let clone = mount::clone_tree(source.as_fd(), c"", Depth::Single)?;
-                mount::restrict(clone.as_fd(), MountAttrs::RDONLY.and(MountAttrs::NODEV), Depth::Single)?;
+                let clone = mount::clone_tree(source.as_fd(), c"", Depth::Recursive)?;
+                mount::restrict(clone.as_fd(), MountAttrs::RDONLY.and(MountAttrs::NODEV), Depth::Recursive)?;
                 clone
             }
         };

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::sched::CloneFlags;
 
-use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs};
+use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, ViewEntry};
 use super::step::{Expect, Links, Missing, Place, Slot, Step, TargetKind, Upper};
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
@@ -44,16 +44,18 @@ impl LaunchPlan {
     pub fn new(blueprint: Blueprint) -> Self {
         let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE };
         let namespaces = namespaces(&blueprint);
+        // What is made has the permissions that the plan says, whatever the caller's mask.
+        planner.steps.push(Step::SetUmask(0));
         let id_maps = planner.identity(&blueprint.ids);
         planner.steps.push(Step::EnterStore(path(&blueprint.store)));
-        let submounts = planner.rootfs(&blueprint.rootfs);
+        let parts = planner.rootfs(&blueprint.rootfs);
         planner.own_filesystems(&blueprint);
         let devices = planner.clone_devices(&blueprint.devices);
         let mounts = planner.make_mounts(&blueprint.mounts);
         let files = planner.clone_files(&blueprint);
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
-        for (slot, destination) in submounts {
-            planner.attach(slot, Place::new(ROOT, &destination), TargetKind::Directory, Links::Refuse);
+        for (slot, on, kind) in parts {
+            planner.attach(slot, on, kind, Links::Refuse);
         }
         planner.attach_own(&blueprint, &devices);
         planner.attach_mounts(&blueprint.mounts, &mounts);
@@ -111,8 +113,8 @@ impl Planner {
         maps
     }
 
-    /// The root, and what is attached below it: slot and destination.
-    fn rootfs(&mut self, rootfs: &Rootfs) -> Vec<(Slot, String)> {
+    /// The root, and what is attached below it.
+    fn rootfs(&mut self, rootfs: &Rootfs) -> Vec<(Slot, Place, TargetKind)> {
         match rootfs {
             Rootfs::Overlay { lower, upper: (upperdir, workdir), volatile } => {
                 let upper = Upper { upperdir: upperdir.clone(), workdir: workdir.clone(), volatile: *volatile };
@@ -130,40 +132,64 @@ impl Planner {
                 });
                 Vec::new()
             }
-            Rootfs::Discarded { path, submounts, scratch, in_memory } => {
+            Rootfs::Discarded { path, mode, entries, scratch, in_memory } => {
                 if *in_memory {
                     self.new_filesystem(SCRATCH, c"tmpfs", &[("mode", "700")], NOSUID_NODEV);
                     self.steps.push(Step::AttachOnHost { slot: SCRATCH, on: text(scratch) });
                 }
-                let upper = self.scratch_upper(scratch, 0);
-                let (lower, mountpoint) = (vec![self::path(path)], upper.workdir.clone());
-                self.steps.push(Step::Overlay { slot: ROOT, lower, upper: Some(upper), mountpoint });
-                submounts
-                    .iter()
-                    .enumerate()
-                    .map(|(index, mount)| self.submount(path, scratch, index + 1, mount))
-                    .collect()
+                if entries.is_empty() {
+                    let upper = self.scratch_upper(scratch, 0, *mode);
+                    let (lower, mountpoint) = (vec![self::path(path)], upper.workdir.clone());
+                    self.steps.push(Step::Overlay { slot: ROOT, lower, upper: Some(upper), mountpoint });
+                } else {
+                    self.new_filesystem(ROOT, c"tmpfs", &[("mode", "755")], MountAttrs::NODEV);
+                }
+                self.view(path, entries, scratch)
             }
         }
     }
 
-    fn submount(&mut self, root: &Path, scratch: &str, index: usize, mount: &Path) -> (Slot, String) {
-        let (slot, upper) = (self.new_slot(), self.scratch_upper(scratch, index));
-        self.steps.push(Step::OverlayOrReadOnly { slot, lower: path(mount), upper });
-        let destination = mount.strip_prefix(root).unwrap_or(mount).to_string_lossy().into_owned();
-        (slot, destination)
+    /// The parts of a copy-on-write view: what can be made at once, and the mounts to attach.
+    fn view(&mut self, root: &Path, entries: &[ViewEntry], scratch: &str) -> Vec<(Slot, Place, TargetKind)> {
+        let mut mounts = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            match entry {
+                ViewEntry::Directory { relative, mode } => {
+                    self.steps.push(Step::MakeDirectory { at: place(ROOT, relative), mode: *mode });
+                }
+                ViewEntry::Link { relative, target } => {
+                    self.steps.push(Step::MakeLink { at: place(ROOT, relative), target: path(target) });
+                }
+                ViewEntry::Overlay { relative, mode } => {
+                    let (slot, upper) = (self.new_slot(), self.scratch_upper(scratch, index, *mode));
+                    self.steps.push(Step::OverlayOrReadOnly { slot, lower: path(&root.join(relative)), upper });
+                    mounts.push((slot, place(ROOT, relative), TargetKind::Directory));
+                }
+                ViewEntry::ReadOnly { relative, directory } => {
+                    let slot = self.new_slot();
+                    let attrs = MountAttrs::RDONLY.and(MountAttrs::NODEV);
+                    let (path, depth) = (path(&root.join(relative)), Depth::Recursive);
+                    self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs });
+                    let kind = if *directory { TargetKind::Directory } else { TargetKind::File };
+                    mounts.push((slot, place(ROOT, relative), kind));
+                }
+            }
+        }
+        mounts
     }
 
-    fn scratch_upper(&mut self, scratch: &str, index: usize) -> Upper {
+    fn scratch_upper(&mut self, scratch: &str, index: usize, mode: u32) -> Upper {
         let base = format!("{scratch}/{index}");
         let (upperdir, workdir) = (text(&format!("{base}/upper")), text(&format!("{base}/work")));
-        self.steps.push(Step::MakeHostDirectories(vec![text(&base), upperdir.clone(), workdir.clone()]));
+        let directories = vec![(text(&base), 0o700), (upperdir.clone(), mode), (workdir.clone(), 0o700)];
+        self.steps.push(Step::MakeHostDirectories(directories));
         Upper { upperdir, workdir, volatile: true }
     }
 
     fn new_filesystem(&mut self, slot: Slot, fstype: &'static CStr, options: &[(&str, &str)], attrs: MountAttrs) {
         let option = |&(key, value): &(&str, &str)| (text(key), (!value.is_empty()).then(|| text(value)));
-        let options = options.iter().map(option).collect();
+        let source = (c"source".to_owned(), Some(fstype.to_owned()));
+        let options = std::iter::once(source).chain(options.iter().map(option)).collect();
         self.steps.push(Step::NewFilesystem { slot, fstype, options, attrs });
     }
 
@@ -372,6 +398,10 @@ impl Planner {
         }
         self.steps.extend(late);
     }
+}
+
+fn place(base: Slot, relative: &Path) -> Place {
+    Place { base, path: path(relative) }
 }
 
 fn path(path: &Path) -> CString {

@@ -129,8 +129,8 @@ pub enum Step {
         /// The directory, relative to the store.
         on: CString,
     },
-    /// Make directories of the host, relative to the store.
-    MakeHostDirectories(Vec<CString>),
+    /// Make directories of the host, relative to the store, with these permissions.
+    MakeHostDirectories(Vec<(CString, u32)>),
     /// Clone a mount of the host.
     CloneHost {
         /// Where it is kept.
