@@ -34,8 +34,8 @@ fn attempt(script: &str, flags: &[&str], command: &[&str], check: impl Fn(&Outpu
     let lab = Lab::new();
     lab.write("canary/secret", "top secret of the host");
     std::fs::create_dir(lab.path("canary/dir")).unwrap();
-    let canary = Canary::watch(lab.path("canary"));
     let tree = tree(&lab, &script.replace("CANARY", &lab.arg("canary")));
+    let canary = Canary::watch(lab.path("canary"));
     for rootfs in [tree.clone(), format!("{tree}:O")] {
         let output = run(&lab, &rootfs, flags, command);
         assert!(!output.errors().contains("panicked"), "{output:?}");

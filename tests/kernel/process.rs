@@ -29,6 +29,13 @@ fn another_user_has_none_but_the_bounding_set() {
 }
 
 #[test]
+fn another_user_gets_what_is_added_by_name() {
+    let [inheritable, permitted, effective, bounding, ambient] = sets(&["-u", "1000", "--cap-add", "NET_RAW"]);
+    assert_eq!([inheritable, permitted, effective, ambient], [1 << 13; 4]);
+    assert_eq!(bounding, DEFAULT_CAPABILITIES | 1 << 13);
+}
+
+#[test]
 fn capabilities_are_added_and_dropped() {
     let with = |all: u64| [0, all, all, all, 0];
     assert_eq!(sets(&["--cap-drop", "ALL"]), with(0));
@@ -41,10 +48,10 @@ fn capabilities_are_added_and_dropped() {
     assert_eq!(everything & 1 << 21, 1 << 21, "no SYS_ADMIN in {everything:x}");
 }
 
-/// CVE-2022-24769 and its kin.
+/// CVE-2022-24769 and its kin. Who adds a capability for another user by name wants that user to have it.
 #[test]
-fn nothing_is_inheritable_even_with_added_capabilities() {
-    for flags in [&["--cap-add", "ALL"][..], &["-u", "1000", "--cap-add", "NET_RAW"], &["--init"]] {
+fn nothing_is_inheritable_unless_asked_for() {
+    for flags in [&["--cap-add", "ALL"][..], &["-u", "1000"], &["-u", "1000", "--cap-drop", "ALL"], &["--init"]] {
         let [inheritable, .., ambient] = sets(flags);
         assert_eq!((inheritable, ambient), (0, 0), "{flags:?}");
     }

@@ -75,7 +75,10 @@ fn the_window_has_our_size_and_follows_it() {
     let mut terminal = shell(&lab);
     terminal.send("stty size\n");
     terminal.expect("24 80\r\n");
-    terminal.send("trap 'echo resized to $(stty size)' WINCH; while :; do sleep 0.1; done\n");
+    // Not in the shell itself, which gives every command it starts a process group of its own.
+    terminal
+        .send("sh -c 'trap \"echo resized to \\$(stty size)\" WINCH; echo wait\"\"ing; while :; do sleep 0.1; done'\n");
+    terminal.expect("waiting\r\n");
     terminal.resize(40, 100);
     terminal.expect("resized to 40 100\r\n");
     for round in 0..200 {

@@ -40,16 +40,18 @@ fn ro_reaches_mounts_below() {
     fs::create_dir_all(lab.path("v/below")).unwrap();
     let script =
         r#"mount -t tmpfs none v/below && echo host >v/below/file && coracle=$1 && shift && exec "$coracle" "$@""#;
-    let run = |options: &str, inside: &str| {
+    let run = |options: &str, inside: &str| -> output::Output {
         let mut unshare = lab.program("/usr/bin/unshare");
         unshare.args(["-Urm", "/bin/sh", "-c", script, "sh"]).arg(coracle_path());
         let flag = format!("{}:/v:{options}", lab.arg("v"));
         unshare.args(busybox_arguments(&["-v", &flag], &["sh", "-c", inside]));
-        output::run(&mut unshare, &[], LIMIT).ok().text()
+        output::run(&mut unshare, &[], LIMIT)
     };
-    assert_eq!(run("ro", "cat /v/below/file; touch /v/below/x 2>/dev/null || echo refused"), "host\nrefused");
-    assert_eq!(run("rw", "touch /v/below/x && echo written"), "written");
-    assert_eq!(run("bind", "ls /v/below"), "");
+    let output = run("ro", "cat /v/below/file; touch /v/below/x 2>/dev/null || echo refused");
+    assert_eq!(output.ok().text(), "host\nrefused");
+    assert_eq!(run("rw", "touch /v/below/x && echo written").ok().text(), "written");
+    // The kernel does not let us uncover what a mount of the host hides.
+    run("bind", "ls /v/below").refused(125, "E_MOUNT_TARGET");
 }
 
 #[test]
@@ -125,6 +127,6 @@ fn a_volume_over_the_kernels_file_systems_is_refused() {
     fs::create_dir(lab.path("v")).unwrap();
     for destination in ["/", "/proc", "/proc/self", "/proc/sys"] {
         let flag = format!("{}:{destination}", lab.arg("v"));
-        lab.busybox(&["-v", &flag], &["true"]).refused(125, "E_MOUNT_TARGET");
+        lab.busybox(&["-v", &flag], &["true"]).exited(125).says(destination);
     }
 }

@@ -94,9 +94,9 @@ impl Terminal {
     pub fn wait(&mut self) -> i32 {
         let deadline = Instant::now() + LIMIT;
         loop {
-            self.read();
+            while self.read() {}
             if let Some(status) = self.child.try_wait().unwrap() {
-                self.read();
+                while self.read() {}
                 return status.code().unwrap_or_else(|| -status.signal().unwrap());
             }
             assert!(Instant::now() < deadline, "does not end; the terminal shows:\n{}", self.transcript);
