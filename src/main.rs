@@ -3,8 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if std::env::args_os().next().is_some_and(|role| role == coracle::store::unpack::ROLE_NAME) {
-        return ExitCode::from(coracle::store::unpack::role_main());
-    }
-    ExitCode::SUCCESS
+    coracle::role::main(std::env::args_os().collect())
 }

@@ -1,3 +1,48 @@
-//! The command line: parse and render.
+//! The command line: parse and render. One file per command: what it takes, the help that comes from it, how that
+//! becomes a request, and how the report becomes text.
 
+pub mod complete;
+pub mod completion;
+mod dispatch;
+mod error;
+pub mod images;
+pub mod info;
+pub mod inspect;
+pub mod manual;
+mod parse;
+pub mod ps;
+pub mod pull;
+pub mod registry_flags;
 pub mod render;
+pub mod rm;
+pub mod rmi;
+pub mod run;
+pub mod tree;
+pub mod version;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the command that `argv` names, the program's name included, and reports how it went.
+pub fn main(argv: Vec<OsString>) -> ExitCode {
+    let code = match parse::parse(&argv) {
+        Ok(parse::Parsed::Verb { verb, matches, globals }) => {
+            (verb.execute)(&matches, &globals).unwrap_or_else(|failure| {
+                error::report(&failure);
+                failure.exit_code()
+            })
+        }
+        Ok(parse::Parsed::Text(text)) => render::output::write(&text).map_or_else(
+            |failure| {
+                error::report(&failure);
+                failure.exit_code()
+            },
+            |()| 0,
+        ),
+        Err(refused) => {
+            error::report_usage(&refused);
+            crate::failure::EXIT_OWN_FAILURE
+        }
+    };
+    ExitCode::from(code)
+}

@@ -1,5 +1,14 @@
 //! What this machine and this user's surroundings are: environment, directories, kernel.
 
 pub mod boot;
+pub mod cgroup;
+pub mod device;
+pub mod directory;
 pub mod env;
+pub mod identity;
 pub mod kernel;
+pub mod limits;
+pub mod program;
+pub mod report;
+pub mod security;
+pub mod userns;

@@ -1,0 +1,259 @@
+//! `images` and `image ls`.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::dispatch;
+use super::render::format::{Format, Header};
+use super::render::{output, size, time};
+use super::tree::{Globals, Invocation};
+use crate::failure::Failure;
+use crate::image::list::Summary;
+use crate::name::reference::Reference;
+
+/// List images
+///
+/// Those of the store, newest first; with a name, those of that name.
+#[derive(Args, Clone, Debug)]
+pub struct ImagesArgs {
+    /// Show intermediate images, too; there are none unless images are built here
+    #[arg(short, long)]
+    all: bool,
+    /// Print ids only
+    #[arg(short, long, conflicts_with = "format")]
+    quiet: bool,
+    /// Show the digests of the manifests
+    #[arg(long)]
+    digests: bool,
+    /// Show ids in full
+    #[arg(long)]
+    no_trunc: bool,
+    /// Print JSON (json), or a Go template for each image (table TEMPLATE aligns the columns)
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Do not print the header
+    #[arg(short = 'n', long)]
+    noheading: bool,
+    /// Show images of this repository, or with this tag, only
+    #[arg(value_name = "IMAGE")]
+    image: Option<String>,
+}
+
+const TITLES: &[(&str, &str)] = &[("ID", "IMAGE ID")];
+
+impl Invocation for ImagesArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("All images", "coracle images"),
+        ("Names and sizes", "coracle images --format 'table {{.Repository}}:{{.Tag}}\\t{{.Size}}'"),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let wanted =
+            self.image.as_deref().map(|text| Ok::<_, Failure>((text, text.parse::<Reference>()?))).transpose()?;
+        let format = self.layout_of_rows()?;
+        let images = dispatch::list_images(&globals.layout()?)?;
+        let lines = lines(images, wanted.as_ref().map(|(text, reference)| (*text, reference)));
+        output::write(&self.text(&format, &lines, Timestamp::now(), &TimeZone::system())?)?;
+        Ok(0)
+    }
+}
+
+/// A row: an image under one of its names, or under none.
+struct Line {
+    image: Summary,
+    reference: Option<Reference>,
+}
+
+/// The rows, newest image first.
+fn lines(mut images: Vec<Summary>, wanted: Option<(&str, &Reference)>) -> Vec<Line> {
+    images.sort_by(|one, other| other.created.cmp(&one.created).then_with(|| one.id.cmp(&other.id)));
+    let mut lines = Vec::new();
+    for image in images {
+        let mut references = image.references.clone();
+        references.sort();
+        if references.is_empty() && wanted.is_none() {
+            lines.push(Line { image: image.clone(), reference: None });
+        }
+        for reference in references {
+            if wanted.is_none_or(|(text, wanted)| is_wanted(&reference, text, wanted)) {
+                lines.push(Line { image: image.clone(), reference: Some(reference) });
+            }
+        }
+    }
+    lines
+}
+
+/// Whether `reference` has the name that the user typed, and the tag if there was one. A name without a registry fits
+/// any registry, as in podman.
+fn is_wanted(reference: &Reference, text: &str, wanted: &Reference) -> bool {
+    let repository = if wanted.is_short() {
+        let short = wanted.repository().strip_prefix("library/").unwrap_or(wanted.repository());
+        reference.repository() == short || reference.repository().ends_with(&format!("/{short}"))
+    } else {
+        reference.name() == wanted.name()
+    };
+    let has_tag = text.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+    repository && (!has_tag || (reference.tag() == wanted.tag() && reference.digest() == wanted.digest()))
+}
+
+impl ImagesArgs {
+    fn layout_of_rows(&self) -> Result<Format, Failure> {
+        match (self.format.as_deref(), self.quiet, self.digests) {
+            (Some(format), ..) => Format::parse(format),
+            (None, true, _) => Format::parse("{{.ID}}"),
+            (None, false, false) => {
+                Format::parse("table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t{{.Created}}\\t{{.Size}}")
+            }
+            (None, false, true) => {
+                Format::parse("table {{.Repository}}\\t{{.Tag}}\\t{{.Digest}}\\t{{.ID}}\\t{{.Created}}\\t{{.Size}}")
+            }
+        }
+    }
+
+    fn text(&self, format: &Format, lines: &[Line], now: Timestamp, zone: &TimeZone) -> Result<String, Failure> {
+        let mut seen = BTreeSet::new();
+        let items = lines.iter().filter(|line| seen.insert(line.image.id.clone()));
+        let items: Vec<Value> = items.map(|line| item(&line.image)).collect();
+        let rows: Vec<Value> = lines.iter().map(|line| self.row(line, now, zone)).collect();
+        let header = if self.noheading { Header::Hidden } else { Header::Shown };
+        format.list(&items, &rows, TITLES, header)
+    }
+
+    /// What templates see, under podman's names.
+    fn row(&self, line: &Line, now: Timestamp, zone: &TimeZone) -> Value {
+        let image = &line.image;
+        let none = || "<none>".to_owned();
+        let (created, created_at) = match image.created {
+            Some(created) => (time::ago(created, now), time::in_zone(created, zone)),
+            None => ("N/A".into(), "N/A".into()),
+        };
+        json!({
+            "ID": if self.no_trunc { image.id.to_string() } else { image.id.short().to_owned() },
+            "Id": image.id.hex(),
+            "Repository": line.reference.as_ref().map_or_else(none, Reference::name),
+            "Tag": line.reference.as_ref().and_then(Reference::tag).map_or_else(none, str::to_owned),
+            "Digest": image.manifest.to_string(),
+            "Created": created,
+            "CreatedSince": created,
+            "CreatedAt": created_at,
+            "CreatedTime": created_at,
+            "Size": size::decimal(image.size),
+            "VirtualSize": size::decimal(image.size),
+            "Labels": image.labels,
+            "Containers": image.containers,
+            "Names": names(image),
+            "RepoTags": names(image),
+            "RepoDigests": repo_digests(image),
+            "Dangling": image.references.is_empty(),
+            "ReadOnly": false,
+        })
+    }
+}
+
+/// What `--format json` shows, under podman's names.
+fn item(image: &Summary) -> Value {
+    json!({
+        "Id": image.id.hex(),
+        "ParentId": "",
+        "RepoTags": names(image),
+        "RepoDigests": repo_digests(image),
+        "Size": image.size,
+        "SharedSize": 0,
+        "VirtualSize": image.size,
+        "Labels": image.labels,
+        "Containers": image.containers,
+        "Dangling": image.references.is_empty(),
+        "Names": names(image),
+        "Digest": image.manifest.to_string(),
+        "History": names(image),
+        "Created": image.created.map_or(time::NEVER_SECONDS, |created| created.as_second()),
+        "CreatedAt": image.created.map_or_else(|| time::NEVER.into(), time::rfc3339),
+    })
+}
+
+fn names(image: &Summary) -> Vec<String> {
+    let mut names: Vec<String> = image.references.iter().map(Reference::to_string).collect();
+    names.sort();
+    names
+}
+
+fn repo_digests(image: &Summary) -> BTreeSet<String> {
+    image.references.iter().map(|reference| format!("{}@{}", reference.name(), image.manifest)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::digest::Digest;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_795_373_526 + seconds).unwrap()
+    }
+
+    fn store() -> Vec<Summary> {
+        let image = |seed: &str, references: &[&str], created: Option<i64>| Summary {
+            id: Digest::of(seed.as_bytes()),
+            manifest: Digest::of(b"manifest"),
+            references: references.iter().map(|text| text.parse().unwrap()).collect(),
+            created: created.map(at),
+            size: 124_000_000,
+            labels: [("a".to_owned(), "b".to_owned())].into(),
+            containers: 0,
+        };
+        vec![
+            image("1", &["debian:12", "localhost/mine:x"], Some(-7200)),
+            image("2", &["quay.io/podman/hello"], Some(-60)),
+            image("3", &[], None),
+        ]
+    }
+
+    fn images(words: &[&str]) -> String {
+        use clap::FromArgMatches;
+        let command = ImagesArgs::augment_args(clap::Command::new("images").no_binary_name(true));
+        let args = ImagesArgs::from_arg_matches(&command.get_matches_from(words)).unwrap();
+        let wanted = args.image.clone().map(|text| (text.clone(), text.parse::<Reference>().unwrap()));
+        let lines = lines(store(), wanted.as_ref().map(|(text, reference)| (text.as_str(), reference)));
+        args.text(&args.layout_of_rows().unwrap(), &lines, at(0), &TimeZone::UTC).unwrap()
+    }
+
+    #[test]
+    fn tables() {
+        insta::assert_snapshot!(images(&[]), @r"
+        REPOSITORY                TAG         IMAGE ID      CREATED             SIZE
+        quay.io/podman/hello      latest      d4735e3a265e  About a minute ago  124 MB
+        docker.io/library/debian  12          6b86b273ff34  2 hours ago         124 MB
+        localhost/mine            x           6b86b273ff34  2 hours ago         124 MB
+        <none>                    <none>      4e07408562be  N/A                 124 MB
+        ");
+        assert!(images(&["--digests"]).lines().next().unwrap().contains("DIGEST"));
+        assert_eq!(images(&["-qn", "--no-trunc"]).lines().next().unwrap(), Digest::of(b"2").to_string());
+    }
+
+    #[test]
+    fn selections() {
+        let tags = |words: &[&str]| images(&[&["--format", "{{.Repository}}:{{.Tag}}"], words].concat());
+        assert_eq!(tags(&["debian"]), "docker.io/library/debian:12\n");
+        assert_eq!(tags(&["debian:12"]), "docker.io/library/debian:12\n");
+        assert_eq!(tags(&["debian:11"]), "");
+        assert_eq!(tags(&["hello"]), "quay.io/podman/hello:latest\n");
+        assert_eq!(tags(&["quay.io/podman/hello"]), "quay.io/podman/hello:latest\n");
+        assert_eq!(tags(&["docker.io/podman/hello"]), "");
+        assert_eq!(tags(&["ello"]), "");
+    }
+
+    #[test]
+    fn json_has_podmans_names() {
+        let value: Value = serde_json::from_str(&images(&["--format", "json"])).unwrap();
+        assert_eq!(value.as_array().unwrap().len(), 3, "one for each image, not for each name");
+        let keys: Vec<&str> = value[0].as_object().unwrap().keys().map(String::as_str).collect();
+        let podman = "Id ParentId RepoTags RepoDigests Size SharedSize VirtualSize Labels Containers Dangling Names \
+                      Digest History Created CreatedAt";
+        assert_eq!(keys, podman.split(' ').collect::<Vec<_>>());
+        assert_eq!(value[1]["Names"], json!(["docker.io/library/debian:12", "localhost/mine:x"]));
+        assert_eq!(value[0]["CreatedAt"], "2026-11-22T18:51:06Z");
+    }
+}

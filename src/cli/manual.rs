@@ -1,0 +1,157 @@
+//! `manual`: the man pages, from the same definitions as the parser.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::tree::{self, Entry, Globals, Invocation, Verb};
+use crate::failure::Failure;
+use crate::host::env;
+
+/// Write the man pages into a directory
+#[derive(Args, Clone, Debug)]
+pub struct ManualArgs {
+    /// Directory, which must exist
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    directory: PathBuf,
+}
+
+impl Invocation for ManualArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[("What the repository has", "coracle manual man")];
+
+    fn execute(self, _: &Globals) -> Result<u8, Failure> {
+        for (name, text) in pages()? {
+            let path = self.directory.join(name);
+            std::fs::write(&path, text)
+                .map_err(|cause| Failure::new("E_OUTPUT", format!("writing {path:?}: {cause}")))?;
+        }
+        Ok(0)
+    }
+}
+
+/// File name and text of every page.
+pub fn pages() -> Result<Vec<(String, String)>, Failure> {
+    let root = tree::documented();
+    let verbs = tree::ENTRIES.iter().filter_map(|entry| match entry {
+        Entry::Verb(verb) if !verb.hidden => Some(verb),
+        _ => None,
+    });
+    let verbs: Vec<&Verb> = verbs.collect();
+    let mut pages = vec![("coracle.1".to_owned(), main_page(&root, &verbs)?)];
+    for verb in verbs {
+        pages.push((format!("coracle-{}.1", verb.name), verb_page(&root, verb)?));
+    }
+    Ok(pages)
+}
+
+fn main_page(root: &clap::Command, verbs: &[&Verb]) -> Result<String, Failure> {
+    let mut roff = Roff::default();
+    roff.control("SH", ["COMMANDS"]);
+    for verb in verbs {
+        let about = root.find_subcommand(verb.name).and_then(|command| command.get_about()).map(ToString::to_string);
+        tagged(&mut roff, &format!("coracle-{}(1)", verb.name), &about.unwrap_or_default());
+    }
+    roff.control("SH", ["GROUPS"]);
+    for entry in tree::ENTRIES {
+        if let Entry::Group(name, about, verbs) = entry {
+            let names: Vec<&str> = verbs.iter().map(|verb| verb.name).collect();
+            tagged(&mut roff, &format!("coracle {name}"), &format!("{about}: {}.", names.join(", ")));
+        }
+    }
+    exit_status(
+        &mut roff,
+        &[("0", "Success."), ("125", "A failure of coracle itself."), ("N", "See the page of each command.")],
+    );
+    environment(&mut roff);
+    files(&mut roff);
+    let pages: Vec<String> = verbs.iter().map(|verb| format!("coracle-{}(1)", verb.name)).collect();
+    see_also(&mut roff, &pages);
+    page(root.clone(), "coracle", &[], &roff)
+}
+
+fn verb_page(root: &clap::Command, verb: &Verb) -> Result<String, Failure> {
+    let name = format!("coracle-{}", verb.name);
+    let Some(command) = root.find_subcommand(verb.name) else {
+        return Err(Failure::new("E_CONFIG", format!("{} is not a command", verb.name)));
+    };
+    // Global options are on the main page.
+    let command = command.clone().bin_name(format!("coracle {}", verb.name)).display_name(name.clone());
+    let mut roff = Roff::default();
+    exit_status(&mut roff, verb.exit_status);
+    roff.control("SH", ["EXAMPLES"]);
+    for (what, line) in verb.examples {
+        roff.control("PP", []).text([roman(format!("{what}:"))]);
+        roff.control("PP", []).control("RS", ["4"]).control("nf", []).text([roman(*line)]);
+        roff.control("fi", []).control("RE", []);
+    }
+    let groups = tree::ENTRIES.iter().filter_map(|entry| match entry {
+        Entry::Group(group, _, verbs) => {
+            let same = verbs.iter().find(|other| std::ptr::fn_addr_eq(other.augment, verb.augment));
+            same.map(|same| format!("coracle {group} {}", same.name))
+        }
+        Entry::Verb(_) => None,
+    });
+    let groups: Vec<String> = groups.collect();
+    if !groups.is_empty() {
+        roff.control("SH", ["NOTES"]).text([roman("The same as "), bold(groups.join(", ")), roman(".")]);
+    }
+    see_also(&mut roff, &["coracle(1)".into()]);
+    page(command, &name, verb.sections, &roff)
+}
+
+/// A page: what clap knows, `sections`, `after`.
+fn page(command: clap::Command, name: &str, sections: &[(&str, &str)], after: &Roff) -> Result<String, Failure> {
+    let version = concat!("coracle ", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command).title(name).section("1").source(version).manual("coracle").date("");
+    let mut text = Vec::new();
+    let mut extra = Roff::default();
+    for (heading, paragraph) in sections {
+        extra.control("SH", [*heading]).text([roman(*paragraph)]);
+    }
+    man.render_title(&mut text)
+        .and_then(|()| man.render_name_section(&mut text))
+        .and_then(|()| man.render_synopsis_section(&mut text))
+        .and_then(|()| man.render_description_section(&mut text))
+        .and_then(|()| man.render_options_section(&mut text))
+        .and_then(|()| extra.to_writer(&mut text))
+        .and_then(|()| after.to_writer(&mut text))
+        .map_err(|cause| Failure::new("E_OUTPUT", format!("writing the page {name}: {cause}")))?;
+    String::from_utf8(text).map_err(|cause| Failure::new("E_OUTPUT", format!("writing the page {name}: {cause}")))
+}
+
+fn exit_status(roff: &mut Roff, codes: &[(&str, &str)]) {
+    roff.control("SH", ["EXIT STATUS"]);
+    for (code, meaning) in codes {
+        tagged(roff, code, meaning);
+    }
+}
+
+fn environment(roff: &mut Roff) {
+    roff.control("SH", ["ENVIRONMENT"]);
+    for variable in env::ALL {
+        tagged(roff, variable.name, variable.meaning);
+    }
+}
+
+fn files(roff: &mut Roff) {
+    roff.control("SH", ["FILES"]);
+    for (path, what) in [
+        ("$XDG_DATA_HOME/coracle", "Images and containers: all of it the user's own."),
+        ("$XDG_RUNTIME_DIR/coracle", "Which processes serve which container; worthless after a reboot."),
+        ("$XDG_CONFIG_HOME/coracle/config.toml", "Configuration."),
+        ("$XDG_CONFIG_HOME/containers", "Configuration of registries and credentials, shared with other tools."),
+        ("$XDG_CACHE_HOME/coracle", "Partial downloads."),
+    ] {
+        tagged(roff, path, what);
+    }
+}
+
+fn see_also(roff: &mut Roff, pages: &[String]) {
+    roff.control("SH", ["SEE ALSO"]).text([roman(pages.join(", "))]);
+}
+
+fn tagged(roff: &mut Roff, tag: &str, text: &str) {
+    roff.control("TP", []).text([bold(tag)]).text([roman(text)]);
+}

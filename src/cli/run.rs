@@ -1,0 +1,379 @@
+//! `run`.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::{Args, ValueHint};
+
+use super::dispatch;
+use super::registry_flags::{PlatformFlags, RegistryFlags};
+use super::tree::{Globals, Invocation};
+use crate::container::request::{
+    Attach, BindMount, CapabilityChanges, DirectoryWrites, Init, Removal, Request, RootfsSource, Stdin, Terminal,
+    TmpfsMount,
+};
+use crate::container::run::check_cidfile;
+use crate::failure::{Explain, Failure};
+use crate::host::security;
+use crate::image::request::{Progress, RegistryAccess};
+use crate::name::container_path::parse_container_path;
+use crate::name::entrypoint::parse_entrypoint;
+use crate::name::env_setting::{EnvSetting, parse_env_file};
+use crate::name::host_name::parse_host_name;
+use crate::name::label::{parse_label, parse_label_file};
+use crate::name::mount::{Access, Relabel, parse_bind_mount, parse_tmpfs};
+use crate::name::network_mode::NetworkMode;
+use crate::name::pull_policy::PullPolicy;
+use crate::name::security_option::{SecurityOption, SecurityOptions};
+
+/// Run a command in a new container
+///
+/// Makes a container from an image, which is pulled if it is not in the store, and runs a command in it: COMMAND, or the
+/// one that the image names. The exit code is the command's.
+#[derive(Args, Clone, Debug, Default)]
+#[command(override_usage = "coracle run [OPTIONS] IMAGE [COMMAND [ARG]...]")]
+pub struct RunArgs {
+    /// Image, then the command to run in place of the image's, and its arguments
+    #[arg(value_name = "IMAGE", required = true, trailing_var_arg = true, num_args = 1..)]
+    image_and_command: Vec<OsString>,
+
+    /// Remove the container when it exits
+    #[arg(long)]
+    rm: bool,
+    /// Let the container read standard input
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the container a terminal of its own
+    #[arg(short, long)]
+    tty: bool,
+    /// Print the container's id and leave it running
+    #[arg(short, long)]
+    detach: bool,
+    /// Name of the container [default: chosen at random]
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Set an environment variable; NAME alone takes the value from here, PREFIX* all that begin so
+    #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Process")]
+    env: Vec<OsString>,
+    /// Set the environment variables of this file, one NAME=VALUE a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Process")]
+    env_file: Vec<PathBuf>,
+    /// Working directory in the container
+    #[arg(short, long, value_name = "DIR", help_heading = "Process")]
+    workdir: Option<String>,
+    /// User, and group, by name or by number
+    #[arg(short, long, value_name = "USER[:GROUP]", help_heading = "Process")]
+    user: Option<String>,
+    /// Replace the image's entrypoint: one program, a JSON array of words, or "" for none
+    #[arg(long, value_name = "PROGRAM", help_heading = "Process")]
+    entrypoint: Option<String>,
+    /// Run an init that reaps orphans and passes signals on
+    #[arg(long, help_heading = "Process")]
+    init: bool,
+
+    /// Host name of the container [default: its short id]
+    #[arg(short = 'h', long, value_name = "NAME", help_heading = "Surroundings")]
+    hostname: Option<String>,
+    /// Network: none (loopback only) or host
+    #[arg(long, visible_alias = "net", value_name = "MODE", default_value = "none", help_heading = "Surroundings")]
+    network: String,
+    /// Make the container's root directory read-only
+    #[arg(long, help_heading = "Surroundings")]
+    read_only: bool,
+    /// Mount a directory or file of the host; options: ro, rw, rbind, bind, exec, noexec, nosuid, nodev
+    #[arg(short, long, value_name = "SOURCE:DESTINATION[:OPTIONS]", help_heading = "Surroundings")]
+    volume: Vec<String>,
+    /// Mount a tmpfs; options: ro, rw, size=, mode=, exec, noexec, tmpcopyup, notmpcopyup
+    #[arg(long, value_name = "DESTINATION[:OPTIONS]", help_heading = "Surroundings")]
+    tmpfs: Vec<String>,
+    /// Take IMAGE for a directory of the host to use as the root directory; DIR:O throws away what is written to it
+    #[arg(long, help_heading = "Surroundings")]
+    rootfs: bool,
+
+    /// Add a capability, or ALL
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', help_heading = "Privileges")]
+    cap_add: Vec<String>,
+    /// Drop a capability, or ALL
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', help_heading = "Privileges")]
+    cap_drop: Vec<String>,
+    /// Security option: no-new-privileges, seccomp=FILE, seccomp=unconfined, mask=PATH, unmask=PATH, unmask=ALL
+    #[arg(long, value_name = "OPTION", help_heading = "Privileges")]
+    security_opt: Vec<String>,
+
+    /// Label of the container
+    #[arg(short, long, value_name = "KEY[=VALUE]", help_heading = "Bookkeeping")]
+    label: Vec<String>,
+    /// Label the container with the labels of this file, one KEY=VALUE a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
+    label_file: Vec<PathBuf>,
+    /// Write the container's id to this file, which must not exist
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
+    cidfile: Option<PathBuf>,
+
+    /// When to ask the registry for the image: always, missing, never or newer
+    #[arg(long, value_name = "POLICY", default_value = "missing", help_heading = "Image")]
+    pull: String,
+    /// Do not show the progress of a pull
+    #[arg(short, long, help_heading = "Image")]
+    quiet: bool,
+    #[command(flatten, next_help_heading = "Image")]
+    platform: PlatformFlags,
+    #[command(flatten, next_help_heading = "Image")]
+    registry: RegistryFlags,
+}
+
+/// All that `run` was asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The container.
+    pub request: Request,
+    /// How to speak to the registry, if the image has to be pulled.
+    pub access: RegistryAccess,
+    /// What is said while pulling.
+    pub progress: Progress,
+}
+
+impl Invocation for RunArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("A shell in Debian, removed afterwards", "coracle run --rm -it debian bash"),
+        ("Compile what is in this directory", "coracle run --rm -v ./:/src -w /src gcc make"),
+        ("In the background, with a name", "coracle run -d --name web nginx"),
+        ("A copy-on-write view of this machine", "coracle run --rm -it --rootfs /:O bash"),
+    ];
+    const EXIT_STATUS: &'static [(&'static str, &'static str)] = &[
+        ("N", "The exit code of the command; 128 + N if signal N ended it."),
+        ("125", "coracle itself failed; the command was not run."),
+        ("126", "The command cannot be executed."),
+        ("127", "The command was not found."),
+    ];
+    const SECTIONS: &'static [(&'static str, &'static str)] = &[
+        (
+            "ENVIRONMENT FILES",
+            "A line of an environment file is NAME=VALUE, or NAME to take the value from here. Everything after the first \
+             equals sign is the value: there is no quoting. Empty lines and lines that begin with # are skipped. \
+             Variables of --env win over those of files, and later ones over earlier ones.",
+        ),
+        (
+            "MOUNTS",
+            "A source that is not absolute must begin with a dot and is taken below the working directory. Mounts are \
+             private, and set-user-id bits and devices on them have no effect. The options z and Z are accepted where \
+             there is no SELinux to relabel for.",
+        ),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let working_directory = std::env::current_dir();
+        let working_directory = working_directory
+            .map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))?;
+        let asked = self.into_asked(&working_directory, &security::Modules::here())?;
+        dispatch::run(&globals.layout()?, asked)
+    }
+}
+
+impl RunArgs {
+    /// In types. Reads the files of `--env-file` and `--label-file`.
+    pub fn into_asked(self, working_directory: &Path, modules: &security::Modules) -> Result<Asked, Failure> {
+        let rootfs = self.rootfs_source(working_directory)?;
+        let (mounts, tmpfs) = self.mounts(working_directory, modules)?;
+        if let Some(cidfile) = &self.cidfile {
+            check_cidfile(cidfile)?;
+        }
+        let request = Request {
+            rootfs,
+            name: parsed("--name", self.name.as_deref())?,
+            attach: if self.detach { Attach::Detached } else { Attach::Foreground },
+            removal: if self.rm { Removal::AtExit } else { Removal::Never },
+            stdin: if self.interactive { Stdin::Open } else { Stdin::Null },
+            terminal: if self.tty { Terminal::New } else { Terminal::None },
+            env: self.env_settings()?,
+            workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
+            user: parsed("--user", self.user.as_deref())?,
+            entrypoint: with("--entrypoint", self.entrypoint.as_deref(), parse_entrypoint)?,
+            command: self.image_and_command[1..].to_vec(),
+            hostname: with("--hostname", self.hostname.as_deref(), parse_host_name)?,
+            rootfs_access: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
+            network: self.network.parse::<NetworkMode>().map_err(|error| of_flag("--network", error))?,
+            init: if self.init { Init::Reaper } else { Init::Payload },
+            capabilities: CapabilityChanges {
+                add: all_parsed("--cap-add", &self.cap_add)?,
+                drop: all_parsed("--cap-drop", &self.cap_drop)?,
+            },
+            security: self.security_options(modules)?,
+            mounts,
+            tmpfs,
+            labels: self.labels()?,
+            cidfile: self.cidfile,
+        };
+        let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
+        Ok(Asked { request, access: self.registry.access(None), progress })
+    }
+
+    fn rootfs_source(&self, working_directory: &Path) -> Result<RootfsSource, Failure> {
+        let Some(image) = self.image_and_command.first() else {
+            return Err(Failure::new("E_CONFIG", "no image was given"));
+        };
+        let platform = self.platform.clone().platform()?;
+        let pull = self.pull.parse::<PullPolicy>().map_err(|error| of_flag("--pull", error))?;
+        if !self.rootfs {
+            let selector = utf8("the image", image)?.parse().map_err(|error| of_flag("IMAGE", error))?;
+            return Ok(RootfsSource::Image { selector, pull, platform });
+        }
+        if platform.is_some() {
+            return Err(Failure::new(
+                "E_CONFIG",
+                "--rootfs takes a directory as it is: it cannot have another platform",
+            ));
+        }
+        let (path, writes) = split_rootfs(image)?;
+        Ok(RootfsSource::Directory { path: working_directory.join(path), writes })
+    }
+
+    fn env_settings(&self) -> Result<Vec<EnvSetting>, Failure> {
+        let mut settings = Vec::new();
+        for path in &self.env_file {
+            settings.extend(
+                parse_env_file(&read("--env-file", path)?).map_err(|error| of_file("--env-file", path, error))?,
+            );
+        }
+        for text in &self.env {
+            settings.push(EnvSetting::parse(text).map_err(|error| of_flag("--env", error))?);
+        }
+        Ok(settings)
+    }
+
+    fn labels(&self) -> Result<BTreeMap<String, String>, Failure> {
+        let mut labels = BTreeMap::new();
+        for path in &self.label_file {
+            let contents = read("--label-file", path)?;
+            labels.extend(parse_label_file(&contents).map_err(|error| of_file("--label-file", path, error))?);
+        }
+        for text in &self.label {
+            labels.extend([parse_label(text).map_err(|error| of_flag("--label", error))?]);
+        }
+        Ok(labels)
+    }
+
+    fn mounts(
+        &self,
+        working_directory: &Path,
+        modules: &security::Modules,
+    ) -> Result<(Vec<BindMount>, Vec<TmpfsMount>), Failure> {
+        let mut binds = Vec::new();
+        for text in &self.volume {
+            let (mount, relabel) =
+                parse_bind_mount(text, working_directory).map_err(|error| of_flag("--volume", error))?;
+            if relabel == Relabel::Yes && modules.selinux {
+                return Err(Failure::new(
+                    "E_CONFIG",
+                    format!("--volume {text}: this version cannot relabel for SELinux"),
+                )
+                .with_hint("leave z and Z out, and label the directory container_file_t with chcon"));
+            }
+            binds.push(mount);
+        }
+        let tmpfs = self.tmpfs.iter().map(|text| parse_tmpfs(text)).collect::<Result<Vec<_>, _>>();
+        let tmpfs = tmpfs.map_err(|error| of_flag("--tmpfs", error))?;
+        let mut destinations = std::collections::BTreeSet::new();
+        let all = binds.iter().map(|mount| &mount.destination).chain(tmpfs.iter().map(|mount| &mount.destination));
+        for destination in all {
+            if !destinations.insert(destination) {
+                return Err(Failure::new("E_CONFIG", format!("two mounts have the destination {destination:?}")));
+            }
+        }
+        Ok((binds, tmpfs))
+    }
+
+    fn security_options(&self, modules: &security::Modules) -> Result<SecurityOptions, Failure> {
+        let mut options = SecurityOptions::default();
+        for option in all_parsed::<SecurityOption>("--security-opt", &self.security_opt)? {
+            // Labels are never set, so there is nothing to disable; a profile of AppArmor that we are under ourselves
+            // is another matter.
+            if option == SecurityOption::AppArmorUnconfined && modules.apparmor_profile.is_some() {
+                return Err(Failure::new(
+                    "E_CONFIG",
+                    "--security-opt apparmor=unconfined: coracle itself is confined by AppArmor and cannot leave that",
+                ));
+            }
+            options.apply(option);
+        }
+        Ok(options)
+    }
+}
+
+/// `DIR` or `DIR:O`.
+fn split_rootfs(text: &OsStr) -> Result<(&Path, DirectoryWrites), Failure> {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = text.as_bytes();
+    let (path, writes) = match bytes.strip_suffix(b":O") {
+        Some(path) => (path, DirectoryWrites::Discarded),
+        None => (bytes, DirectoryWrites::Through),
+    };
+    if path.is_empty() || path.ends_with(b":idmap") {
+        return Err(Failure::new("E_CONFIG", format!("{text:?} is not a root directory: expected DIR or DIR:O")));
+    }
+    Ok((Path::new(OsStr::from_bytes(path)), writes))
+}
+
+fn utf8<'a>(what: &str, text: &'a OsStr) -> Result<&'a str, Failure> {
+    text.to_str().ok_or_else(|| Failure::new("E_NAME_INVALID", format!("{what} {text:?} is not text")))
+}
+
+fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|cause| {
+        let code = if cause.kind() == std::io::ErrorKind::NotFound { "E_NOTFOUND" } else { "E_IO" };
+        Failure::new(code, format!("{flag}: reading {path:?}: {cause}"))
+    })
+}
+
+fn parsed<T: FromStr<Err: Explain>>(flag: &'static str, text: Option<&str>) -> Result<Option<T>, Failure> {
+    with(flag, text, str::parse)
+}
+
+fn with<T, E: Explain>(
+    flag: &'static str,
+    text: Option<&str>,
+    parse: fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, Failure> {
+    text.map(parse).transpose().map_err(|error| of_flag(flag, error))
+}
+
+fn all_parsed<T: FromStr<Err: Explain>>(flag: &'static str, texts: &[String]) -> Result<Vec<T>, Failure> {
+    texts.iter().map(|text| text.parse()).collect::<Result<_, T::Err>>().map_err(|error| of_flag(flag, error))
+}
+
+/// A value that was refused, with the flag it was given to.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}")]
+struct InPlace<E: Explain> {
+    place: String,
+    #[source]
+    cause: E,
+}
+
+impl<E: Explain> Explain for InPlace<E> {
+    fn code(&self) -> &'static str {
+        self.cause.code()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.cause.hint()
+    }
+
+    fn exit_code(&self) -> u8 {
+        self.cause.exit_code()
+    }
+}
+
+fn of_flag(flag: &'static str, cause: impl Explain) -> Failure {
+    InPlace { place: flag.into(), cause }.into()
+}
+
+fn of_file(flag: &'static str, path: &Path, cause: impl Explain) -> Failure {
+    InPlace { place: format!("{flag} {path:?}"), cause }.into()
+}
+
+#[cfg(test)]
+mod tests;

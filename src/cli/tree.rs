@@ -1,0 +1,243 @@
+//! All commands: one table, from which the parser, help, the manual and completion come.
+
+use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+use crate::failure::Failure;
+
+/// What was given before the command, for all commands.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Globals {
+    /// Directory of images and containers [default: $XDG_DATA_HOME/coracle]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options", value_hint = clap::ValueHint::DirPath)]
+    pub root: Option<std::path::PathBuf>,
+    /// Directory of process records and sockets [default: $XDG_RUNTIME_DIR/coracle]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options", value_hint = clap::ValueHint::DirPath)]
+    pub runroot: Option<std::path::PathBuf>,
+}
+
+impl Globals {
+    /// The roots that these name.
+    pub fn layout(&self) -> Result<crate::state::layout::Layout, Failure> {
+        let absolute = |path: &Option<std::path::PathBuf>| -> Result<_, Failure> {
+            let path = path.as_ref().map(std::path::absolute).transpose();
+            path.map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))
+        };
+        Ok(crate::state::layout::Layout::discover(absolute(&self.root)?, absolute(&self.runroot)?)?)
+    }
+}
+
+/// A command's arguments, and what it does with them.
+pub trait Invocation: Args + FromArgMatches {
+    /// For help and the manual: what each does, and the command line.
+    const EXAMPLES: &'static [(&'static str, &'static str)];
+    /// For the manual: exit codes and their meanings.
+    const EXIT_STATUS: &'static [(&'static str, &'static str)] = &[("0", "Success."), ("125", "A failure.")];
+    /// For the manual: paragraphs between the description and the options, each with its heading.
+    const SECTIONS: &'static [(&'static str, &'static str)] = &[];
+
+    /// Does it. The exit code of success is returned, too: it may be the container's.
+    fn execute(self, globals: &Globals) -> Result<u8, Failure>;
+}
+
+/// One command.
+pub struct Verb {
+    /// Its name.
+    pub name: &'static str,
+    /// Other names, which help shows.
+    pub aliases: &'static [&'static str],
+    /// Whether help leaves it out.
+    pub hidden: bool,
+    /// Adds its arguments.
+    pub augment: fn(Command) -> Command,
+    /// The same with flags that take `=true` and `=false`, for parsing.
+    pub augment_for_parsing: fn(Command) -> Command,
+    /// Does what the arguments say.
+    pub execute: fn(&ArgMatches, &Globals) -> Result<u8, Failure>,
+    /// See [`Invocation::EXAMPLES`].
+    pub examples: &'static [(&'static str, &'static str)],
+    /// See [`Invocation::EXIT_STATUS`].
+    pub exit_status: &'static [(&'static str, &'static str)],
+    /// See [`Invocation::SECTIONS`].
+    pub sections: &'static [(&'static str, &'static str)],
+}
+
+/// A command, or a word that groups some.
+pub enum Entry {
+    /// A command.
+    Verb(Verb),
+    /// A group: name, what it is about, commands.
+    Group(&'static str, &'static str, &'static [Verb]),
+}
+
+impl Verb {
+    const fn of<I: Invocation>(name: &'static str, aliases: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            aliases,
+            hidden: false,
+            augment: I::augment_args,
+            augment_for_parsing: augment_for_parsing::<I>,
+            execute: execute::<I>,
+            examples: I::EXAMPLES,
+            exit_status: I::EXIT_STATUS,
+            sections: I::SECTIONS,
+        }
+    }
+
+    const fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+}
+
+fn execute<I: Invocation>(matches: &ArgMatches, globals: &Globals) -> Result<u8, Failure> {
+    let invocation = I::from_arg_matches(matches);
+    invocation.map_err(|error| Failure::new("E_CONFIG", error.to_string()))?.execute(globals)
+}
+
+/// The habits of docker's and podman's parser: `--flag=false` is understood, and an option takes the next word whatever
+/// it begins with.
+fn augment_for_parsing<I: Args>(command: Command) -> Command {
+    own_help(I::augment_args(command)).mut_args(|arg| match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_name("BOOL")
+            .default_value("false")
+            .value_parser(parse_boolean),
+        ArgAction::Set | ArgAction::Append if !arg.is_positional() && !arg.is_require_equals_set() => {
+            arg.allow_hyphen_values(true)
+        }
+        _ => arg,
+    })
+}
+
+/// Go's booleans.
+pub fn parse_boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".into()),
+    }
+}
+
+/// Every command.
+pub static ENTRIES: &[Entry] = &[
+    Entry::Verb(Verb::of::<super::run::RunArgs>("run", &[])),
+    Entry::Verb(Verb::of::<super::pull::PullArgs>("pull", &[])),
+    Entry::Verb(Verb::of::<super::ps::PsArgs>("ps", &[])),
+    Entry::Verb(Verb::of::<super::rm::RmArgs>("rm", &[])),
+    Entry::Verb(Verb::of::<super::images::ImagesArgs>("images", &[])),
+    Entry::Verb(Verb::of::<super::rmi::RmiArgs>("rmi", &[])),
+    Entry::Verb(Verb::of::<super::inspect::InspectArgs>("inspect", &[])),
+    Entry::Group(
+        "container",
+        "Manage containers",
+        &[
+            Verb::of::<super::run::RunArgs>("run", &[]),
+            Verb::of::<super::ps::PsArgs>("ls", &["list", "ps"]),
+            Verb::of::<super::rm::RmArgs>("rm", &[]),
+            Verb::of::<super::inspect::InspectContainerArgs>("inspect", &[]),
+        ],
+    ),
+    Entry::Group(
+        "image",
+        "Manage images",
+        &[
+            Verb::of::<super::pull::PullArgs>("pull", &[]),
+            Verb::of::<super::images::ImagesArgs>("ls", &["list"]),
+            Verb::of::<super::rmi::RmiArgs>("rm", &[]),
+            Verb::of::<super::inspect::InspectImageArgs>("inspect", &[]),
+        ],
+    ),
+    Entry::Group("system", "Manage coracle itself", &[Verb::of::<super::info::InfoArgs>("info", &[])]),
+    Entry::Verb(Verb::of::<super::info::InfoArgs>("info", &[])),
+    Entry::Verb(Verb::of::<super::version::VersionArgs>("version", &[])),
+    Entry::Verb(Verb::of::<super::completion::CompletionArgs>("completion", &[])),
+    Entry::Verb(Verb::of::<super::manual::ManualArgs>("manual", &[]).hidden()),
+    Entry::Verb(Verb::of::<super::complete::CompleteArgs>("__complete", &[]).hidden()),
+];
+
+/// The command of this path, as `["image", "ls"]`; aliases count.
+pub fn find(path: &[&str]) -> Option<&'static Verb> {
+    let named = |verb: &&'static Verb, name: &str| verb.name == name || verb.aliases.contains(&name);
+    match path {
+        [name] => ENTRIES.iter().find_map(|entry| match entry {
+            Entry::Verb(verb) if named(&verb, name) => Some(verb),
+            _ => None,
+        }),
+        [group, name] => ENTRIES.iter().find_map(|entry| match entry {
+            Entry::Group(this, _, verbs) if this == group => verbs.iter().find(|verb| named(verb, name)),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+/// Everything, as help, manual and completion show it.
+pub fn documented() -> Command {
+    let verb = |verb: &'static Verb| {
+        let command = (verb.augment)(Command::new(verb.name)).hide(verb.hidden).visible_aliases(verb.aliases.iter());
+        let command = own_help(command);
+        match verb.examples {
+            [] => command,
+            examples => command.after_help(example_text(examples)),
+        }
+    };
+    let mut root = root();
+    for entry in ENTRIES {
+        root = root.subcommand(match entry {
+            Entry::Verb(this) => verb(this),
+            Entry::Group(name, about, verbs) => {
+                let group = Command::new(*name).about(*about).subcommand_required(true);
+                own_help(group).subcommands(verbs.iter().map(verb))
+            }
+        });
+    }
+    root
+}
+
+/// Only what parsing needs; a command's arguments are made when the command is met.
+pub(super) fn parser() -> Command {
+    let verb =
+        |verb: &'static Verb| Command::new(verb.name).aliases(verb.aliases.iter()).defer(verb.augment_for_parsing);
+    let mut root = root();
+    for entry in ENTRIES {
+        root = root.subcommand(match entry {
+            Entry::Verb(this) => verb(this),
+            Entry::Group(name, _, verbs) => {
+                own_help(Command::new(*name)).subcommand_required(true).subcommands(verbs.iter().map(verb))
+            }
+        });
+    }
+    root
+}
+
+fn root() -> Command {
+    let version = clap::Arg::new("version").short('v').long("version").action(ArgAction::Version);
+    own_help(Globals::augment_args(Command::new("coracle")))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Run containers: rootless, for one user, without a daemon")
+        .long_about(None)
+        .disable_version_flag(true)
+        .max_term_width(100)
+        .arg(version.help("Print the version"))
+}
+
+/// Help is one text, for `-h` and `--help`; `-h` is another flag of `run`.
+fn own_help(command: Command) -> Command {
+    let help = clap::Arg::new("help").long("help").action(ArgAction::Help).help_heading(None).help("Print help");
+    let taken = command.get_arguments().any(|arg| arg.get_short() == Some('h'));
+    let help = if taken { help } else { help.short('h') };
+    command.disable_help_flag(true).arg(help)
+}
+
+fn example_text(examples: &[(&str, &str)]) -> String {
+    let mut text = String::from("Examples:");
+    for (what, line) in examples {
+        text.push_str(&format!("\n  {what}:\n    {line}"));
+    }
+    text
+}

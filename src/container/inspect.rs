@@ -1,0 +1,359 @@
+//! Everything there is to know about a container, under the names that docker's and podman's `inspect` have for it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::list::Listed;
+use super::status;
+use super::summary::{Status, time};
+use crate::lsm::capability;
+use crate::name::capability::{Capability, CapabilitySet};
+use crate::state::schema::container::{ContainerRecord, MountRecord};
+
+/// One container. Times are RFC 3339; one that has not come yet is `0001-01-01T00:00:00Z`. Lists are never absent.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct Report {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    pub created: String,
+    /// First word of the command line.
+    pub path: String,
+    /// The other words.
+    pub args: Vec<String>,
+    pub state: State,
+    /// The image's id, 64 hexadecimal digits; empty for `--rootfs`.
+    pub image: String,
+    /// The name that the image was found by.
+    pub image_name: String,
+    /// The directory of `--rootfs`, else empty.
+    pub rootfs: String,
+    pub name: String,
+    pub restart_count: u32,
+    /// How the root file system is made.
+    pub driver: String,
+    /// `CAP_` names.
+    pub effective_caps: Vec<String>,
+    /// `CAP_` names.
+    pub bounding_caps: Vec<String>,
+    pub mounts: Vec<Mount>,
+    pub network_settings: NetworkSettings,
+    pub config: Config,
+    pub host_config: HostConfig,
+}
+
+/// What the container is doing.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct State {
+    /// `created`, `running` or `exited`.
+    pub status: String,
+    pub running: bool,
+    pub paused: bool,
+    pub restarting: bool,
+    #[serde(rename = "OOMKilled")]
+    pub oom_killed: bool,
+    pub dead: bool,
+    /// 0 if it does not run.
+    pub pid: i32,
+    pub exit_code: u8,
+    /// Why the exit code is not the command's own, else empty.
+    pub error: String,
+    pub started_at: String,
+    pub finished_at: String,
+}
+
+/// A mount that the user asked for.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct Mount {
+    /// `bind` or `tmpfs`.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// Path on the host; empty for a tmpfs.
+    pub source: String,
+    pub destination: String,
+    pub driver: String,
+    pub mode: String,
+    pub options: Vec<String>,
+    #[serde(rename = "RW")]
+    pub writable: bool,
+    /// `rprivate`.
+    pub propagation: String,
+}
+
+/// The container's addresses; empty without a network of its own.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct NetworkSettings {
+    #[serde(rename = "IPAddress")]
+    pub ip_address: String,
+    pub gateway: String,
+    pub mac_address: String,
+    pub ports: BTreeMap<String, serde_json::Value>,
+    pub networks: BTreeMap<String, serde_json::Value>,
+}
+
+/// What runs in the container.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct Config {
+    pub hostname: String,
+    pub user: String,
+    pub tty: bool,
+    pub open_stdin: bool,
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    pub cmd: Vec<String>,
+    /// The name that the image was found by.
+    pub image: String,
+    pub working_dir: String,
+    pub entrypoint: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    /// A signal's name.
+    pub stop_signal: String,
+}
+
+/// How the container was asked to be set up.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct HostConfig {
+    /// `SOURCE:DESTINATION:OPTIONS`.
+    pub binds: Vec<String>,
+    pub network_mode: String,
+    pub auto_remove: bool,
+    /// What the bounding set has more than by default.
+    pub cap_add: Vec<String>,
+    /// What the bounding set has less than by default.
+    pub cap_drop: Vec<String>,
+    pub privileged: bool,
+    pub readonly_rootfs: bool,
+    pub security_opt: Vec<String>,
+    /// Options by destination.
+    pub tmpfs: BTreeMap<String, String>,
+    pub init: bool,
+}
+
+/// A time that has not come.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+impl Report {
+    /// What is known of a container that was listed.
+    pub fn of(listed: &Listed) -> Self {
+        let record = &listed.record;
+        let process = &record.process;
+        let mut words = process.entrypoint.iter().chain(&process.command).cloned();
+        Self {
+            id: record.id.to_string(),
+            created: time(record.created).to_string(),
+            path: words.next().unwrap_or_default(),
+            args: words.collect(),
+            state: State::of(&listed.status),
+            image: record.image.as_ref().map(|image| image.id.hex().to_owned()).unwrap_or_default(),
+            image_name: record.image.as_ref().map(|image| image.name.clone()).unwrap_or_default(),
+            rootfs: record.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+            name: record.name.to_string(),
+            restart_count: 0,
+            driver: record.driver.clone(),
+            effective_caps: process.effective.clone(),
+            bounding_caps: process.bounding.clone(),
+            mounts: record.mounts.iter().map(Mount::of).collect(),
+            network_settings: NetworkSettings::default(),
+            config: Config::of(record),
+            host_config: HostConfig::of(record),
+        }
+    }
+}
+
+impl State {
+    fn of(status: &status::Status) -> Self {
+        let written = |time: Option<Timestamp>| time.map_or_else(|| NEVER.to_owned(), |time| time.to_string());
+        let (pid, exit_code, started, finished) = match Status::of(status) {
+            Status::Created => (0, 0, None, None),
+            Status::Running { pid, started } => (pid, 0, Some(started), None),
+            Status::Exited { code, started, finished } => (0, code, started, finished),
+        };
+        let reason = match status {
+            status::Status::Stopped(stopped) => stopped.reason.unwrap_or_default(),
+            _ => "",
+        };
+        Self {
+            status: Status::of(status).as_str().to_owned(),
+            running: pid != 0,
+            paused: false,
+            restarting: false,
+            oom_killed: false,
+            dead: false,
+            pid,
+            exit_code,
+            error: reason.to_owned(),
+            started_at: written(started),
+            finished_at: written(finished),
+        }
+    }
+}
+
+impl Mount {
+    fn of(record: &MountRecord) -> Self {
+        Self {
+            kind: record.kind.clone(),
+            source: record.source.clone(),
+            destination: record.destination.clone(),
+            driver: String::new(),
+            mode: String::new(),
+            options: record.options.clone(),
+            writable: record.writable,
+            propagation: "rprivate".into(),
+        }
+    }
+}
+
+impl Config {
+    fn of(record: &ContainerRecord) -> Self {
+        let process = &record.process;
+        Self {
+            hostname: record.hostname.clone(),
+            user: process.user.clone(),
+            tty: process.terminal,
+            open_stdin: process.stdin,
+            env: process.env.clone(),
+            cmd: process.command.clone(),
+            image: record.image.as_ref().map(|image| image.name.clone()).unwrap_or_default(),
+            working_dir: process.workdir.clone(),
+            entrypoint: process.entrypoint.clone(),
+            labels: record.labels.clone(),
+            stop_signal: process.stop_signal.clone(),
+        }
+    }
+}
+
+impl HostConfig {
+    fn of(record: &ContainerRecord) -> Self {
+        let bounding: Vec<Capability> = record.process.bounding.iter().filter_map(|name| name.parse().ok()).collect();
+        let bounding = CapabilitySet::of(&bounding);
+        let names = |one: CapabilitySet, without: CapabilitySet| {
+            one.iter().filter(|&capability| !without.contains(capability)).map(|name| name.to_string()).collect()
+        };
+        let of_kind = |kind: &'static str| record.mounts.iter().filter(move |mount| mount.kind == kind);
+        let bind = |mount: &MountRecord| format!("{}:{}:{}", mount.source, mount.destination, mount.options.join(","));
+        Self {
+            binds: of_kind("bind").map(bind).collect(),
+            network_mode: record.network.clone(),
+            auto_remove: record.remove_at_exit,
+            cap_add: names(bounding, capability::DEFAULT),
+            cap_drop: names(capability::DEFAULT, bounding),
+            privileged: false,
+            readonly_rootfs: record.read_only,
+            security_opt: record.security.clone(),
+            tmpfs: of_kind("tmpfs").map(|mount| (mount.destination.clone(), mount.options.join(","))).collect(),
+            init: record.init,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::schema::container::{ExitRecord, ProcessRecord, ProcessesRecord, Timestamp};
+
+    fn listed(status: status::Status) -> Listed {
+        let names = |capabilities: &[&str]| capabilities.iter().map(|name| format!("CAP_{name}")).collect();
+        let mount = |kind: &str, source: &str, destination: &str, writable: bool| MountRecord {
+            kind: kind.into(),
+            source: source.into(),
+            destination: destination.into(),
+            options: vec![if writable { "rw" } else { "ro" }.into(), "nosuid".into()],
+            writable,
+        };
+        let record = ContainerRecord {
+            id: crate::name::container::ContainerId::from_random([0xab; 32]),
+            name: "web".parse().unwrap(),
+            created: Timestamp(1_795_373_526_549_105_125),
+            image: None,
+            rootfs: Some("/srv/root".into()),
+            layers: Vec::new(),
+            driver: "overlay".into(),
+            remove_at_exit: true,
+            process: ProcessRecord {
+                entrypoint: vec!["/entry".into()],
+                command: vec!["a".into(), "b".into()],
+                env: vec!["A=1".into()],
+                workdir: "/".into(),
+                user: String::new(),
+                ids: (0, 0),
+                terminal: false,
+                stdin: true,
+                effective: names(&["CHOWN"]),
+                bounding: names(&["CHOWN", "SYS_ADMIN"]),
+                no_new_privileges: true,
+                seccomp: "default".into(),
+                stop_signal: "SIGTERM".into(),
+            },
+            hostname: "abababababab".into(),
+            network: "none".into(),
+            mounts: vec![mount("bind", "/a", "/b", false), mount("tmpfs", "", "/t", true)],
+            labels: [("k".to_owned(), "v".to_owned())].into(),
+            read_only: false,
+            init: false,
+            security: Vec::new(),
+            detached: false,
+        };
+        Listed { record, status }
+    }
+
+    fn json(status: status::Status) -> serde_json::Value {
+        serde_json::to_value(Report::of(&listed(status))).unwrap()
+    }
+
+    #[test]
+    fn names_are_podmans() {
+        let report = json(status::Status::Creating);
+        let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            keys(&report),
+            "Id Created Path Args State Image ImageName Rootfs Name RestartCount Driver EffectiveCaps BoundingCaps \
+             Mounts NetworkSettings Config HostConfig"
+        );
+        assert_eq!(
+            keys(&report["State"]),
+            "Status Running Paused Restarting OOMKilled Dead Pid ExitCode Error StartedAt FinishedAt"
+        );
+        assert_eq!(keys(&report["Mounts"][0]), "Type Source Destination Driver Mode Options RW Propagation");
+        assert_eq!((&report["Path"], &report["Args"]), (&"/entry".into(), &serde_json::json!(["a", "b"])));
+        assert_eq!(report["Created"], "2026-11-22T18:52:06.549105125Z");
+        assert_eq!(report["HostConfig"]["Binds"], serde_json::json!(["/a:/b:ro,nosuid"]));
+        assert_eq!(report["HostConfig"]["Tmpfs"], serde_json::json!({"/t": "rw,nosuid"}));
+        assert_eq!(report["HostConfig"]["CapAdd"], serde_json::json!(["CAP_SYS_ADMIN"]));
+        assert_eq!(report["HostConfig"]["CapDrop"].as_array().unwrap().len(), 10);
+    }
+
+    #[test]
+    fn states() {
+        assert_eq!(json(status::Status::Creating)["State"]["StartedAt"], NEVER);
+        let processes =
+            ProcessesRecord { boot_id: String::new(), monitor: 7, init: 42, init_start: 1, started: Timestamp(0) };
+        let running = json(status::Status::Running(processes));
+        assert_eq!((&running["State"]["Pid"], &running["State"]["Running"]), (&42.into(), &true.into()));
+        let exit = ExitRecord { code: 137, started: Timestamp(0), finished: Timestamp(1_000_000_000) };
+        let stopped = status::Stopped {
+            code: exit.code,
+            started: Some(exit.started),
+            finished: Some(exit.finished),
+            reason: Some("killed"),
+        };
+        let exited = json(status::Status::Stopped(stopped));
+        assert_eq!((&exited["State"]["Status"], &exited["State"]["ExitCode"]), (&"exited".into(), &137.into()));
+        assert_eq!(
+            (&exited["State"]["FinishedAt"], &exited["State"]["Error"]),
+            (&"1970-01-01T00:00:01Z".into(), &"killed".into())
+        );
+    }
+}

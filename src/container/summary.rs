@@ -1,0 +1,112 @@
+//! What a listing shows of a container.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::list::Listed;
+use super::status;
+use crate::name::container::{ContainerId, ContainerName};
+use crate::oci::digest::ImageId;
+use crate::state::schema::container as schema;
+
+/// One container.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Identifier.
+    pub id: ContainerId,
+    /// Name.
+    pub name: ContainerName,
+    /// The image's name as it was found, or the directory of `--rootfs`.
+    pub image: String,
+    /// The image; absent for `--rootfs`.
+    pub image_id: Option<ImageId>,
+    /// Command and arguments, the entrypoint's included.
+    pub command: Vec<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What it is doing.
+    pub status: Status,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Destinations of the mounts that the user asked for.
+    pub mounts: Vec<String>,
+    /// Whether it is removed when it exits.
+    pub remove_at_exit: bool,
+}
+
+/// What a container is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It has not been started yet.
+    Created,
+    /// Its process runs.
+    Running {
+        /// Process id, outside, of the container's first process.
+        pid: i32,
+        /// When it was started.
+        started: Timestamp,
+    },
+    /// Its process has ended.
+    Exited {
+        /// Exit code, or 128 and the signal's number.
+        code: u8,
+        /// When it was started, if that is known.
+        started: Option<Timestamp>,
+        /// When it ended, if that is known.
+        finished: Option<Timestamp>,
+    },
+}
+
+impl Status {
+    /// podman's and docker's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running { .. } => "running",
+            Self::Exited { .. } => "exited",
+        }
+    }
+}
+
+impl Summary {
+    /// That of a container that was listed.
+    pub fn of(listed: &Listed) -> Self {
+        let record = &listed.record;
+        let directory = || record.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        Self {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            image: record.image.as_ref().map_or_else(directory, |image| image.name.clone()),
+            image_id: record.image.as_ref().map(|image| image.id.clone()),
+            command: [record.process.entrypoint.as_slice(), &record.process.command].concat(),
+            created: time(record.created),
+            status: Status::of(&listed.status),
+            labels: record.labels.clone(),
+            mounts: record.mounts.iter().map(|mount| mount.destination.clone()).collect(),
+            remove_at_exit: record.remove_at_exit,
+        }
+    }
+}
+
+impl Status {
+    /// That of a container whose status was asked for.
+    pub fn of(status: &status::Status) -> Self {
+        match status {
+            status::Status::Creating => Self::Created,
+            status::Status::Running(processes) => {
+                Self::Running { pid: processes.init, started: time(processes.started) }
+            }
+            status::Status::Stopped(stopped) => Self::Exited {
+                code: stopped.code,
+                started: stopped.started.map(time),
+                finished: stopped.finished.map(time),
+            },
+        }
+    }
+}
+
+/// A record's time. Any number of nanoseconds that fits 64 bits is a time.
+pub(super) fn time(time: schema::Timestamp) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or(Timestamp::UNIX_EPOCH)
+}

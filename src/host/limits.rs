@@ -1,0 +1,37 @@
+//! Resource limits of this process (getrlimit(2)).
+
+use std::collections::BTreeMap;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use serde_json::{Value, json};
+
+/// Soft and hard limits by the names that podman's `--ulimit` has for them; -1 is none.
+pub fn limits() -> BTreeMap<&'static str, Value> {
+    let resources = [
+        ("core", Resource::RLIMIT_CORE),
+        ("fsize", Resource::RLIMIT_FSIZE),
+        ("memlock", Resource::RLIMIT_MEMLOCK),
+        ("nofile", Resource::RLIMIT_NOFILE),
+        ("nproc", Resource::RLIMIT_NPROC),
+        ("stack", Resource::RLIMIT_STACK),
+    ];
+    let value = |limit: u64| if limit == RLIM_INFINITY { json!(-1) } else { json!(limit) };
+    let limits = resources.into_iter().filter_map(|(name, resource)| {
+        let (soft, hard) = getrlimit(resource).ok()?;
+        Some((name, json!({ "soft": value(soft), "hard": value(hard) })))
+    });
+    limits.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn soft_limits_are_not_above_hard_ones() {
+        let limits = limits();
+        let files = &limits["nofile"];
+        let (soft, hard) = (files["soft"].as_i64().unwrap(), files["hard"].as_i64().unwrap());
+        assert!(soft > 0 && (hard == -1 || soft <= hard));
+    }
+}
