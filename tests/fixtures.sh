@@ -283,6 +283,13 @@ copy() {
 
 images
 start_registry
+# First, while the registry has no other form of these layers that skopeo could use instead. It compresses on its way to a
+# registry only what is not compressed, and unless digests must stay.
+for name in busybox layers; do
+    skopeo copy -q --insecure-policy --format oci --dest-decompress "oci:$layouts/$name:latest" "dir:$tmp/plain-$name"
+    copy "dir:$tmp/plain-$name" "$name-zstd:latest" --format oci --dest-compress-format zstd
+    copy "dir:$tmp/plain-$name" "$name-plain:latest" --preserve-digests
+done
 for name in "$layouts"/*/; do
     name=$(basename "$name")
     case $name in
@@ -293,11 +300,20 @@ done
 copy "oci:$layouts/busybox:latest" busybox:1 --preserve-digests
 copy "oci:$layouts/busybox:latest" busybox-docker:latest --format v2s2
 copy "oci:$layouts/layers:latest" layers-docker:latest --format v2s2
-copy "oci:$layouts/busybox:latest" busybox-zstd:latest --format oci --dest-compress-format zstd
-copy "oci:$layouts/layers:latest" layers-zstd:latest --format oci --dest-compress-format zstd
-# skopeo compresses on its way to a registry unless digests must stay
-skopeo copy -q --insecure-policy --dest-decompress "oci:$layouts/layers:latest" "dir:$tmp/plain"
-copy "dir:$tmp/plain" layers-plain:latest --preserve-digests
+# A fixture that is not what its name says tests nothing.
+expect_layers() { # NAME MEDIA-TYPE
+    local found
+    found=$(curl -fsS -H 'Accept: application/vnd.oci.image.manifest.v1+json' \
+        -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' "http://$registry/v2/$1/manifests/latest" |
+        jq -r '[.layers[].mediaType] | unique | join(" ")')
+    [ "$found" = "$2" ] || { echo "tests/fixtures.sh: the layers of $1 are $found, not $2" >&2 && exit 1; }
+}
+for name in busybox layers; do
+    expect_layers "$name" application/vnd.oci.image.layer.v1.tar+gzip
+    expect_layers "$name-plain" application/vnd.oci.image.layer.v1.tar
+    expect_layers "$name-zstd" application/vnd.oci.image.layer.v1.tar+zstd
+    expect_layers "$name-docker" application/vnd.docker.image.rootfs.diff.tar.gzip
+done
 kill "$registry_pid"
 wait "$registry_pid" 2>/dev/null || true
 registry_pid=
