@@ -34,3 +34,8 @@ fn print(message: &str, hint: Option<&str>, usage: Option<&str>) {
     // There is nowhere left to complain about standard error.
     let _ = stderr.lock().write_all(text.as_bytes());
 }
+
+/// Prints `Warning: MESSAGE`.
+pub fn warn(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "Warning: {}", escape_control(message));
+}

@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::failure::Failure;
+use crate::oci::digest::ImageId;
+use crate::state::schema::image::{ImageRecord, ReferenceRecord};
+use crate::store::{Store, StoreError};
+
 /// One image.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -59,4 +64,58 @@ pub struct RootFs {
     pub kind: String,
     /// Digests of the uncompressed layers, lowest first.
     pub layers: Vec<String>,
+}
+
+/// Largest configuration or manifest that is read back.
+const LIMIT: u64 = 8 << 20;
+
+/// Everything about an image of the store.
+pub fn execute(store: &Store, id: &ImageId) -> Result<Report, Failure> {
+    let record = store.images().get(id)?.ok_or_else(|| StoreError::NoImage(id.to_string()))?;
+    let document = |digest| -> Result<Value, Failure> {
+        let bytes = store.blobs().read(digest, LIMIT)?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::new("E_STORE_CORRUPT", format!("reading {digest}: {error}")).with_hint("pull the image again")
+        })
+    };
+    let (config, manifest) = (document(&record.id)?, document(&record.manifest.digest)?);
+    let references = store.images().list()?.into_iter().filter(|listed| listed.record.id == record.id);
+    let references: Vec<_> = references.flat_map(|listed| listed.references).collect();
+    Ok(report(&record, &references, &config, &manifest))
+}
+
+fn report(record: &ImageRecord, references: &[ReferenceRecord], config: &Value, manifest: &Value) -> Report {
+    let text = |name: &str| config[name].as_str().unwrap_or_default().to_owned();
+    let history: Vec<Value> = config["history"].as_array().cloned().unwrap_or_default();
+    let comment = history.last().and_then(|entry| entry["comment"].as_str()).unwrap_or_default().to_owned();
+    let tagged = references.iter().filter(|found| found.reference.tag().is_some());
+    let annotations = manifest["annotations"].as_object().into_iter().flatten();
+    Report {
+        id: record.id.hex().to_owned(),
+        digest: record.manifest.digest.to_string(),
+        repo_tags: tagged.map(|found| found.reference.to_string()).collect(),
+        repo_digests: references
+            .iter()
+            .map(|found| format!("{}@{}", found.reference.name(), found.manifest_digest))
+            .collect(),
+        parent: String::new(),
+        comment,
+        created: record.created.clone().unwrap_or_default(),
+        config: config["config"].clone(),
+        author: text("author"),
+        architecture: record.platform.architecture.clone(),
+        variant: record.platform.variant.clone(),
+        os: record.platform.os.clone(),
+        size: record.size,
+        virtual_size: record.size,
+        rootfs: RootFs {
+            kind: "layers".into(),
+            layers: record.layers.iter().map(|layer| layer.diff_id.to_string()).collect(),
+        },
+        labels: record.config.labels.clone(),
+        annotations: annotations.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
+        manifest_type: record.manifest.media_type.clone(),
+        user: record.config.user.clone(),
+        history,
+    }
 }

@@ -1,7 +1,12 @@
 //! What removing an image is asked for, and what it did.
 
+use crate::failure::{Explain, Failure};
+use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
+use crate::state::lock::OnWait;
+use crate::store::images::ResolvedImage;
+use crate::store::{Store, collect};
 
 /// One thing that was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,4 +24,78 @@ pub enum IfUsed {
     Refuse,
     /// The containers are removed, too.
     RemoveContainers,
+}
+
+/// Why an image was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// There is none of this name or identifier.
+    #[error("there is no image {0}")]
+    NotFound(String),
+    /// Containers use it.
+    #[error("image {} is used by {count} container(s), one of them {container}", id.short())]
+    InUse {
+        /// The image.
+        id: ImageId,
+        /// How many.
+        count: usize,
+        /// One of them: the beginning of its identifier.
+        container: String,
+    },
+}
+
+impl Explain for RemoveError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "E_NOTFOUND",
+            Self::InUse { .. } => "E_BUSY",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotFound(_) => "coracle images lists those that there are".into(),
+            Self::InUse { .. } => "remove its containers first (coracle ps --all), or use --force".into(),
+        })
+    }
+
+    fn exit_code(&self) -> u8 {
+        // As podman's rmi.
+        match self {
+            Self::NotFound(_) => 1,
+            Self::InUse { .. } => 2,
+        }
+    }
+}
+
+/// Removes what `selector` means: a name, and with its last name the image; by its id, the image with all its names.
+/// `remove_container` is given the identifiers of the containers that are to go first.
+pub fn execute(
+    store: &Store,
+    selector: &ImageSelector,
+    if_used: IfUsed,
+    remove_container: &mut dyn FnMut(&str) -> Result<(), Failure>,
+    on_wait: OnWait<'_>,
+) -> Result<Vec<Removed>, Failure> {
+    let alone = store.lock_exclusive(on_wait)?;
+    let not_found = || RemoveError::NotFound(selector.to_string());
+    let ResolvedImage { record, reference } = store.images().resolve(selector)?.ok_or_else(not_found)?;
+    let id = record.id;
+    let listed = store.images().list()?.into_iter().find(|listed| listed.record.id == id);
+    let names = listed.map_or(0, |listed| listed.references.len());
+    if let Some(reference) = reference.filter(|_| names > 1) {
+        store.images().untag(&reference)?;
+        return Ok(vec![Removed::Untagged(reference)]);
+    }
+    let containers = collect::containers_of(store, &id)?;
+    if let (IfUsed::Refuse, Some(first)) = (if_used, containers.first()) {
+        let container = first.chars().take(12).collect();
+        return Err(RemoveError::InUse { id, count: containers.len(), container }.into());
+    }
+    for container in &containers {
+        remove_container(container)?;
+    }
+    let removed = store.images().remove(&id, &alone)?;
+    let names = removed.references.into_iter().map(Removed::Untagged);
+    Ok(names.chain([Removed::Deleted(id)]).collect())
 }
