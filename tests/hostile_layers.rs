@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what these helpers cannot do fails the test")]
 
+#[path = "support/sandbox.rs"]
 mod support;
 
 use support::{Header, Sandbox, Tar, pax_record, seal};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what these helpers cannot do fails the test")]
 
+#[path = "support/sandbox.rs"]
 mod support;
 
 use std::io::Write;

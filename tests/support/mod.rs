@@ -1,249 +1,350 @@
-//! A store in a directory of its own, and tars made byte by byte, so that they can be as wrong as an attacker's.
+//! What the tests of the real binary share: a hermetic lab per test, outputs that explain themselves, a terminal.
+//!
+//! `tests/run` sets the environment these read (see `tests/as-user`). A bare `cargo test` works for what needs neither
+//! fixtures nor the registry.
+#![allow(dead_code, unused_imports, reason = "each test program uses its own part of this")]
+#![allow(clippy::disallowed_methods, reason = "the tests' environment is set by tests/run, not by coracle's user")]
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+pub mod output;
+pub mod terminal;
 
+use std::ffi::OsStr;
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use coracle::failure::Explain;
-use coracle::oci::digest::Digest;
-use coracle::state::layout::Layout;
-use coracle::state::schema::layer::LayerManifest;
-use coracle::store::unpack::limits::Limits;
-use coracle::store::{Store, StoreError};
+pub use output::Output;
+pub use terminal::Terminal;
 
-/// The program that is tested. A test program that has been copied elsewhere finds it beside itself.
-pub fn program() -> PathBuf {
-    let beside = std::env::current_exe().unwrap().with_file_name("coracle");
-    if beside.exists() { beside } else { env!("CARGO_BIN_EXE_coracle").into() }
+/// How long one command may take. The machine may be slow and busy; nothing that works comes near.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub fn coracle_path() -> PathBuf {
+    std::env::var_os("CORACLE").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_coracle")), PathBuf::from)
 }
 
-/// A store, and next to it things that must never change.
-pub struct Sandbox {
+/// A file or directory that `tests/fixtures.sh` made.
+pub fn fixture(name: &str) -> PathBuf {
+    let root =
+        std::env::var_os("CORACLE_FIXTURES").expect("CORACLE_FIXTURES is not set: start the tests with tests/run");
+    Path::new(&root).join(name)
+}
+
+/// The busybox tree, owned by who runs the tests.
+pub fn busybox_tree() -> PathBuf {
+    let root = std::env::var_os("CORACLE_ROOTFS").expect("CORACLE_ROOTFS is not set: start the tests with tests/run");
+    Path::new(&root).join("busybox")
+}
+
+/// `NAME:latest` in the registry that `tests/run` started.
+pub fn image(name: &str) -> String {
+    let registry =
+        std::env::var("CORACLE_REGISTRY").expect("CORACLE_REGISTRY is not set: start the tests with tests/run");
+    format!("{registry}/{name}:latest")
+}
+
+/// Reports that a check cannot be made here. `tests/run` prints it; CI fails on it.
+#[allow(clippy::print_stdout, reason = "it is for the tester")]
+pub fn skip(test: &str, reason: &str) {
+    println!("SKIPPED {test}: {reason}");
+    let Some(path) = std::env::var_os("CORACLE_SKIPPED") else { return };
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    writeln!(file, "{test}: {reason}").unwrap();
+}
+
+/// Waits until `condition` holds; fails after [`LIMIT`].
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether a process exists and is not a zombie.
+pub fn is_running(pid: i32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    !stat[stat.rfind(')').unwrap()..].starts_with(") Z")
+}
+
+/// Directories of one test: a home, a store, a runtime directory. Gone with the value.
+pub struct Lab {
     root: tempfile::TempDir,
-    pub store: Store,
 }
 
-impl Sandbox {
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lab {
+    /// An empty home and an empty store.
     pub fn new() -> Self {
-        let root = tempfile::Builder::new().prefix("coracle-test-").tempdir().unwrap();
-        let data = root.path().join("data");
-        let layout = Layout::discover(Some(data), Some(root.path().join("run"))).unwrap();
-        let store = Store::open(layout).unwrap().with_program(program());
-        let canary = root.path().join("canary");
-        std::fs::create_dir_all(canary.join("directory")).unwrap();
-        std::fs::write(canary.join("file"), "canary").unwrap();
-        std::fs::write(canary.join("directory/file"), "canary").unwrap();
-        Self { root, store }
+        let root = tempfile::Builder::new().prefix("lab.").tempdir().unwrap();
+        for name in ["home", "data", "config", "cache", "runtime", "work"] {
+            let path = root.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        Self { root }
     }
 
-    pub fn path(&self) -> &Path {
+    /// The directory that holds all others.
+    pub fn root(&self) -> &Path {
         self.root.path()
     }
 
-    pub fn canary(&self) -> PathBuf {
-        self.root.path().join("canary")
+    /// A path in the directory where commands are started.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join("work").join(name)
     }
 
-    /// Everything but the layers that are there: path, type, mode, owner, size, time, contents.
-    pub fn surroundings(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        let mut pending = vec![self.root.path().to_owned()];
-        while let Some(directory) = pending.pop() {
-            use std::os::unix::fs::MetadataExt;
-            for entry in std::fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                let metadata = path.symlink_metadata().unwrap();
-                let contents = if metadata.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
-                // The store's own directories change their times when temporary files come and go.
-                let time = if path.starts_with(self.canary()) { metadata.mtime_nsec() } else { 0 };
-                let facts = (metadata.mode(), metadata.uid(), metadata.gid(), metadata.nlink(), time);
-                lines.push(format!("{} {facts:?} {}", path.display(), Digest::of(&contents)));
-                if metadata.is_dir() {
-                    pending.push(path);
-                }
-            }
+    /// The same, as text for a command line.
+    pub fn arg(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Writes a file into the directory where commands are started.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// coracle's data directory.
+    pub fn store(&self) -> PathBuf {
+        self.root.path().join("data/coracle")
+    }
+
+    /// Any program, in the lab's environment and nothing of ours.
+    pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        for (variable, directory) in [
+            ("HOME", "home"),
+            ("XDG_DATA_HOME", "data"),
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_CACHE_HOME", "cache"),
+            ("XDG_RUNTIME_DIR", "runtime"),
+        ] {
+            command.env(variable, self.root.path().join(directory));
         }
-        lines.sort();
-        lines
+        command.env("LANG", "C.UTF-8").current_dir(self.root.path().join("work"));
+        command
     }
 
-    /// Unpacks `tar` as a layer.
-    pub fn unpack(&self, tar: &[u8]) -> Result<(PathBuf, LayerManifest), StoreError> {
-        self.unpack_within(tar, &Limits::default())
+    /// coracle, to be changed or spawned by the test.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.program(coracle_path());
+        command.args(arguments);
+        command
     }
 
-    pub fn unpack_within(&self, tar: &[u8], limits: &Limits) -> Result<(PathBuf, LayerManifest), StoreError> {
-        let diff_id = Digest::of(tar);
-        let mut ingest = self.store.layers().ingest_within(&diff_id, limits)?;
-        if let Err(error) = ingest.write_all(tar) {
-            return Err(StoreError::from_write(error).unwrap());
-        }
-        let manifest = ingest.commit()?;
-        assert_eq!(self.store.layers().manifest(&diff_id).unwrap(), manifest);
-        Ok((self.store.layers().path(&diff_id), manifest))
+    /// Runs coracle to its end, without input.
+    pub fn coracle<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Output {
+        output::run(&mut self.command(arguments), &[], LIMIT)
     }
 
-    /// Asserts that `tar` is refused with `code`, that nothing outside the target was touched and nothing is left.
+    /// Runs coracle to its end with this on its standard input.
+    pub fn coracle_with_input<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, input: &[u8]) -> Output {
+        output::run(&mut self.command(arguments), input, LIMIT)
+    }
+
+    /// Starts coracle with pipes for its output; the guard kills it.
+    pub fn spawn<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
+        Running::start(&mut self.command(arguments))
+    }
+
+    /// `run --rm FLAGS` of the busybox tree with a throw-away overlay: no image, no store.
+    pub fn busybox(&self, flags: &[&str], command: &[&str]) -> Output {
+        self.coracle(busybox_arguments(flags, command))
+    }
+
+    /// The same for a shell script. Fails the test unless it succeeds; returns its output without the last newline.
+    pub fn sh(&self, flags: &[&str], script: &str) -> String {
+        self.busybox(flags, &["sh", "-c", script]).ok().text()
+    }
+
+    /// `run --rm FLAGS IMAGE COMMAND`.
+    pub fn run_image(&self, name: &str, flags: &[&str], command: &[&str]) -> Output {
+        let image = image(name);
+        let mut arguments = vec!["run", "--rm"];
+        arguments.extend(flags);
+        arguments.push(&image);
+        arguments.extend(command);
+        self.coracle(&arguments)
+    }
+
+    /// `pull -q`.
+    pub fn pull(&self, name: &str) -> String {
+        self.coracle(["pull", "-q", &image(name)]).ok().text()
+    }
+
+    /// The rows of `ps -a --format json`.
+    pub fn containers(&self) -> Vec<serde_json::Value> {
+        self.coracle(["ps", "-a", "--format", "json"]).ok().json().as_array().unwrap().clone()
+    }
+
+    /// The first object that `inspect` prints.
+    pub fn inspect(&self, name: &str) -> serde_json::Value {
+        self.coracle(["inspect", name]).ok().json()[0].clone()
+    }
+
+    /// What should be in the store for as long as a container or a command lives: containers, their names, unfinished files.
+    pub fn leftovers(&self) -> Vec<PathBuf> {
+        let directories = ["containers", "names", "tmp"].map(|name| self.store().join(name));
+        let entries = directories.iter().filter_map(|path| fs::read_dir(path).ok()).flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Fails the test if anything is left of containers and commands.
     #[track_caller]
-    pub fn refuses(&self, what: &str, tar: &[u8], code: &str) {
-        let before = self.surroundings();
-        match self.unpack(tar) {
-            Ok((path, _)) => panic!("{what}: unpacked to {}", path.display()),
-            Err(error) => assert_eq!(error.code(), code, "{what}: {}", coracle::failure::Failure::from(error)),
-        }
-        assert_eq!(self.surroundings(), before, "{what}: something was touched, or is left behind");
+    pub fn assert_clean(&self) {
+        assert_eq!(self.leftovers(), Vec::<PathBuf>::new());
     }
 }
 
-/// Layers may have directories that even their owner cannot empty as they are.
-impl Drop for Sandbox {
+/// Arguments of `run --rm FLAGS --rootfs BUSYBOX:O COMMAND`.
+pub fn busybox_arguments(flags: &[&str], command: &[&str]) -> Vec<String> {
+    let rootfs = format!("{}:O", busybox_tree().display());
+    let mut arguments: Vec<String> = ["run", "--rm"].into_iter().map(String::from).collect();
+    arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+    arguments.extend(["--rootfs".to_owned(), rootfs]);
+    arguments.extend(command.iter().map(|word| (*word).to_owned()));
+    arguments
+}
+
+/// A started coracle. Killed when dropped.
+pub struct Running {
+    child: Child,
+    seen: Vec<u8>,
+}
+
+impl Running {
+    /// Starts `command` in a process group of its own, with pipes.
+    pub fn start(command: &mut Command) -> Self {
+        use std::os::unix::process::CommandExt;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+        output::set_nonblocking(child.stdout.as_ref().unwrap());
+        output::set_nonblocking(child.stderr.as_ref().unwrap());
+        Self { child, seen: Vec::new() }
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// Sends a signal to this one process.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    /// Waits until standard output has had `text`.
+    pub fn expect(&mut self, text: &str) {
+        use std::io::Read;
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let mut buffer = [0; 4096];
+            match self.child.stdout.as_mut().unwrap().read(&mut buffer) {
+                Ok(count) if count > 0 => self.seen.extend_from_slice(&buffer[..count]),
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}"),
+            }
+            if String::from_utf8_lossy(&self.seen).contains(text) {
+                return;
+            }
+            if Instant::now() > deadline || self.child.try_wait().unwrap().is_some() {
+                let mut errors = Vec::new();
+                let _ = self.child.stderr.as_mut().unwrap().read_to_end(&mut errors);
+                let (seen, errors) = (String::from_utf8_lossy(&self.seen), String::from_utf8_lossy(&errors));
+                panic!("expected {text:?} on standard output; saw {seen:?}; standard error: {errors}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Writes to its standard input.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    /// Waits for its end. What [`Running::expect`] saw is part of the output.
+    pub fn wait(mut self) -> Output {
+        let mut output = output::collect(&mut self.child, &[], LIMIT);
+        let rest = std::mem::take(&mut output.stdout);
+        output.stdout = std::mem::take(&mut self.seen);
+        output.stdout.extend(rest);
+        output
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        let _ = coracle::state::temporary::remove(&self.root.path().join("data"));
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-/// A tar being made.
-#[derive(Clone, Default)]
-pub struct Tar(pub Vec<u8>);
-
-/// A header with everything that can be set.
-#[derive(Clone)]
-pub struct Header {
-    pub name: Vec<u8>,
-    pub link: Vec<u8>,
-    pub typeflag: u8,
-    pub mode: u32,
-    pub uid: u64,
-    pub gid: u64,
-    pub size: u64,
-    pub mtime: u64,
-    pub device: (u32, u32),
+/// A container made by `run -d`. Removed when dropped.
+pub struct Detached<'a> {
+    lab: &'a Lab,
+    /// Its full id.
+    pub id: String,
 }
 
-impl Header {
-    pub fn new(typeflag: u8, name: &str) -> Self {
-        let mode = if typeflag == b'5' { 0o755 } else { 0o644 };
-        let (name, link) = (name.into(), Vec::new());
-        Self { name, link, typeflag, mode, uid: 0, gid: 0, size: 0, mtime: 1_600_000_000, device: (0, 0) }
+impl<'a> Detached<'a> {
+    /// `run -d FLAGS` of the busybox tree.
+    pub fn start(lab: &'a Lab, flags: &[&str], command: &[&str]) -> Self {
+        let mut arguments = busybox_arguments(flags, command);
+        arguments[1] = "-d".to_owned();
+        let id = lab.coracle(&arguments).ok().text();
+        Self { lab, id }
     }
 
-    pub fn link(mut self, link: &str) -> Self {
-        self.link = link.into();
-        self
-    }
-
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode;
-        self
-    }
-
-    pub fn owner(mut self, uid: u64, gid: u64) -> Self {
-        (self.uid, self.gid) = (uid, gid);
-        self
-    }
-
-    /// The header's block, names cut to what fits, with a right checksum.
-    pub fn block(&self) -> [u8; 512] {
-        let mut block = [0; 512];
-        let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
-        put(0, &self.name[..self.name.len().min(100)]);
-        put(100, format!("{:07o}\0", self.mode).as_bytes());
-        put(108, format!("{:07o}\0", self.uid).as_bytes());
-        put(116, format!("{:07o}\0", self.gid).as_bytes());
-        put(124, format!("{:011o}\0", self.size).as_bytes());
-        put(136, format!("{:011o}\0", self.mtime).as_bytes());
-        put(156, &[self.typeflag]);
-        put(157, &self.link[..self.link.len().min(100)]);
-        put(257, b"ustar\x0000");
-        put(329, format!("{:07o}\0", self.device.0).as_bytes());
-        put(337, format!("{:07o}\0", self.device.1).as_bytes());
-        seal(&mut block);
-        block
+    /// Process id of its first process, in our pid namespace.
+    pub fn pid(&self) -> i32 {
+        let pid = self.lab.inspect(&self.id)["State"]["Pid"].as_i64().unwrap();
+        i32::try_from(pid).unwrap()
     }
 }
 
-/// Writes the right checksum into a header.
-pub fn seal(block: &mut [u8; 512]) {
-    block[148..156].fill(b' ');
-    let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
-    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-}
-
-impl Tar {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    pub fn raw(mut self, bytes: &[u8]) -> Self {
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    pub fn header(self, header: &Header) -> Self {
-        self.raw(&header.block())
-    }
-
-    /// A header and its contents; the size is set.
-    pub fn entry(self, mut header: Header, contents: &[u8]) -> Self {
-        header.size = contents.len() as u64;
-        let padding = contents.len().next_multiple_of(512) - contents.len();
-        self.header(&header).raw(contents).raw(&vec![0; padding])
-    }
-
-    pub fn file(self, name: &str, contents: &str) -> Self {
-        self.entry(Header::new(b'0', name), contents.as_bytes())
-    }
-
-    pub fn directory(self, name: &str) -> Self {
-        self.header(&Header::new(b'5', name))
-    }
-
-    pub fn symlink(self, name: &str, target: &str) -> Self {
-        self.header(&Header::new(b'2', name).link(target))
-    }
-
-    pub fn hard_link(self, name: &str, target: &str) -> Self {
-        self.header(&Header::new(b'1', name).link(target))
-    }
-
-    /// A PAX header for the next entry.
-    pub fn pax(self, records: &[(&str, &[u8])]) -> Self {
-        let mut data = Vec::new();
-        for (key, value) in records {
-            data.extend(pax_record(key, value));
-        }
-        self.pax_raw(b'x', &data)
-    }
-
-    pub fn pax_raw(self, typeflag: u8, data: &[u8]) -> Self {
-        self.entry(Header::new(typeflag, "PaxHeaders/x"), data)
-    }
-
-    /// The complete tar.
-    pub fn end(self) -> Vec<u8> {
-        self.raw(&[0; 1024]).0
+impl Drop for Detached<'_> {
+    fn drop(&mut self) {
+        let _ = output::run(&mut self.lab.command(["rm", "-f", &self.id]), &[], LIMIT);
     }
 }
 
-pub fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
-    let rest = 1 + key.len() + 1 + value.len() + 1;
-    let mut length = rest + 1;
-    while length.to_string().len() + rest != length {
-        length = length.to_string().len() + rest;
-    }
-    [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
+/// A directory that nothing may change, and what it looked like.
+pub struct Canary {
+    path: PathBuf,
+    before: String,
 }
 
-/// The value of a file's extended attribute.
-pub fn xattr(path: &Path, name: &std::ffi::CStr) -> Option<String> {
-    use std::os::fd::AsFd;
-    let file = std::fs::File::open(path).unwrap();
-    match coracle::sys::xattr::get(file.as_fd(), name) {
-        Err(nix::errno::Errno::ENODATA) => None,
-        value => Some(String::from_utf8(value.unwrap()).unwrap()),
+impl Canary {
+    /// Remembers everything about `path`.
+    pub fn watch(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let before = Self::look(&path);
+        Self { path, before }
+    }
+
+    fn look(path: &Path) -> String {
+        let script = r#"find "$1" -printf '%p %y %m %U %G %s %T@ %n %l\n' | sort; find "$1" -type f -exec sha256sum {} + | sort"#;
+        let output = Command::new("/bin/sh").args(["-c", script, "sh"]).arg(path).output().unwrap();
+        assert!(output.status.success(), "looking at {}", path.display());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Fails if anything is different now.
+    pub fn assert_unchanged(&self) {
+        assert_eq!(self.before, Self::look(&self.path), "{} was changed", self.path.display());
     }
 }
-
-pub const OVERRIDE_STAT: &std::ffi::CStr = c"user.containers.override_stat";
-pub const OPAQUE: &std::ffi::CStr = c"user.overlay.opaque";

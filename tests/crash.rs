@@ -1,0 +1,182 @@
+//! Sudden death at any moment: what was acknowledged is there, what was not is cleared up by the next command.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{LIMIT, Lab, coracle_path, image, output};
+
+/// Nothing half-done is left, and the store works.
+fn assert_sound(lab: &Lab, context: &str) {
+    let listed = lab.coracle(["ps", "-a", "--format", "json"]);
+    assert_eq!(listed.code, 0, "{context}: {listed:?}");
+    assert_eq!(listed.json().as_array().unwrap().len(), 0, "{context}: {listed:?}");
+    lab.coracle(["images"]).ok();
+    assert_eq!(lab.leftovers(), Vec::<PathBuf>::new(), "{context}");
+    let works = lab.coracle(["run", "--rm", &image("layers"), "cat", "/changed", "/swap/again"]);
+    assert_eq!(works.code, 0, "{context}: {works:?}");
+    assert_eq!(works.text(), "two\nthree", "{context}");
+}
+
+/// Starts coracle, kills it with SIGKILL after `delay` and waits for it. Whether it had ended by itself.
+fn kill_after(lab: &Lab, arguments: &[&str], delay: Duration) -> bool {
+    let mut child = lab
+        .command(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + delay;
+    while Instant::now() < deadline {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap().code().is_some()
+}
+
+/// Delays that cover the command from its beginning to its end, however fast the machine is.
+fn delays(rounds: u32, whole: Duration) -> impl Iterator<Item = Duration> {
+    (0..rounds).map(move |round| whole.mul_f64(f64::from(round) / f64::from(rounds)))
+}
+
+fn time(lab: &Lab, arguments: &[&str]) -> Duration {
+    let started = Instant::now();
+    lab.coracle(arguments).ok();
+    started.elapsed()
+}
+
+#[test]
+fn killing_a_pull_at_any_moment_leaves_a_sound_store() {
+    let lab = Lab::new();
+    let whole = time(&Lab::new(), &["pull", "-q", &image("layers")]);
+    for delay in delays(30, whole.mul_f64(1.1)) {
+        kill_after(&lab, &["pull", "-q", &image("layers")], delay);
+        assert_sound(&lab, &format!("pull killed after {delay:?}"));
+        lab.coracle(["rmi", &image("layers")]).ok();
+    }
+}
+
+#[test]
+fn killing_a_run_at_any_moment_leaves_a_sound_store() {
+    let lab = Lab::new();
+    let run = ["run", "--rm", &image("layers"), "sleep", "0.02"];
+    lab.coracle(run).ok();
+    let whole = time(&lab, &run);
+    for delay in delays(50, whole.mul_f64(1.1)) {
+        kill_after(&lab, &run, delay);
+        assert_sound(&lab, &format!("run killed after {delay:?}"));
+    }
+}
+
+#[test]
+fn killing_while_an_image_is_removed_leaves_a_sound_store() {
+    let lab = Lab::new();
+    lab.pull("layers");
+    let whole = time(&lab, &["rmi", &image("layers")]);
+    for delay in delays(20, whole.mul_f64(1.1)) {
+        lab.pull("layers");
+        kill_after(&lab, &["rmi", &image("layers")], delay);
+        assert_sound(&lab, &format!("rmi killed after {delay:?}"));
+    }
+}
+
+/// coracle below strace, which does `action` to the `when`th call of one of `calls`. Whether there was such a call.
+fn inject(lab: &Lab, calls: &str, action: &str, when: u32, arguments: &[&str]) -> (bool, output::Output) {
+    let trace = lab.path("trace");
+    let mut strace: Command = lab.program("/usr/bin/strace");
+    strace.args(["-f", "-qq", "-o"]).arg(&trace).args(["-e", &format!("trace={calls}")]);
+    strace.args(["-e", &format!("inject={calls}:{action}:when={when}")]).arg(coracle_path()).args(arguments);
+    let output = output::run(&mut strace, &[], LIMIT);
+    let trace = std::fs::read_to_string(trace).unwrap();
+    (trace.contains("+++ killed by SIGKILL") || trace.contains("(INJECTED)"), output)
+}
+
+/// The Nth of these calls, for every N up to a bound, in whichever process makes it.
+fn every_call(calls: &str, action: &str, bound: u32) {
+    let lab = Lab::new();
+    lab.pull("layers");
+    let run = ["run", "--rm", &image("layers"), "true"];
+    let mut hits = 0;
+    for when in 1..=bound {
+        let (hit, output) = inject(&lab, calls, action, when, &run);
+        assert!(!output.errors().contains("panicked"), "{calls} {when}: {output:?}");
+        assert_sound(&lab, &format!("{action} at {calls} number {when}"));
+        if !hit {
+            break;
+        }
+        hits += 1;
+    }
+    assert!(hits > 0, "no {calls} was seen: nothing was tested");
+}
+
+#[test]
+fn death_at_every_rename_of_a_run_leaves_a_sound_store() {
+    every_call("rename,renameat,renameat2", "signal=KILL", 40);
+}
+
+#[test]
+fn death_at_every_mkdir_of_a_run_leaves_a_sound_store() {
+    every_call("mkdir,mkdirat", "signal=KILL", 40);
+}
+
+#[test]
+fn death_at_every_unlink_of_a_run_leaves_a_sound_store() {
+    every_call("unlink,unlinkat,rmdir", "signal=KILL", 40);
+}
+
+#[test]
+fn death_at_every_open_of_a_run_leaves_a_sound_store() {
+    every_call("openat,openat2", "signal=KILL", 60);
+}
+
+#[test]
+fn errors_at_every_mount_of_a_run_leave_a_sound_store() {
+    every_call("fsopen,fsmount,move_mount,open_tree,mount_setattr,mount", "error=EPERM", 60);
+}
+
+#[test]
+fn a_full_disk_at_every_write_of_a_run_leaves_a_sound_store() {
+    every_call("mkdirat,mkdir,openat,renameat2,renameat,rename", "error=ENOSPC", 60);
+}
+
+#[test]
+fn death_at_every_rename_of_a_pull_leaves_a_sound_store() {
+    let mut hits = 0;
+    let lab = Lab::new();
+    for when in 1..=40 {
+        let (hit, _) =
+            inject(&lab, "rename,renameat,renameat2,linkat", "signal=KILL", when, &["pull", "-q", &image("layers")]);
+        assert_sound(&lab, &format!("pull killed at rename {when}"));
+        lab.coracle(["rmi", &image("layers")]).ok();
+        if !hit {
+            break;
+        }
+        hits += 1;
+    }
+    assert!(hits > 0, "no rename was seen: nothing was tested");
+}
+
+#[test]
+fn an_error_at_every_sync_of_a_pull_fails_it() {
+    let mut hits = 0;
+    for when in 1..=60 {
+        let lab = Lab::new();
+        let (hit, output) =
+            inject(&lab, "fsync,fdatasync,syncfs", "error=EIO", when, &["pull", "-q", &image("layers")]);
+        if !hit {
+            output.ok();
+            break;
+        }
+        hits += 1;
+        // Never "pulled" when the disk said no.
+        output.exited(125);
+        assert_sound(&lab, &format!("sync number {when} failed"));
+    }
+    assert!(hits > 0, "no sync was seen: nothing is durable");
+}

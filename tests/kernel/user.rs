@@ -1,0 +1,123 @@
+//! `--user`: one mapped id, whatever the payload's is.
+
+use crate::support::{Canary, Lab, fixture};
+
+fn ids(lab: &Lab, user: &str) -> String {
+    lab.sh(&["-u", user], "echo $(id -u):$(id -g)")
+}
+
+#[test]
+fn the_default_is_root() {
+    assert_eq!(Lab::new().sh(&[], "echo $(id -u):$(id -g) $HOME; whoami"), "0:0 /root\nroot");
+}
+
+#[test]
+fn numbers_and_names_are_the_images() {
+    let lab = Lab::new();
+    assert_eq!(ids(&lab, "1234"), "1234:0");
+    assert_eq!(ids(&lab, "1234:2345"), "1234:2345");
+    assert_eq!(ids(&lab, "1000"), "1000:1000");
+    assert_eq!(ids(&lab, "app"), "1000:1000");
+    assert_eq!(ids(&lab, "app:staff"), "1000:50");
+    assert_eq!(ids(&lab, "33:www-data"), "33:33");
+    assert_eq!(ids(&lab, "0"), "0:0");
+    assert_eq!(ids(&lab, "nobody"), "65534:65534");
+}
+
+#[test]
+fn home_is_the_users() {
+    assert_eq!(Lab::new().sh(&["-u", "app"], "echo $HOME"), "/home/app");
+    assert_eq!(Lab::new().sh(&["-u", "4321"], "echo $HOME"), "/");
+}
+
+#[test]
+fn files_belong_to_the_user() {
+    let lab = Lab::new();
+    assert_eq!(lab.sh(&["-u", "app"], "touch /tmp/x; stat -c %u:%g /tmp/x"), "1000:1000");
+    assert_eq!(lab.sh(&["-u", "1234"], "touch /tmp/x; stat -c %u /tmp/x"), "1234");
+}
+
+#[test]
+fn a_bind_mounts_files_are_the_users_own() {
+    let lab = Lab::new();
+    lab.write("shared/file", "x");
+    let volume = format!("{}:/shared", lab.arg("shared"));
+    assert_eq!(lab.sh(&["-u", "app", "-v", &volume], "stat -c %u:%g /shared/file; touch /shared/new"), "1000:1000");
+    use std::os::unix::fs::MetadataExt;
+    let (new, own) = (lab.path("shared/new").metadata().unwrap(), lab.root().metadata().unwrap());
+    assert_eq!((new.uid(), new.gid()), (own.uid(), own.gid()));
+}
+
+#[test]
+fn the_images_user_is_used() {
+    let lab = Lab::new();
+    assert_eq!(lab.run_image("users", &[], &["sh", "-c", "echo $(id -u):$(id -g)"]).ok().text(), "1000:1000");
+    assert_eq!(lab.run_image("users", &["-u", "0"], &["id", "-u"]).ok().text(), "0");
+    assert_eq!(lab.run_image("numeric-user", &[], &["sh", "-c", "echo $(id -u):$(id -g)"]).ok().text(), "1234:2345");
+}
+
+#[test]
+fn an_unknown_name_is_refused() {
+    let lab = Lab::new();
+    lab.busybox(&["-u", "nosuchuser"], &["id"]).exited(125).says("nosuchuser");
+    lab.busybox(&["-u", "app:nosuchgroup"], &["id"]).exited(125).says("nosuchgroup");
+}
+
+/// CVE-2024-40635, CVE-2026-46680, CVE-2026-30892: no text that is not a plain number becomes one, least of all 0.
+#[test]
+fn numbers_out_of_range_are_refused() {
+    let lab = Lab::new();
+    for user in
+        ["4294967296", "2147483648", "-1", "99999999999", "0:4294967296", "1:-1", "+0", "0x0", " 0", "", ":", "a:b:c"]
+    {
+        let flag = format!("--user={user}");
+        lab.busybox(&[&flag], &["id"]).refused(125, "E_USER_INVALID");
+    }
+}
+
+#[test]
+fn an_images_user_out_of_range_is_refused() {
+    let lab = Lab::new();
+    for number in 0..9 {
+        lab.run_image(&format!("hostile-user-{number}"), &[], &["id"]).refused(125, "E_USER_INVALID");
+    }
+}
+
+/// CVE-2024-9676, CVE-2026-47262: the user database is the image's, and read with suspicion.
+#[test]
+fn a_hostile_user_database_is_refused_in_time() {
+    let canary = Canary::watch(fixture("canary/"));
+    let lab = Lab::new();
+    for (name, user) in [
+        ("hostile-passwd-fifo", "app"),
+        ("hostile-passwd-link", "app"),
+        ("hostile-passwd-zero", "app"),
+        ("hostile-group-huge", "0:staff"),
+    ] {
+        lab.pull(name);
+        let started = std::time::Instant::now();
+        let output = lab.run_image(name, &["-u", user], &["id"]);
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{name} took {:?}", started.elapsed());
+        output.exited(125);
+        assert!(!output.errors().contains("top secret"), "{output:?}");
+    }
+    canary.assert_unchanged();
+}
+
+/// The benign look-alike: no user database at all, but a number.
+#[test]
+fn a_number_needs_no_user_database() {
+    let lab = Lab::new();
+    let tree = crate::hostile::tree(&lab, "rm etc/passwd etc/group");
+    assert_eq!(crate::hostile::run(&lab, &tree, &["-u", "1234:77"], &["id", "-u"]).ok().text(), "1234");
+}
+
+#[test]
+fn one_id_is_mapped_and_groups_cannot_be_dropped() {
+    let lab = Lab::new();
+    let own = nix::unistd::getuid().as_raw();
+    let map = lab.sh(&["-u", "app"], "cat /proc/self/uid_map");
+    assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["1000", &own.to_string(), "1"]);
+    // CVE-2018-7169
+    assert_eq!(lab.sh(&[], "cat /proc/self/setgroups; probe groups"), "deny\nEPERM");
+}

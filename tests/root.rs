@@ -1,0 +1,94 @@
+//! What root is given: the same containers, without the limits of one mapped id. `tests/run` runs this program as root.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::fs;
+
+use support::{Detached, Lab, image};
+
+#[test]
+fn root_is_who_runs_this() {
+    assert!(nix::unistd::geteuid().is_root(), "tests/as-user must run this program as root");
+}
+
+#[test]
+fn root_runs_containers_and_images() {
+    let lab = Lab::new();
+    assert_eq!(lab.sh(&[], "id -u; echo $$"), "0\n1");
+    assert_eq!(lab.run_image("busybox", &[], &["echo", "ran"]).ok().text(), "ran");
+    lab.assert_clean();
+}
+
+#[test]
+fn root_changes_owners_inside() {
+    let lab = Lab::new();
+    let script =
+        "touch /x && chown 33:1000 /x && stat -c %u:%g /x && su app -c 'id -u; touch /tmp/y; stat -c %u:%g /tmp/y'";
+    assert_eq!(lab.sh(&["--security-opt", "no-new-privileges=false"], script), "33:1000\n1000\n1000:1000");
+}
+
+#[test]
+fn root_sees_the_owners_of_the_image() {
+    let lab = Lab::new();
+    let script = "stat -c %u:%g /etc/shadow /var/mail";
+    assert_eq!(lab.run_image("debian", &[], &["sh", "-c", script]).ok().text(), "0:42\n0:8");
+}
+
+#[test]
+fn root_of_a_container_is_not_root_of_the_host() {
+    let lab = Lab::new();
+    let map = lab.sh(&[], "cat /proc/self/uid_map");
+    let own = fs::read_to_string("/proc/self/uid_map").unwrap();
+    assert_ne!(map.trim(), own.trim(), "the container is in the host's user namespace");
+    assert_ne!(
+        lab.sh(&[], "readlink /proc/self/ns/user"),
+        fs::read_link("/proc/self/ns/user").unwrap().to_str().unwrap()
+    );
+}
+
+#[test]
+fn root_cannot_reach_the_hosts_kernel_from_inside() {
+    let lab = Lab::new();
+    let before = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let script = "mount -t tmpfs none /tmp 2>/dev/null && echo mounted; hostname evil 2>/dev/null && echo renamed; \
+        echo 1 2>/dev/null >/proc/sys/kernel/panic && echo written; mknod /tmp/x b 8 0 2>/dev/null && cat /tmp/x | head -c 1; true";
+    assert_eq!(lab.sh(&["--cap-add", "MKNOD"], script), "");
+    assert_eq!(fs::read_to_string("/proc/sys/kernel/hostname").unwrap(), before);
+}
+
+#[test]
+fn root_groups_are_the_images() {
+    let lab = Lab::new();
+    assert_eq!(lab.sh(&["-u", "app"], "id -G"), "1000 29 50");
+    assert_eq!(lab.sh(&[], "id -G"), "0");
+}
+
+/// Memory of another process can be read by root only: hence here. As little as podman's conmon, or less.
+#[test]
+fn root_measures_what_stays_behind_a_detached_container() {
+    let lab = Lab::new();
+    let container = Detached::start(&lab, &[], &["sleep", "1000"]);
+    let stat = fs::read_to_string(format!("/proc/{}/stat", container.pid())).unwrap();
+    let monitor: i32 = stat[stat.rfind(')').unwrap()..].split(' ').nth(2).unwrap().parse().unwrap();
+    let rollup = fs::read_to_string(format!("/proc/{monitor}/smaps_rollup")).unwrap();
+    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap().trim().trim_end_matches(" kB");
+    let pss: u32 = pss.parse().unwrap();
+    assert!(pss <= 300, "the monitor has a PSS of {pss} kB:\n{rollup}");
+}
+
+#[test]
+fn root_and_a_user_do_not_share_a_store() {
+    let lab = Lab::new();
+    lab.pull("busybox");
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(fs::metadata(lab.store()).unwrap().permissions().mode() & 0o077, 0);
+    let mut user = lab.program("/usr/bin/setpriv");
+    user.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(support::coracle_path());
+    let output = support::output::run(
+        user.args(["run", "--rm", "--pull", "never", &image("busybox"), "true"]),
+        &[],
+        support::LIMIT,
+    );
+    output.exited(125);
+}
