@@ -26,4 +26,5 @@ pub mod rootfs;
 pub mod runtime;
 pub mod seccomp;
 pub mod state;
+pub mod store;
 pub mod sys;

@@ -13,6 +13,7 @@ use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
 use crate::state::layout::Layout;
+use crate::store::Store;
 use crate::{container, image};
 
 /// Runs a container; its exit code.
@@ -34,10 +35,11 @@ pub fn list_containers(layout: &Layout) -> Result<Vec<Summary>, Failure> {
     Ok(listed.iter().map(Summary::of).collect())
 }
 
-/// All images, in any order.
+/// All images, in any order. One whose record is damaged is reported and left out.
 pub fn list_images(layout: &Layout) -> Result<Vec<image::list::Summary>, Failure> {
-    let _ = layout;
-    Err(unwired("images"))
+    let (summaries, damaged) = image::list::execute(&Store::open(layout.clone())?)?;
+    damaged.into_iter().for_each(|error| error::report(&error.into()));
+    Ok(summaries)
 }
 
 /// Removes a container: `E_NOTFOUND` if there is none, `E_BUSY` if it runs and is not to be killed.
@@ -49,8 +51,8 @@ pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> R
 /// Removes a name of an image, and the image with its last name; by its id, an image with all its names. `E_NOTFOUND` if
 /// there is none, `E_BUSY` if containers use it and are not to be removed.
 pub fn remove_image(layout: &Layout, selector: &ImageSelector, if_used: IfUsed) -> Result<Vec<Removed>, Failure> {
-    let _ = (layout, selector, if_used);
-    Err(unwired("rmi"))
+    let store = Store::open(layout.clone())?;
+    image::remove::execute(&store, selector, if_used, &mut error::report_wait)
 }
 
 /// Everything about a container; nothing if there is none.
@@ -66,8 +68,7 @@ pub fn inspect_container(layout: &Layout, name: &str) -> Result<Option<container
 
 /// Everything about an image; nothing if there is none.
 pub fn inspect_image(layout: &Layout, selector: &ImageSelector) -> Result<Option<image::inspect::Report>, Failure> {
-    let _ = (layout, selector);
-    Err(unwired("inspect"))
+    Ok(image::inspect::execute(&Store::open(layout.clone())?, selector)?)
 }
 
 /// What `info` shows of higher floors.

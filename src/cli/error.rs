@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use super::parse::UsageError;
 use crate::failure::{Failure, escape_control};
 use crate::host::env;
+use crate::state::lock::Waiting;
 
 /// Prints `Error: what was tried: cause [CODE]`, and the hint on a line of its own.
 pub fn report(failure: &Failure) {
@@ -18,6 +19,13 @@ pub fn report_usage(error: &UsageError) {
         let _ = super::render::output::write(help);
     }
     print(&format!("{} [E_CONFIG]", escape_control(&error.message)), Some(&error.hint), error.usage.as_deref());
+}
+
+/// Says who is being waited for.
+pub fn report_wait(waiting: &Waiting<'_>) {
+    let holder = waiting.holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
+    let line = format!("waiting for {holder}, which holds {}", waiting.path.display());
+    let _ = writeln!(std::io::stderr(), "{}", escape_control(&line));
 }
 
 fn print(message: &str, hint: Option<&str>, usage: Option<&str>) {

@@ -14,6 +14,7 @@ use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record::{self, RecordError};
 use crate::state::schema::container::ContainerRecord;
+use crate::state::temporary::TemporaryDirectory;
 use crate::sys::ownership;
 
 /// Why a container could not be made.
@@ -47,7 +48,7 @@ pub enum CreateError {
 impl Explain for CreateError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Io { cause, .. } => record::io_code(cause),
+            Self::Io { cause, .. } => record::code_of_io(cause),
             Self::Record(error) => error.code(),
             Self::NameInUse { .. } => "E_EXISTS",
             Self::Lock(_) => "E_STORE_FS",
@@ -56,7 +57,7 @@ impl Explain for CreateError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { cause, .. } => record::io_hint(cause),
+            Self::Io { cause, .. } => record::hint_of_io(cause),
             Self::Record(error) => error.hint(),
             Self::NameInUse { name, .. } => Some(format!("choose another name, or remove that one: coracle rm {name}")),
             Self::Lock(_) => {
@@ -96,41 +97,26 @@ pub fn create(
     record: &ContainerRecord,
     files: &[(&str, String)],
 ) -> Result<Owned, CreateError> {
-    let building = layout.new_container(id);
-    let made = build(layout, &building, id, name, record, files);
-    if made.is_err() {
-        let _ = fs::remove_dir_all(&building);
-    }
-    made
-}
-
-fn build(
-    layout: &Layout,
-    building: &Path,
-    id: &ContainerId,
-    name: &ContainerName,
-    record: &ContainerRecord,
-    files: &[(&str, String)],
-) -> Result<Owned, CreateError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |cause| CreateError::Io { path, cause }
     };
-    make_directory(building, 0o700).map_err(io(building))?;
-    let lock_path = building.join("lock");
-    let lock =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock_path).map_err(io(&lock_path))?;
+    // Dropped unpublished, it is gone with all it holds; if we are killed, the next command sees that nobody has it locked.
+    let building = TemporaryDirectory::create(&layout.tmp(), "container").map_err(io(&layout.tmp()))?;
+    let lock_path = building.path().join("lock");
+    let options = || fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock_path);
+    let lock = options().map_err(io(&lock_path))?;
     ownership::take(lock.as_fd()).map_err(CreateError::Lock)?;
     // The upper directory becomes the container's root: its permissions are those of `/`.
     for (directory, mode) in [("upper", 0o755), ("work", 0o700), ("root", 0o755), ("scratch", 0o700)] {
-        let path = building.join(directory);
+        let path = building.path().join(directory);
         make_directory(&path, mode).map_err(io(&path))?;
     }
     for (file, content) in files {
-        let path = building.join(file);
+        let path = building.path().join(file);
         write_file(&path, content).map_err(io(&path))?;
     }
-    record::write_volatile(&building.join("record.json"), record)?;
+    record::write_volatile(&building.path().join("record.json"), record)?;
     publish(layout, building, id, name)?;
     Ok(Owned { id: id.clone(), lock })
 }
@@ -153,7 +139,12 @@ fn write_file(path: &Path, content: &str) -> io::Result<()> {
 }
 
 /// Publishes the directory, then its name. Names are given under a lock; one whose container is gone is free.
-fn publish(layout: &Layout, building: &Path, id: &ContainerId, name: &ContainerName) -> Result<(), CreateError> {
+fn publish(
+    layout: &Layout,
+    building: TemporaryDirectory,
+    id: &ContainerId,
+    name: &ContainerName,
+) -> Result<(), CreateError> {
     let names = layout.container_names();
     let io = |cause: io::Error| CreateError::Io { path: names.clone(), cause };
     let directory = File::open(&names).map_err(io)?;
@@ -166,7 +157,7 @@ fn publish(layout: &Layout, building: &Path, id: &ContainerId, name: &ContainerN
         fs::remove_file(&link).map_err(io)?;
     }
     symlink(id.as_str(), &link).map_err(io)?;
-    fs::rename(building, layout.container(id)).map_err(io)
+    building.publish_volatile(&layout.container(id)).map_err(io)
 }
 
 /// The container that a name's link stands for.

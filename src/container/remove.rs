@@ -13,6 +13,7 @@ use crate::name::container::ContainerId;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
+use crate::state::temporary::{self, TemporaryDirectory};
 use crate::sys::pidfd;
 
 /// Why a container could not be removed.
@@ -39,7 +40,7 @@ impl Explain for RemoveError {
     fn code(&self) -> &'static str {
         match self {
             Self::Running(_) | Self::Unkillable(_) => "E_BUSY",
-            Self::Io { cause, .. } => record::io_code(cause),
+            Self::Io { cause, .. } => record::code_of_io(cause),
         }
     }
 
@@ -47,7 +48,7 @@ impl Explain for RemoveError {
         match self {
             Self::Running(id) => Some(format!("coracle rm --force {} kills it first", id.short())),
             Self::Unkillable(_) => Some("a process in it hangs in the kernel (a dead network file system?)".into()),
-            Self::Io { cause, .. } => record::io_hint(cause),
+            Self::Io { cause, .. } => record::hint_of_io(cause),
         }
     }
 
@@ -112,12 +113,14 @@ fn kill(processes: &ProcessesRecord) {
 
 /// Removes everything about a container that this process owns: first from sight, by one rename, then from the disk.
 pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
-    let (container, removed) = (layout.container(id), layout.removed_container(id));
+    let container = layout.container(id);
+    let io = |cause| RemoveError::Io { path: container.clone(), cause };
     let name = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten().map(|record| record.name);
-    match fs::rename(&container, &removed) {
-        Ok(()) => {}
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(RemoveError::Io { path: container, cause }),
+    // If we are killed, the next command empties the bin.
+    let bin = TemporaryDirectory::create(&layout.tmp(), "removed").map_err(io)?;
+    match fs::rename(&container, bin.path().join("container")) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(io(cause)),
+        _ => {}
     }
     let _ = fs::remove_file(layout.process_record(id));
     if let Some(name) = name {
@@ -126,67 +129,18 @@ pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
             let _ = fs::remove_file(link);
         }
     }
-    delete_tree(&removed)
+    Ok(())
 }
 
-/// Deletes a tree of ours in which a container may have left directories that nobody may enter.
-fn delete_tree(path: &Path) -> Result<(), RemoveError> {
-    match fs::remove_dir_all(path) {
-        Ok(()) => Ok(()),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path);
-            fs::remove_dir_all(path).map_err(|cause| RemoveError::Io { path: path.into(), cause })
-        }
-        Err(cause) => Err(RemoveError::Io { path: path.into(), cause }),
-    }
-}
-
-fn open_up(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
-    let Ok(entries) = fs::read_dir(path) else { return };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
-        }
-    }
-}
-
-/// Removes what commands that are dead left behind: half-made and half-removed containers, and containers that were to be
-/// removed at their exit.
+/// Removes what dead commands left behind: what they were making or removing, and containers that were to be removed at
+/// their exit.
 pub fn collect_leftovers(layout: &Layout) {
-    for entry in read_directory(&layout.tmp()) {
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let dead = match (name.strip_prefix("new-"), name.strip_prefix("removed-")) {
-            (Some(_), _) => !is_locked(&entry.path().join("lock")),
-            (_, Some(_)) => true,
-            _ => false,
-        };
-        if dead {
-            let _ = delete_tree(&entry.path());
-        }
-    }
-    for entry in read_directory(&layout.containers()) {
+    let _ = temporary::collect_abandoned(&layout.tmp());
+    for entry in fs::read_dir(layout.containers()).into_iter().flatten().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<ContainerId>().ok()) else { continue };
         let Ok(Some(record)) = record::read::<ContainerRecord>(&layout.container_record(&id)) else { continue };
         if record.remove_at_exit && Owned::take(layout, &id).is_ok() {
             let _ = delete(layout, &id);
         }
     }
-}
-
-fn is_locked(lock: &Path) -> bool {
-    // A directory without its lock is one that is a few instructions old, or the trunk of one that is: age decides.
-    match fs::File::options().write(true).open(lock) {
-        Ok(file) => crate::sys::ownership::is_taken(file.as_fd()).unwrap_or(true),
-        Err(_) => lock.parent().and_then(|directory| fs::metadata(directory).ok()).is_some_and(|stat| {
-            stat.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age < std::time::Duration::from_secs(60)))
-        }),
-    }
-}
-
-fn read_directory(path: &Path) -> impl Iterator<Item = fs::DirEntry> {
-    fs::read_dir(path).into_iter().flatten().flatten()
 }

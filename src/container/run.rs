@@ -110,8 +110,10 @@ fn write_cidfile(request: &Request, id: &ContainerId) -> Result<(), Failure> {
     let Some(path) = &request.cidfile else { return Ok(()) };
     let written = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
     written.and_then(|mut file| file.write_all(id.as_str().as_bytes())).map_err(|cause| {
-        let failure =
-            Failure::new(record::io_code(&cause), format!("writing the container's id to {}: {cause}", path.display()));
+        let failure = Failure::new(
+            record::code_of_io(&cause),
+            format!("writing the container's id to {}: {cause}", path.display()),
+        );
         failure.with_hint("--cidfile names a file that does not exist yet")
     })
 }
@@ -196,7 +198,7 @@ impl Launch<'_> {
         let path = self.layout.container_log(&self.owned.id);
         let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
         log.map_err(|cause| {
-            Failure::new(record::io_code(&cause), format!("making the log {}: {cause}", path.display()))
+            Failure::new(record::code_of_io(&cause), format!("making the log {}: {cause}", path.display()))
         })
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::base::{Base, Defaults};
+use super::base::Base;
 use super::environment::{DEFAULT_PATH, Environment};
 use super::request::{
     Access, Attach, BindMount, Init, NetworkMode, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal,
@@ -23,7 +23,8 @@ use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, 
 use crate::seccomp::table::Arch;
 use crate::seccomp::{ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, ImageOrigin, MountRecord, ProcessRecord, Timestamp};
+use crate::state::schema::container::{ContainerRecord, MountRecord, ProcessRecord, Timestamp};
+use crate::state::schema::image::RunDefaults;
 
 /// What is known beside the request.
 pub struct Surroundings<'a> {
@@ -111,7 +112,7 @@ pub fn translate(
 ) -> Result<(Blueprint, ContainerRecord), Failure> {
     let defaults = match surroundings.base {
         Base::Image(image) => image.defaults.clone(),
-        Base::Directory(_) => Defaults::default(),
+        Base::Directory(_) => RunDefaults::default(),
     };
     let hostname = request.hostname.clone().unwrap_or_else(|| id.short().to_owned());
     let (process, argv) = process(request, surroundings, &defaults, &hostname)?;
@@ -197,14 +198,14 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
 fn process(
     request: &Request,
     surroundings: &Surroundings<'_>,
-    defaults: &Defaults,
+    defaults: &RunDefaults,
     hostname: &str,
 ) -> Result<(Process, Vec<OsString>), Failure> {
     let argv = arguments(request, defaults);
     let program = argv.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
     let environment = environment(request, surroundings, defaults, hostname);
     let candidates = candidates(program, environment.get("PATH"))?;
-    let workdir = request.workdir.as_deref().unwrap_or(&defaults.workdir);
+    let workdir = request.workdir.as_deref().unwrap_or(&defaults.working_dir);
     let user = surroundings.user;
     let bounding = capability::resolve(&request.capabilities, CapabilitySet::all())?;
     let capabilities = Sets::for_user(bounding, &request.capabilities, user.uid);
@@ -250,17 +251,22 @@ fn filter(
 }
 
 /// Entrypoint and command: an entrypoint given on the command line also replaces the image's command.
-fn arguments(request: &Request, defaults: &Defaults) -> Vec<OsString> {
+fn arguments(request: &Request, defaults: &RunDefaults) -> Vec<OsString> {
     let (entrypoint, inherited) = match &request.entrypoint {
-        Some(given) => (given, &[][..]),
-        None => (&defaults.entrypoint, &defaults.cmd[..]),
+        Some(given) => (&given[..], &[][..]),
+        None => (defaults.entrypoint.as_deref().unwrap_or_default(), defaults.cmd.as_deref().unwrap_or_default()),
     };
     let command = request.command.iter().cloned();
     let inherited = inherited.iter().filter(|_| request.command.is_empty()).map(OsString::from);
     entrypoint.iter().map(OsString::from).chain(command).chain(inherited).collect()
 }
 
-fn environment(request: &Request, surroundings: &Surroundings<'_>, defaults: &Defaults, hostname: &str) -> Environment {
+fn environment(
+    request: &Request,
+    surroundings: &Surroundings<'_>,
+    defaults: &RunDefaults,
+    hostname: &str,
+) -> Environment {
     let mut environment = Environment::default();
     environment.set("PATH", DEFAULT_PATH);
     environment.set("container", "coracle");
@@ -350,15 +356,12 @@ fn record(
     surroundings: &Surroundings<'_>,
     id: &ContainerId,
     name: &ContainerName,
-    defaults: &Defaults,
+    defaults: &RunDefaults,
     described: &Described<'_>,
 ) -> ContainerRecord {
-    let (image, rootfs, layers) = match surroundings.base {
-        Base::Image(image) => {
-            let origin = ImageOrigin { id: image.id.clone(), name: image.name.clone() };
-            (Some(origin), None, image.layers.clone())
-        }
-        Base::Directory(path) => (None, Some(path.clone()), Vec::new()),
+    let (image, rootfs) = match surroundings.base {
+        Base::Image(image) => (Some(image), None),
+        Base::Directory(path) => (None, Some(path.clone())),
     };
     let mut labels = defaults.labels.clone();
     labels.extend(request.labels.clone());
@@ -368,9 +371,10 @@ fn record(
         id: id.clone(),
         name: name.clone(),
         created: Timestamp::now(),
-        image,
+        image_id: image.map(|image| image.id.clone()),
+        image_name: image.map(|image| image.name.clone()).unwrap_or_default(),
         rootfs,
-        layers,
+        layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
         driver: if overlay { "overlay" } else { "directory" }.into(),
         remove_at_exit: request.removal == Removal::AtExit,
         process: process_record(request, surroundings, defaults, described),
@@ -392,12 +396,12 @@ fn record(
 fn process_record(
     request: &Request,
     surroundings: &Surroundings<'_>,
-    defaults: &Defaults,
+    defaults: &RunDefaults,
     described: &Described<'_>,
 ) -> ProcessRecord {
     let process = described.process;
     let names = |set: CapabilitySet| set.iter().map(|capability| capability.to_string()).collect();
-    let entrypoint = request.entrypoint.clone().unwrap_or_else(|| defaults.entrypoint.clone());
+    let entrypoint = request.entrypoint.clone().unwrap_or_else(|| defaults.entrypoint.clone().unwrap_or_default());
     let command = described.argv.iter().skip(entrypoint.len()).map(|arg| arg.to_string_lossy().into_owned()).collect();
     ProcessRecord {
         entrypoint,

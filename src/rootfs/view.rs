@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use crate::sys::openat2::{Resolve, open_below};
+use crate::sys::in_root::{Resolve, open_below};
 
 /// The trees that make up a root, topmost first: layers, or one directory of the host.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl View {
     fn open_linked(&self, path: &CStr) -> io::Result<Option<File>> {
         for tree in &self.trees {
             let root = open_directory(tree)?;
-            match open_below(root.as_fd(), path, read_flags(), 0, Resolve::InRoot) {
+            match open_below(root.as_fd(), path, read_flags(), Resolve::InRoot) {
                 Ok(fd) => return Ok(Some(fd.into())),
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
                 Err(errno) => return Err(errno.into()),
@@ -66,7 +66,7 @@ impl View {
     pub fn contains(&self, path: &CStr) -> bool {
         self.trees.iter().any(|tree| {
             open_directory(tree)
-                .is_ok_and(|root| open_below(root.as_fd(), path, OFlag::O_PATH, 0, Resolve::InRoot).is_ok())
+                .is_ok_and(|root| open_below(root.as_fd(), path, OFlag::O_PATH, Resolve::InRoot).is_ok())
         })
     }
 }
@@ -80,7 +80,7 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn look(root: BorrowedFd<'_>, path: &CStr) -> io::Result<Said> {
-    match open_below(root, path, read_flags() | OFlag::O_NOFOLLOW, 0, Resolve::NoSymlinks) {
+    match open_below(root, path, read_flags() | OFlag::O_NOFOLLOW, Resolve::NoSymlinks) {
         Ok(fd) => Ok(Said::Here(fd.into())),
         Err(Errno::ELOOP | Errno::EXDEV) => Ok(Said::Link),
         // A whiteout is a character device 0:0, which nothing serves; one of a parent is not a directory.
@@ -97,8 +97,9 @@ fn is_hidden_below(root: BorrowedFd<'_>, path: &CStr) -> bool {
     let Some(slash) = bytes.iter().rposition(|&b| b == b'/') else { return false };
     let Ok(parent) = std::ffi::CString::new(&bytes[..slash]) else { return false };
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-    open_below(root, &parent, flags, 0, Resolve::NoSymlinks)
-        .is_ok_and(|directory| crate::sys::xattr::get(directory.as_fd(), c"user.overlay.opaque").as_deref() == Ok(b"y"))
+    open_below(root, &parent, flags, Resolve::NoSymlinks).is_ok_and(|directory| {
+        crate::sys::fs::get_xattr(directory.as_fd(), c"user.overlay.opaque") == Ok(Some(b"y".to_vec()))
+    })
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
 use crate::lsm::capability::Sets;
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
+use crate::sys::in_root::{Resolve, open_below};
 use crate::sys::mount::{self, Depth, FsContext, MountAttrs};
-use crate::sys::openat2::{Resolve, open_below};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{credentials, exec, keyring, process, seccomp, socket, tty};
 
@@ -267,7 +267,7 @@ impl Init<'_> {
 
     fn make_directory(&self, at: &Place, mode: u32) -> Result<(), Cause> {
         let base = self.slot(at.base)?;
-        if let Err(Errno::ENOENT) = open_below(base, &at.path, OFlag::O_PATH, 0, Resolve::InRoot) {
+        if let Err(Errno::ENOENT) = open_below(base, &at.path, OFlag::O_PATH, Resolve::InRoot) {
             make_target(base, &at.path, TargetKind::Directory, mode, LINK_LIMIT)?;
         }
         Ok(())
@@ -282,7 +282,7 @@ impl Init<'_> {
 
     fn copy_up(&self, into: Slot, from: &Place, keep_mode: bool) -> Result<(), Cause> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        match open_below(self.slot(from.base)?, &from.path, flags, 0, Resolve::InRoot) {
+        match open_below(self.slot(from.base)?, &from.path, flags, Resolve::InRoot) {
             Ok(source) => {
                 let into = self.slot(into)?;
                 let mode = Mode::from_bits_truncate(fstat(into)?.st_mode & 0o7777);
@@ -298,14 +298,14 @@ impl Init<'_> {
     }
 
     fn write_setting(&self, at: &Place, value: &str) -> Result<(), Cause> {
-        let file = open_below(self.slot(at.base)?, &at.path, OFlag::O_WRONLY, 0, Resolve::NoSymlinks)?;
+        let file = open_below(self.slot(at.base)?, &at.path, OFlag::O_WRONLY, Resolve::NoSymlinks)?;
         File::from(file).write_all(value.as_bytes())?;
         Ok(())
     }
 
     fn mask(&mut self, place: &Place, null: Slot, empty: Slot) -> Result<(), Cause> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-        let target = match open_below(self.slot(place.base)?, &place.path, flags, 0, Resolve::NoSymlinks) {
+        let target = match open_below(self.slot(place.base)?, &place.path, flags, Resolve::NoSymlinks) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
             other => other?,
         };
@@ -325,7 +325,7 @@ impl Init<'_> {
 
     fn make_read_only(&self, place: &Place) -> Result<(), Cause> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-        let target = match open_below(self.slot(place.base)?, &place.path, flags, 0, Resolve::NoSymlinks) {
+        let target = match open_below(self.slot(place.base)?, &place.path, flags, Resolve::NoSymlinks) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
             other => other?,
         };
@@ -336,7 +336,7 @@ impl Init<'_> {
 
     fn open_terminal(&mut self, devpts: Slot, console: &Place) -> Result<(), Cause> {
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
-        let master = open_below(self.slot(devpts)?, c"ptmx", flags, 0, Resolve::NoSymlinks)?;
+        let master = open_below(self.slot(devpts)?, c"ptmx", flags, Resolve::NoSymlinks)?;
         tty::unlock(master.as_fd())?;
         let slave = tty::open_peer(master.as_fd())?;
         socket::send(self.channel, &FromInit::Terminal.encode(), Some(master.as_fd()))?;
@@ -363,7 +363,7 @@ impl Init<'_> {
     fn enter_directory(&self, place: &Place) -> Result<(), Cause> {
         let base = self.slot(place.base)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-        let directory = match open_below(base, &place.path, flags, 0, Resolve::InRoot) {
+        let directory = match open_below(base, &place.path, flags, Resolve::InRoot) {
             Err(Errno::ENOENT) => make_target(base, &place.path, TargetKind::Directory, 0o755, LINK_LIMIT)?,
             other => other.map_err(|errno| Cause {
                 errno,
@@ -423,7 +423,7 @@ fn target(base: BorrowedFd<'_>, path: &CStr, kind: TargetKind, links: Links) -> 
         Links::Follow => (Resolve::InRoot, OFlag::empty()),
         Links::Refuse => (Resolve::NoSymlinks, OFlag::O_NOFOLLOW),
     };
-    let found = match open_below(base, path, OFlag::O_PATH | nofollow, 0, resolve) {
+    let found = match open_below(base, path, OFlag::O_PATH | nofollow, resolve) {
         Err(Errno::ENOENT) if links == Links::Refuse => make_target(base, path, kind, 0o755, 0)?,
         Err(Errno::ENOENT) => make_target(base, path, kind, 0o755, LINK_LIMIT)?,
         Err(errno @ (Errno::ELOOP | Errno::ENOTDIR | Errno::EXDEV)) => return Err(wrong(errno)),
@@ -453,7 +453,7 @@ fn make_target(base: BorrowedFd<'_>, path: &CStr, kind: TargetKind, mode: u32, l
     let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
     let (parent_path, name_c) = (c_string(if parent.is_empty() { b"." } else { parent })?, c_string(name)?);
     let resolve = if links == 0 { Resolve::NoSymlinks } else { Resolve::InRoot };
-    let parent_fd = match open_below(base, &parent_path, OFlag::O_PATH | OFlag::O_DIRECTORY, 0, resolve) {
+    let parent_fd = match open_below(base, &parent_path, OFlag::O_PATH | OFlag::O_DIRECTORY, resolve) {
         Err(Errno::ENOENT) => make_target(base, &parent_path, TargetKind::Directory, 0o755, links)?,
         other => other?,
     };
@@ -465,9 +465,7 @@ fn make_target(base: BorrowedFd<'_>, path: &CStr, kind: TargetKind, mode: u32, l
         }
     };
     match made {
-        Ok(()) => {
-            Ok(open_below(parent_fd.as_fd(), &name_c, OFlag::O_PATH | OFlag::O_NOFOLLOW, 0, Resolve::NoSymlinks)?)
-        }
+        Ok(()) => Ok(open_below(parent_fd.as_fd(), &name_c, OFlag::O_PATH | OFlag::O_NOFOLLOW, Resolve::NoSymlinks)?),
         Err(Errno::EEXIST) if links > 0 => {
             let link = readlinkat(&parent_fd, name_c.as_c_str())?;
             let joined = match link.as_bytes() {

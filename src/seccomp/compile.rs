@@ -40,6 +40,11 @@ impl Action {
             Self::KillProcess => libc::SECCOMP_RET_KILL_PROCESS,
         }
     }
+
+    /// The kernel's order among filters that disagree, the most restrictive first (seccomp(2)).
+    pub fn precedence(self) -> i32 {
+        (self.return_value() & libc::SECCOMP_RET_ACTION_FULL) as i32
+    }
 }
 
 /// How an argument is compared, all of it unsigned (libseccomp's `SCMP_CMP_*`).

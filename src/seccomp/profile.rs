@@ -3,8 +3,8 @@
 //!
 //! Where the formats leave the meaning open, it is what runc, crun and libseccomp make of it: a rule whose action is the
 //! default action says nothing; a rule without conditions beats those with, the first such one wins; conditions of one
-//! rule must all be met, except that a rule with two on the same argument is met by any of them. Of rules with conditions
-//! the first one that is met wins.
+//! rule must all be met, except that a rule with two on the same argument is met by any of them. Where several rules with
+//! conditions are met, libseccomp has an order of its own; here the most restrictive action wins, as with several filters.
 
 use serde::Deserialize;
 
@@ -66,7 +66,7 @@ pub enum SeccompError {
     Argument(u64),
     #[error("the profile asks for {0}, which takes a listener outside of the container: not supported")]
     Listener(&'static str),
-    #[error("the profile makes a filter of {0} instructions: the kernel takes at most {MAX_INSTRUCTIONS}")]
+    #[error("the profile makes a filter of {0} instructions or more: the kernel takes at most {MAX_INSTRUCTIONS}")]
     TooLong(usize),
 }
 
@@ -177,24 +177,32 @@ impl Profile {
         capabilities: CapabilitySet,
         kernel: KernelVersion,
     ) -> Result<Filter, SeccompError> {
+        let compat = arch.compat().filter(|compat| self.compat.contains(compat));
+        let abis: Vec<Arch> = [arch].into_iter().chain(compat).collect();
         let mut checks: Vec<Vec<Check<'_>>> = vec![Vec::new(); Syscall::COUNT];
         let mut always = [None; Syscall::COUNT];
+        let mut count = 0;
         let rules = self.rules.iter().filter(|rule| rule.applies(arch, capabilities, kernel));
         for rule in rules.filter(|rule| rule.action != self.default) {
             let Rule { alternatives, action, .. } = rule;
-            for call in rule.calls.iter().map(|&call| call as usize) {
+            let ours = rule.calls.iter().filter(|call| abis.iter().any(|&abi| call.number(abi).is_some()));
+            for call in ours.map(|&call| call as usize) {
                 if alternatives.is_empty() {
                     always[call].get_or_insert(*action);
+                }
+                // A check is at least two instructions: stop before a few names and conditions have multiplied.
+                count += 2 * alternatives.len();
+                if count > MAX_INSTRUCTIONS {
+                    return Err(SeccompError::TooLong(count));
                 }
                 checks[call].extend(alternatives.iter().map(|conditions| Check { conditions, action: *action }));
             }
         }
+        checks.iter_mut().for_each(|checks| checks.sort_by_key(|check| check.action.precedence()));
         let verdicts = std::array::from_fn(|call| match always[call] {
             Some(action) => Verdict::always(action),
             None => Verdict { checks: &checks[call], otherwise: self.default },
         });
-        let compat = arch.compat().filter(|compat| self.compat.contains(compat));
-        let abis: Vec<Arch> = [arch].into_iter().chain(compat).collect();
         let filter = compile(&Ruleset { abis: &abis, verdicts: &verdicts, unknown: self.default }, self.flags);
         match filter.instructions().len() {
             0..=MAX_INSTRUCTIONS => Ok(filter),

@@ -157,16 +157,6 @@ impl Layout {
         self.container(id).join("log.json")
     }
 
-    /// A container that is being made: published by a rename to [`Self::container`].
-    pub fn new_container(&self, id: &ContainerId) -> PathBuf {
-        self.tmp().join(format!("new-{id}"))
-    }
-
-    /// A container that is being removed.
-    pub fn removed_container(&self, id: &ContainerId) -> PathBuf {
-        self.tmp().join(format!("removed-{id}"))
-    }
-
     /// The directory of container names.
     pub fn container_names(&self) -> PathBuf {
         self.data.join("names")

@@ -1,63 +1,80 @@
-//! Records: one JSON file each, replaced atomically, versioned.
+//! Records: one JSON file per object, with its version, replaced as a whole.
+//!
+//! One bad file loses one object. A file of a newer version is refused, never guessed at.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// A kind of record.
+use crate::failure::Explain;
+use crate::state::temporary::TemporaryFile;
+
+/// Something that is kept in a file of its own.
 pub trait Record: Serialize + DeserializeOwned {
-    /// Version written, and the newest that is read.
+    /// The version that this program writes; it reads this and all earlier ones.
     const VERSION: u32;
+    /// What it is, for messages.
+    const KIND: &'static str;
 }
 
-/// What is on disk: the record with its version.
-#[derive(Serialize, Deserialize)]
-struct Versioned<T> {
-    v: u32,
-    #[serde(flatten)]
-    record: T,
-}
+/// A record larger than this is not ours: the largest there are list the owners of a layer's files.
+const MAX_SIZE: u64 = 256 << 20;
 
 /// Why a record could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The file system refused.
-    #[error("{doing} {}", path.display())]
-    Io {
-        /// `reading` or `writing`.
-        doing: &'static str,
-        /// The record.
+    /// The file could not be read.
+    #[error("reading the {kind} {}", path.display())]
+    Read {
+        /// What was expected in it.
+        kind: &'static str,
+        /// The file.
         path: PathBuf,
-        /// The cause.
-        #[source]
-        cause: io::Error,
+        /// Why.
+        source: io::Error,
     },
-    /// Not what we wrote.
-    #[error("reading {}: the record is damaged", path.display())]
+    /// The file could not be written.
+    #[error("writing the {kind} {}", path.display())]
+    Write {
+        /// What was to be written.
+        kind: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not the JSON of such a record.
+    #[error("the {kind} {} is damaged", path.display())]
     Damaged {
-        /// The record.
+        /// What was expected in it.
+        kind: &'static str,
+        /// The file.
         path: PathBuf,
-        /// The cause.
-        #[source]
-        cause: serde_json::Error,
+        /// Why.
+        source: serde_json::Error,
     },
-    /// Written by a newer coracle.
-    #[error("reading {}: version {found} of this record needs a newer coracle", path.display())]
+    /// A newer program wrote it.
+    #[error("the {kind} {} has version {found}, and this program knows versions up to {known}", path.display())]
     Newer {
-        /// The record.
+        /// What was expected in it.
+        kind: &'static str,
+        /// The file.
         path: PathBuf,
         /// Its version.
         found: u32,
+        /// Ours.
+        known: u32,
     },
 }
 
-impl crate::failure::Explain for RecordError {
+impl Explain for RecordError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Io { cause, .. } => io_code(cause),
+            Self::Read { source, .. } | Self::Write { source, .. } => code_of_io(source),
             Self::Damaged { .. } => "E_STATE",
             Self::Newer { .. } => "E_STORE_VERSION",
         }
@@ -65,117 +82,164 @@ impl crate::failure::Explain for RecordError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { cause, .. } => io_hint(cause),
-            Self::Damaged { path, .. } => Some(format!("only this object is affected: remove {}", path.display())),
-            Self::Newer { .. } => Some("use the coracle that wrote it".into()),
+            Self::Read { source, .. } | Self::Write { source, .. } => hint_of_io(source),
+            Self::Damaged { path, .. } => {
+                Some(format!("move {} away and create or pull the object again", path.display()))
+            }
+            Self::Newer { .. } => Some("use the newer version of coracle that wrote it".into()),
         }
     }
 }
 
-/// The stable code of an I/O error.
-pub fn io_code(cause: &io::Error) -> &'static str {
-    match cause.raw_os_error() {
+/// The stable code of a failed file operation.
+pub fn code_of_io(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
         Some(libc::ENOSPC) => "E_NOSPACE",
-        Some(libc::EDQUOT) => "E_QUOTA",
+        Some(libc::EDQUOT | libc::EFBIG) => "E_QUOTA",
         Some(libc::EROFS | libc::EACCES | libc::EPERM) => "E_READONLY",
-        Some(libc::EMFILE | libc::ENFILE) => "E_FILES",
         Some(libc::ENOENT) => "E_NOTFOUND",
+        Some(libc::EMFILE | libc::ENFILE) => "E_FILES",
+        Some(libc::EAGAIN | libc::ENOMEM) => "E_NOPROC",
         _ => "E_IO",
     }
 }
 
-/// The cure of an I/O error, where it has a general one.
-pub fn io_hint(cause: &io::Error) -> Option<String> {
-    let hint = match io_code(cause) {
-        "E_NOSPACE" => "the disk is full: coracle rm and coracle rmi free space",
-        "E_QUOTA" => "your disk quota is used up: coracle rm and coracle rmi free space",
-        "E_READONLY" => "the store cannot be written to: use another directory with --root or XDG_DATA_HOME",
-        "E_FILES" => "raise the limit on open files: ulimit -n",
+/// The cure of a failed file operation, where the error tells.
+pub fn hint_of_io(error: &io::Error) -> Option<String> {
+    let hint = match error.raw_os_error()? {
+        libc::ENOSPC => {
+            "make room, for example with `coracle rmi`; `df` and `df -i` show whether bytes or inodes are short"
+        }
+        libc::EDQUOT => "make room within your disk quota, for example with `coracle rmi`",
+        libc::EFBIG => "raise the limit on file sizes (`ulimit -f`)",
+        libc::EROFS | libc::EACCES | libc::EPERM => "choose a place that can be written to with `--root`",
+        libc::EMFILE | libc::ENFILE => "raise the limit on open files (`ulimit -n`)",
         _ => return None,
     };
     Some(hint.into())
 }
 
-/// Replaces the record at `path` so that a reader sees the old one or the new one, and a power cut may leave either: for
-/// state that is worthless after a reboot.
-pub fn write_volatile<T: Record>(path: &Path, record: &T) -> Result<(), RecordError> {
-    write(path, record, false).map_err(|cause| RecordError::Io { doing: "writing", path: path.into(), cause })
+#[derive(Deserialize)]
+struct Head {
+    v: u32,
 }
 
-/// Replaces the record at `path` so that it is on disk when this returns.
-pub fn write_durable<T: Record>(path: &Path, record: &T) -> Result<(), RecordError> {
-    write(path, record, true).map_err(|cause| RecordError::Io { doing: "writing", path: path.into(), cause })
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    v: u32,
+    #[serde(flatten)]
+    record: &'a T,
 }
 
-fn write<T: Record>(path: &Path, record: &T, durable: bool) -> io::Result<()> {
-    let bytes = serde_json::to_vec(&Versioned { v: T::VERSION, record })?;
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}~", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    let written = write_file(&temporary, &bytes, durable).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    } else if durable {
-        File::open(directory)?.sync_all()?;
-    }
-    written
-}
-
-fn write_file(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    if durable { file.sync_all() } else { Ok(()) }
-}
-
-/// The record at `path`; `None` if there is none.
+/// The record in the file `path`, or `None` if there is no such file.
 pub fn read<T: Record>(path: &Path) -> Result<Option<T>, RecordError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(RecordError::Io { doing: "reading", path: path.into(), cause }),
+    let failed = |source| RecordError::Read { kind: T::KIND, path: path.into(), source };
+    let file = match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
     };
-    #[derive(Deserialize)]
-    struct Version {
-        v: u32,
-    }
-    let damaged = |cause| RecordError::Damaged { path: path.into(), cause };
-    let Version { v } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_SIZE).read_to_end(&mut bytes).map_err(failed)?;
+    parse(&bytes, path).map(Some)
+}
+
+fn parse<T: Record>(bytes: &[u8], path: &Path) -> Result<T, RecordError> {
+    let damaged = |source| RecordError::Damaged { kind: T::KIND, path: path.into(), source };
+    let Head { v } = serde_json::from_slice(bytes).map_err(damaged)?;
     if v > T::VERSION {
-        return Err(RecordError::Newer { path: path.into(), found: v });
+        return Err(RecordError::Newer { kind: T::KIND, path: path.into(), found: v, known: T::VERSION });
     }
-    serde_json::from_slice::<Versioned<T>>(&bytes).map(|versioned| Some(versioned.record)).map_err(damaged)
+    serde_json::from_slice(bytes).map_err(damaged)
+}
+
+fn to_json<T: Record>(record: &T) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(&Versioned { v: T::VERSION, record })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Writes `record` to `path` so that it is there after a power cut, or else what was there before. The file is built in
+/// `tmp`, which must be on the same file system ([`Layout::tmp`](crate::state::layout::Layout::tmp)).
+pub fn write_durable<T: Record>(tmp: &Path, path: &Path, record: &T) -> Result<(), RecordError> {
+    let write = || {
+        let temporary = TemporaryFile::create(tmp, "record")?;
+        temporary.file().write_all(&to_json(record)?)?;
+        temporary.publish_durable(path)
+    };
+    write().map_err(|source| RecordError::Write { kind: T::KIND, path: path.into(), source })
+}
+
+/// Writes `record` to `path` at once as a whole, for records that need not survive a power cut. The file is built beside
+/// `path`, under a name that begins with a dot.
+pub fn write_volatile<T: Record>(path: &Path, record: &T) -> Result<(), RecordError> {
+    let write = || {
+        let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let temporary = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
+        let bytes = to_json(record)?;
+        // A file of that name can only be the leftover of a dead process that had our id.
+        let options = || File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+        let written = options().and_then(|mut file| file.write_all(&bytes));
+        written.and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
+            let _ = std::fs::remove_file(&temporary);
+        })
+    };
+    write().map_err(|source| RecordError::Write { kind: T::KIND, path: path.into(), source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Sample {
         name: String,
+        #[serde(default)]
+        count: u32,
     }
 
     impl Record for Sample {
         const VERSION: u32 = 2;
+        const KIND: &'static str = "sample";
+    }
+
+    fn read_text(text: &str) -> Result<Sample, RecordError> {
+        parse(text.as_bytes(), Path::new("/s/sample.json"))
     }
 
     #[test]
-    fn records_survive_and_damage_is_told_apart() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("sample.json");
-        assert!(read::<Sample>(&path).unwrap().is_none());
-        let sample = Sample { name: "x".into() };
-        write_durable(&path, &sample).unwrap();
+    fn what_is_written_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("sample.json");
+        assert_eq!(read::<Sample>(&path).unwrap(), None);
+        let sample = Sample { name: "a".into(), count: 3 };
+        write_durable(root.path(), &path, &sample).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"v\":2,\"name\":\"a\",\"count\":3}\n");
         assert_eq!(read::<Sample>(&path).unwrap(), Some(sample));
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
-        fs::write(&path, br#"{"v":3,"name":"x"}"#).unwrap();
-        assert!(matches!(read::<Sample>(&path), Err(RecordError::Newer { found: 3, .. })));
-        let whole = br#"{"v":2,"name":"x"}"#;
-        for end in 0..whole.len() {
-            fs::write(&path, &whole[..end]).unwrap();
-            assert!(matches!(read::<Sample>(&path), Err(RecordError::Damaged { .. })), "{end}");
+        let other = Sample { name: "b".into(), count: 4 };
+        write_volatile(&path, &other).unwrap();
+        assert_eq!(read::<Sample>(&path).unwrap(), Some(other));
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn older_versions_are_read_and_newer_ones_refused() {
+        assert_eq!(read_text(r#"{"v":1,"name":"a"}"#).unwrap(), Sample { name: "a".into(), count: 0 });
+        let error = read_text(r#"{"v":3,"something":"else"}"#).unwrap_err();
+        assert_eq!(error.code(), "E_STORE_VERSION");
+        assert!(error.to_string().contains("/s/sample.json"));
+    }
+
+    #[test]
+    fn damage_names_the_file() {
+        let whole = r#"{"v":2,"name":"a","count":3}"#;
+        for length in 0..whole.len() {
+            let error = read_text(&whole[..length]).unwrap_err();
+            assert_eq!(error.code(), "E_STATE", "{length}");
+            assert!(error.to_string().contains("/s/sample.json"));
         }
+        assert_eq!(read_text("{\"name\":\"a\"}").unwrap_err().code(), "E_STATE", "no version");
+        assert_eq!(read_text(&format!("{whole}{whole}")).unwrap_err().code(), "E_STATE", "trailing data");
+        assert_eq!(read_text(&"\0".repeat(28)).unwrap_err().code(), "E_STATE");
     }
 }

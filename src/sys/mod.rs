@@ -6,9 +6,11 @@
 pub mod clone;
 pub mod credentials;
 pub mod exec;
+pub mod fs;
+pub mod in_root;
 pub mod keyring;
 pub mod mount;
-pub mod openat2;
+pub mod namespace;
 pub mod ownership;
 pub mod pidfd;
 pub mod process;
@@ -18,4 +20,3 @@ pub mod signal;
 pub mod single_threaded;
 pub mod socket;
 pub mod tty;
-pub mod xattr;

@@ -55,6 +55,9 @@ fn applies(rule: &Value, go_arch: &str, capabilities: CapabilitySet) -> bool {
         && !excludes["minKernel"].as_str().is_some_and(new_enough)
 }
 
+/// High halves of return values (SECCOMP_RET_*).
+const SEVEREST_FIRST: [u32; 7] = [0x8000, 0, 0x3, 0x5, 0x7ff0, 0x7ffc, 0x7fff];
+
 /// What the document says of a call, read anew for every call.
 fn judge(document: &Value, arch: Arch, capabilities: CapabilitySet, call: Syscall, arguments: &[u64; 6]) -> u32 {
     let go_arch = if matches!(arch, Arch::X86_64 | Arch::X86) { "amd64" } else { "arm64" };
@@ -78,7 +81,7 @@ fn judge(document: &Value, arch: Arch, capabilities: CapabilitySet, call: Syscal
         }
     };
     let default = return_value(&document["defaultAction"], document.get("defaultErrnoRet"), None);
-    let mut first_met = None;
+    let mut met_actions = Vec::new();
     for rule in list(&document["syscalls"]) {
         let action = return_value(&rule["action"], rule.get("errnoRet"), rule.get("errno"));
         if action == default || !has(&rule["names"], call.name()) || !applies(rule, go_arch, capabilities) {
@@ -94,11 +97,13 @@ fn judge(document: &Value, arch: Arch, capabilities: CapabilitySet, call: Syscal
         let matches =
             if indices.len() < conditions.len() { conditions.iter().any(met) } else { conditions.iter().all(met) };
         if matches {
-            first_met.get_or_insert(action);
+            met_actions.push(action);
         }
     }
     // A rule without conditions further down would have returned.
-    first_met.unwrap_or(default)
+
+    let severest = |kind: &u32| met_actions.iter().copied().find(|action| action >> 16 == *kind);
+    SEVEREST_FIRST.iter().find_map(severest).unwrap_or(default)
 }
 
 /// Every value that the document compares with, its neighbours, and both with noise in the high half.
@@ -202,6 +207,12 @@ fn what_cannot_be_done_as_written_is_refused() {
         let index = r#"{"names": ["read"], "action": "SCMP_ACT_TRAP", "args": [{"index": 1, "op": "SCMP_CMP_EQ""#;
         format!(r#"{index}, "value": {value}}}]}}"#)
     });
+    let condition = r#"{"index": 1, "op": "SCMP_CMP_EQ", "value": 5}"#;
+    let multiplied = format!(
+        r#"{{"names": [{}], "action": "SCMP_ACT_TRAP", "args": [{}]}}"#,
+        vec![r#""read""#; 20_000].join(","),
+        vec![condition; 10_000].join(","),
+    );
     let profiles = [
         String::new(),
         "[]".into(),
@@ -235,6 +246,7 @@ fn what_cannot_be_done_as_written_is_refused() {
             r#"{"names": ["read"], "action": "SCMP_ACT_TRAP", "args": [{"index": 0, "value": -1, "op": "SCMP_CMP_EQ"}]}"#,
         ),
         rule(&long.collect::<Vec<_>>().join(",")),
+        rule(&multiplied),
         " ".repeat(MAX_PROFILE + 1),
     ];
     for json in profiles {

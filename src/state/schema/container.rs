@@ -19,7 +19,9 @@ pub struct ContainerRecord {
     /// When it was made: seconds and nanoseconds since the epoch.
     pub created: Timestamp,
     /// The image it was made from.
-    pub image: Option<ImageOrigin>,
+    pub image_id: Option<ImageId>,
+    /// The name by which that image was found; empty where there is none.
+    pub image_name: String,
     /// The directory it was made from (`--rootfs`).
     pub rootfs: Option<PathBuf>,
     /// Layers that its root file system uses: they cannot be removed while it exists.
@@ -46,15 +48,6 @@ pub struct ContainerRecord {
     pub security: Vec<String>,
     /// Whether it is detached from the command that started it, with its output in a log.
     pub detached: bool,
-}
-
-/// The image of a container.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ImageOrigin {
-    /// Identifier.
-    pub id: ImageId,
-    /// The name it was found by.
-    pub name: String,
 }
 
 /// The process of a container.
@@ -118,6 +111,7 @@ impl Timestamp {
 
 impl Record for ContainerRecord {
     const VERSION: u32 = 1;
+    const KIND: &'static str = "container record";
 }
 
 /// `RUNTIME/containers/ID.json`: which processes serve a running container. Worthless after a reboot, and without the
@@ -139,6 +133,7 @@ pub struct ProcessesRecord {
 
 impl Record for ProcessesRecord {
     const VERSION: u32 = 1;
+    const KIND: &'static str = "process record";
 }
 
 /// `containers/ID/exit.json`: how a container ended.
@@ -154,4 +149,5 @@ pub struct ExitRecord {
 
 impl Record for ExitRecord {
     const VERSION: u32 = 1;
+    const KIND: &'static str = "exit record";
 }

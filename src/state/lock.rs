@@ -1,0 +1,247 @@
+//! Kernel locks (flock(2)): held by an open file, gone with the process that held them.
+//!
+//! The order in which they are taken, and the only place it is written down:
+//!
+//! 1. the store: [`Shared`] by everything that relies on objects staying where they are (a pull from its first look to its
+//!    last record; a run until its container's record names the image), [`Exclusive`] for the last step of collection;
+//! 2. an image: one pull of one reference at a time;
+//! 3. a container;
+//! 4. a network.
+//!
+//! Nobody waits for an earlier one while holding a later one. A wait never times out; after two seconds the waiter is told
+//! who holds the lock.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::failure::Explain;
+use crate::name::container::ContainerId;
+use crate::name::reference::Reference;
+use crate::oci::digest::Digest;
+use crate::state::layout::Layout;
+use crate::state::record::{code_of_io, hint_of_io};
+
+/// How long a wait is nobody's business.
+const QUIET: Duration = Duration::from_secs(2);
+/// Between attempts while quiet.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Who is being waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting<'a> {
+    /// The lock's file.
+    pub path: &'a Path,
+    /// A process that holds it, if it could be found out.
+    pub holder: Option<i32>,
+}
+
+/// Called once if a lock is not to be had within two seconds; the wait then goes on.
+pub type OnWait<'a> = &'a mut dyn FnMut(&Waiting<'_>);
+
+/// Why a lock could not be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("locking {}", path.display())]
+pub struct LockError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Explain for LockError {
+    fn code(&self) -> &'static str {
+        match self.source.raw_os_error() {
+            // flock(2) is not to be had on this file system.
+            Some(libc::ENOLCK | libc::EOPNOTSUPP | libc::ENOSYS) => "E_STORE_FS",
+            Some(libc::EWOULDBLOCK) => "E_BUSY",
+            _ => code_of_io(&self.source),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self.code() {
+            "E_STORE_FS" => Some("keep the store on a local file system: `--root DIR`".into()),
+            _ => hint_of_io(&self.source),
+        }
+    }
+}
+
+/// Everything stays where it is while this lives.
+#[derive(Debug)]
+#[must_use = "the lock is held as long as this value lives"]
+pub struct Shared {
+    _lock: Flock<File>,
+}
+
+/// Nobody else holds the lock while this lives.
+#[derive(Debug)]
+#[must_use = "the lock is held as long as this value lives"]
+pub struct Exclusive {
+    _lock: Flock<File>,
+}
+
+/// The store, shared.
+pub fn store_shared(layout: &Layout, on_wait: OnWait<'_>) -> Result<Shared, LockError> {
+    let path = layout.store_lock();
+    acquire(open_file(&path)?, &path, Mode::Shared, on_wait).map(|_lock| Shared { _lock })
+}
+
+/// The store, for oneself.
+pub fn store_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
+    let path = layout.store_lock();
+    acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock })
+}
+
+/// One image reference, for oneself: whoever pulls it holds this.
+pub fn image_exclusive(layout: &Layout, image: &Reference, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
+    // A file of this name, unlike that of the reference, is never too long. It is collected like any temporary file.
+    let path = layout.tmp().join(format!("pull.{}", Digest::of(image.to_string().as_bytes()).hex()));
+    loop {
+        let lock = acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait)?;
+        if is_named(&path, &lock) {
+            return Ok(Exclusive { _lock: lock });
+        }
+    }
+}
+
+/// One container, for oneself. Its directory must exist.
+pub fn container_exclusive(layout: &Layout, id: &ContainerId, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
+    let path = layout.container(id);
+    let file = File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(&path);
+    let file = file.map_err(|source| LockError { path: path.clone(), source })?;
+    acquire(file, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock })
+}
+
+#[derive(Clone, Copy)]
+enum Mode {
+    Shared,
+    Exclusive,
+}
+
+impl Mode {
+    fn now(self) -> FlockArg {
+        match self {
+            Self::Shared => FlockArg::LockSharedNonblock,
+            Self::Exclusive => FlockArg::LockExclusiveNonblock,
+        }
+    }
+
+    fn whenever(self) -> FlockArg {
+        match self {
+            Self::Shared => FlockArg::LockShared,
+            Self::Exclusive => FlockArg::LockExclusive,
+        }
+    }
+}
+
+fn open_file(path: &Path) -> Result<File, LockError> {
+    let flags = libc::O_NOFOLLOW;
+    // A reader of a store on a read-only file system locks what is there.
+    let existing = File::options().read(true).custom_flags(flags).open(path);
+    let file = match existing {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
+        }
+        other => other,
+    };
+    file.map_err(|source| LockError { path: path.into(), source })
+}
+
+fn is_named(path: &Path, file: &File) -> bool {
+    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    let named = std::fs::symlink_metadata(path).map(identity).ok();
+    named.is_some() && named == file.metadata().map(identity).ok()
+}
+
+fn acquire(file: File, path: &Path, mode: Mode, on_wait: OnWait<'_>) -> Result<Flock<File>, LockError> {
+    let failed = |errno: Errno| LockError { path: path.into(), source: errno.into() };
+    let started = Instant::now();
+    let mut file = file;
+    while started.elapsed() < QUIET {
+        match Flock::lock(file, mode.now()) {
+            Ok(lock) => return Ok(lock),
+            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => file = back,
+            Err((_, errno)) => return Err(failed(errno)),
+        }
+        std::thread::sleep(PAUSE);
+    }
+    on_wait(&Waiting { path, holder: holder_of(&file) });
+    loop {
+        match Flock::lock(file, mode.whenever()) {
+            Ok(lock) => return Ok(lock),
+            Err((back, Errno::EINTR)) => file = back,
+            Err((_, errno)) => return Err(failed(errno)),
+        }
+    }
+}
+
+/// A process that holds an flock on `file`, by /proc/locks (proc_locks(5)).
+fn holder_of(file: &File) -> Option<i32> {
+    let metadata = file.metadata().ok()?;
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let device = metadata.dev();
+    let device = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    find_holder(&locks, device, metadata.ino())
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`; `->` after the number marks a process that waits.
+fn find_holder(locks: &str, device: (u64, u64), inode: u64) -> Option<i32> {
+    let exact = format!("{:02x}:{:02x}:{inode}", device.0, device.1);
+    let same_inode = format!(":{inode}");
+    let held = || {
+        locks.lines().filter_map(|line| {
+            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            match fields[..] {
+                [_, "FLOCK", _, _, pid, file, ..] => Some((pid, file)),
+                _ => None,
+            }
+        })
+    };
+    // On file systems with subvolumes the device is not the one that stat(2) tells.
+    let found =
+        held().find(|(_, file)| *file == exact).or_else(|| held().find(|(_, file)| file.ends_with(&same_inode)));
+    found.and_then(|(pid, _)| pid.parse().ok()).filter(|&pid| pid > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_found_and_not_a_waiter() {
+        let locks = "1: POSIX  ADVISORY  WRITE 77 fe:00:5678 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 11 fe:00:15678 0 EOF\n\
+                     3: FLOCK  ADVISORY  READ  12 fe:00:5678 0 EOF\n\
+                     3: -> FLOCK  ADVISORY  WRITE 13 fe:00:5678 0 EOF\n";
+        assert_eq!(find_holder(locks, (0xfe, 0), 5678), Some(12));
+        assert_eq!(find_holder(locks, (0, 0x21), 5678), Some(12), "another device number");
+        assert_eq!(find_holder(locks, (0xfe, 0), 678), None);
+    }
+
+    #[test]
+    fn a_long_wait_tells_who_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("lock");
+        let mut nobody = |_: &Waiting<'_>| panic!("no wait was expected");
+        let first = acquire(open_file(&path).unwrap(), &path, Mode::Shared, &mut nobody).unwrap();
+        let second = acquire(open_file(&path).unwrap(), &path, Mode::Shared, &mut nobody).unwrap();
+        drop(second);
+        let (told, tell) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let path = &path;
+            let waiter = scope.spawn(move || {
+                let mut on_wait = |waiting: &Waiting<'_>| told.send(waiting.holder).unwrap();
+                acquire(open_file(path).unwrap(), path, Mode::Exclusive, &mut on_wait).unwrap()
+            });
+            let holder = tell.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert_eq!(holder, Some(std::process::id().cast_signed()));
+            drop(first);
+            drop(waiter.join().unwrap());
+        });
+    }
+}

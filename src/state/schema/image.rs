@@ -1,0 +1,108 @@
+//! What the store knows of an image: a small record that every `run` reads, and the references that point to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::reference::Reference;
+use crate::oci::digest::{DiffId, Digest, ImageId};
+use crate::oci::platform::Platform;
+use crate::state::record::Record;
+
+/// A typed pointer to a blob (image-spec "Descriptors").
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobDescriptor {
+    /// Digest of the blob's bytes.
+    pub digest: Digest,
+    /// What the bytes are.
+    pub media_type: String,
+    /// Their number.
+    pub size: u64,
+}
+
+/// One layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageLayer {
+    /// Digest of the uncompressed tar: under this name it is unpacked in the store.
+    pub diff_id: DiffId,
+    /// The blob it came from, as the manifest has it.
+    pub descriptor: BlobDescriptor,
+}
+
+/// The parts of the image's configuration that a run needs (image-spec "OCI Image Configuration", `config`). History and
+/// author are read from the configuration blob by those who show them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunDefaults {
+    /// `NAME=value`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// Prefix of the command line. Absent and empty are different.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// The command, or the arguments of the entrypoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cmd: Option<Vec<String>>,
+    /// `user[:group]`, names or numbers; empty means 0.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// Working directory; empty means `/`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub working_dir: String,
+    /// Paths that are to be volumes.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub volumes: BTreeSet<String>,
+    /// `port[/protocol]`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub exposed_ports: BTreeSet<String>,
+    /// Labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The signal that asks the command to end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
+    /// Docker's health check, as the configuration has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<serde_json::Value>,
+}
+
+/// One image of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// Digest of the configuration blob.
+    pub id: ImageId,
+    /// The manifest of this platform.
+    pub manifest: BlobDescriptor,
+    /// What it was built for.
+    pub platform: Platform,
+    /// When it was built, as the configuration has it (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub created: Option<String>,
+    /// The layers, lowest first.
+    pub layers: Vec<ImageLayer>,
+    /// Unpacked size of all layers in bytes.
+    pub size: u64,
+    /// What a container gets unless told otherwise.
+    pub config: RunDefaults,
+}
+
+impl Record for ImageRecord {
+    const VERSION: u32 = 1;
+    const KIND: &'static str = "image record";
+}
+
+/// What a reference points to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceRecord {
+    /// The reference, complete.
+    pub reference: Reference,
+    /// The image.
+    pub image: ImageId,
+    /// What the registry had under this reference: the digest of a manifest, or of an index.
+    pub manifest_digest: Digest,
+}
+
+impl Record for ReferenceRecord {
+    const VERSION: u32 = 1;
+    const KIND: &'static str = "image reference";
+}

@@ -1,0 +1,252 @@
+//! Images and the references that point to them: `images/HEX.json`, `refs/NAME.json`.
+
+use std::io;
+use std::path::Path;
+
+use crate::container::request::ImageSelector;
+use crate::name::reference::Reference;
+use crate::oci::digest::{Digest, ImageId};
+use crate::state::lock::Exclusive;
+use crate::state::record::{self, Record};
+use crate::state::schema::image::{ImageRecord, ReferenceRecord};
+use crate::state::temporary::sync_directory;
+use crate::store::collect::{self, Freed};
+use crate::store::{Store, StoreError};
+
+/// The store's images.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    store: &'a Store,
+}
+
+/// What a selector means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedImage {
+    /// The image.
+    pub record: ImageRecord,
+    /// The reference by which it was found; absent where it was found by its id.
+    pub reference: Option<Reference>,
+}
+
+/// An image and all that points to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedImage {
+    /// The image.
+    pub record: ImageRecord,
+    /// Its references, in alphabetical order; none for one that has lost its tag.
+    pub references: Vec<ReferenceRecord>,
+}
+
+/// What removing an image has removed.
+#[derive(Debug, Default)]
+pub struct RemovedImage {
+    /// References.
+    pub references: Vec<Reference>,
+    /// Layers and blobs.
+    pub freed: Freed,
+}
+
+impl<'a> Images<'a> {
+    pub(super) fn new(store: &'a Store) -> Self {
+        Self { store }
+    }
+
+    /// Stores `record`. All its blobs and layers must be in the store already.
+    pub fn put(&self, record: &ImageRecord) -> Result<(), StoreError> {
+        Ok(record::write_durable(&self.store.tmp(), &self.store.layout().image(&record.id), record)?)
+    }
+
+    /// The image of this id.
+    pub fn get(&self, id: &ImageId) -> Result<Option<ImageRecord>, StoreError> {
+        Ok(record::read(&self.store.layout().image(id))?)
+    }
+
+    /// Makes `reference` point to the image `id`, whatever it pointed to before. `manifest_digest` is what the registry has
+    /// under it: the digest of a manifest or of an index.
+    pub fn tag(&self, reference: &Reference, id: &ImageId, manifest_digest: &Digest) -> Result<(), StoreError> {
+        let record = ReferenceRecord {
+            reference: reference.clone(),
+            image: id.clone(),
+            manifest_digest: manifest_digest.clone(),
+        };
+        Ok(record::write_durable(&self.store.tmp(), &self.store.layout().reference(reference), &record)?)
+    }
+
+    /// The record of `reference`, exactly as it is written.
+    pub fn reference(&self, reference: &Reference) -> Result<Option<ReferenceRecord>, StoreError> {
+        Ok(record::read(&self.store.layout().reference(reference))?)
+    }
+
+    /// Makes `reference` point to nothing; returns what it pointed to. The image stays.
+    pub fn untag(&self, reference: &Reference) -> Result<Option<ReferenceRecord>, StoreError> {
+        let record = self.reference(reference)?;
+        self.delete(&self.store.layout().reference(reference))?;
+        Ok(record)
+    }
+
+    /// The image that the user means, if it is in the store.
+    ///
+    /// A name that says no registry is also looked for in `localhost`. `name@digest` is only found if an image of that very
+    /// name has that digest, whatever else has it. The beginning of an id is tried last and must fit one image only.
+    pub fn resolve(&self, selector: &ImageSelector) -> Result<Option<ResolvedImage>, StoreError> {
+        match selector {
+            ImageSelector::Id(digits) => self.resolve_id(digits.strip_prefix("sha256:").unwrap_or(digits)),
+            ImageSelector::Reference(reference, digits) => {
+                let named = self.resolve_name(reference)?;
+                match (named, digits) {
+                    (Some(named), _) => Ok(Some(named)),
+                    (None, Some(digits)) => self.resolve_id(digits),
+                    (None, None) => Ok(None),
+                }
+            }
+        }
+    }
+
+    fn resolve_name(&self, reference: &Reference) -> Result<Option<ResolvedImage>, StoreError> {
+        let local = reference.is_short().then(|| reference.in_localhost());
+        for candidate in std::iter::once(reference).chain(local.as_ref()) {
+            let found = match candidate.digest() {
+                Some(digest) => self.find_digest(candidate, digest)?,
+                None => self.reference(candidate)?,
+            };
+            // A reference without its image was left by a removal that did not come to its end.
+            let Some(found) = found else { continue };
+            if let Some(record) = self.get(&found.image)? {
+                return Ok(Some(ResolvedImage { record, reference: Some(found.reference) }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A reference of the same name as `wanted` whose manifest or index has `digest`.
+    fn find_digest(&self, wanted: &Reference, digest: &Digest) -> Result<Option<ReferenceRecord>, StoreError> {
+        if let Some(exact) = self.reference(wanted)? {
+            return Ok(Some(exact));
+        }
+        let name = wanted.name();
+        for found in self.references()?.good {
+            if found.reference.name() != name {
+                continue;
+            }
+            let is_platform_manifest =
+                || Ok::<_, StoreError>(self.get(&found.image)?.is_some_and(|image| image.manifest.digest == *digest));
+            if found.manifest_digest == *digest || is_platform_manifest()? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn resolve_id(&self, digits: &str) -> Result<Option<ResolvedImage>, StoreError> {
+        if digits.is_empty() || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(None);
+        }
+        let mut matching = Vec::new();
+        for path in paths_in(&self.store.layout().images())? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(digits) && name.ends_with(".json") {
+                matching.push(path);
+            }
+        }
+        match &matching[..] {
+            [] => Ok(None),
+            [path] => {
+                let record = record::read::<ImageRecord>(path)?;
+                Ok(record.map(|record| ResolvedImage { record, reference: None }))
+            }
+            several => Err(StoreError::AmbiguousId { prefix: digits.into(), count: several.len() }),
+        }
+    }
+
+    /// All images that can be read. One that is damaged is left out; [`Images::damaged`] tells of it.
+    pub fn list(&self) -> Result<Vec<ListedImage>, StoreError> {
+        let mut references = self.references()?.good;
+        references.sort_by(|a, b| a.reference.cmp(&b.reference));
+        let images = self.records()?.good.into_iter().map(|record| {
+            let references = references.iter().filter(|reference| reference.image == record.id).cloned().collect();
+            ListedImage { record, references }
+        });
+        Ok(images.collect())
+    }
+
+    /// What is wrong with the records that [`Images::list`] leaves out.
+    pub fn damaged(&self) -> Result<Vec<StoreError>, StoreError> {
+        let mut errors = self.records()?.bad;
+        errors.append(&mut self.references()?.bad);
+        Ok(errors)
+    }
+
+    /// Removes the image `id`: its references, its record, then those of its layers and blobs that no other image and no
+    /// container uses. Containers of the image keep its layers; whether there may be any is for the caller to decide.
+    pub fn remove(&self, id: &ImageId, _alone: &Exclusive) -> Result<RemovedImage, StoreError> {
+        let record = self.get(id)?.ok_or_else(|| StoreError::NoImage(id.to_string()))?;
+        let mut removed = RemovedImage::default();
+        let mut digests = Vec::new();
+        for found in self.references()?.good {
+            if found.image == *id {
+                self.delete(&self.store.layout().reference(&found.reference))?;
+                digests.push(found.manifest_digest);
+                removed.references.push(found.reference);
+            }
+        }
+        self.delete(&self.store.layout().image(id))?;
+        removed.freed = collect::free(self.store, collect::Objects::of(&record).and_blobs(digests))?;
+        Ok(removed)
+    }
+
+    pub(super) fn records(&self) -> Result<Scan<ImageRecord>, StoreError> {
+        scan(&self.store.layout().images())
+    }
+
+    pub(super) fn references(&self) -> Result<Scan<ReferenceRecord>, StoreError> {
+        scan(&self.store.layout().references())
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), StoreError> {
+        let deleted = match std::fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => path.parent().map_or(Ok(()), sync_directory),
+        };
+        deleted.map_err(|error| StoreError::io("removing", path, error))
+    }
+}
+
+/// All records of one kind.
+pub(super) struct Scan<T> {
+    /// Those that could be read.
+    pub good: Vec<T>,
+    /// What is wrong with the others.
+    pub bad: Vec<StoreError>,
+}
+
+fn scan<T: Record>(directory: &Path) -> Result<Scan<T>, StoreError> {
+    let mut scan = Scan { good: Vec::new(), bad: Vec::new() };
+    for path in paths_in(directory)? {
+        match record::read(&path) {
+            Ok(Some(record)) => scan.good.push(record),
+            // Removed meanwhile.
+            Ok(None) => {}
+            Err(error) => scan.bad.push(error.into()),
+        }
+    }
+    Ok(scan)
+}
+
+/// The visible entries of `directory`, in the order of their names.
+pub(super) fn paths_in(directory: &Path) -> Result<Vec<std::path::PathBuf>, StoreError> {
+    let failed = |error| StoreError::io("listing", directory, error);
+    let mut paths = Vec::new();
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(paths),
+        other => other.map_err(failed)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,116 @@
+//! Layers, unpacked once and shared by all images: `layers/HEX/tree` is the files, ready to be a lower directory of an
+//! overlay mounted with `userxattr`; `layers/HEX/manifest.json` is what the files cannot say.
+//!
+//! A layer is there if its directory is: the directory is renamed into place when the layer is complete.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::oci::digest::{DiffId, Hasher};
+use crate::state::record;
+use crate::state::schema::layer::LayerManifest;
+use crate::state::temporary::TemporaryDirectory;
+use crate::store::unpack::jail::Jail;
+use crate::store::unpack::limits::Limits;
+use crate::store::{Store, StoreError, make_directory};
+
+/// The store's unpacked layers.
+#[derive(Clone, Copy, Debug)]
+pub struct Layers<'a> {
+    store: &'a Store,
+}
+
+fn tree_of(layer: &Path) -> PathBuf {
+    layer.join("tree")
+}
+
+fn manifest_of(layer: &Path) -> PathBuf {
+    layer.join("manifest.json")
+}
+
+impl<'a> Layers<'a> {
+    pub(super) fn new(store: &'a Store) -> Self {
+        Self { store }
+    }
+
+    /// Whether the layer is there.
+    pub fn contains(&self, diff_id: &DiffId) -> bool {
+        self.store.layout().layer(diff_id).is_dir()
+    }
+
+    /// The directory of the layer's files.
+    pub fn path(&self, diff_id: &DiffId) -> PathBuf {
+        tree_of(&self.store.layout().layer(diff_id))
+    }
+
+    /// What the layer's files cannot say themselves.
+    pub fn manifest(&self, diff_id: &DiffId) -> Result<LayerManifest, StoreError> {
+        let path = manifest_of(&self.store.layout().layer(diff_id));
+        record::read(&path)?.ok_or_else(|| StoreError::NoLayer(diff_id.clone()))
+    }
+
+    /// Begins to unpack the layer within the limits for a layer of unknown compressed size.
+    pub fn ingest(&self, diff_id: &DiffId) -> Result<LayerIngest<'a>, StoreError> {
+        self.ingest_within(diff_id, &Limits::default())
+    }
+
+    /// Begins to unpack the layer: starts the process that does it. [`Limits::for_compressed`] gives the limits for a blob
+    /// of known size.
+    pub fn ingest_within(&self, diff_id: &DiffId, limits: &Limits) -> Result<LayerIngest<'a>, StoreError> {
+        let tmp = self.store.tmp();
+        let directory = TemporaryDirectory::create(&tmp, "layer")
+            .map_err(|error| StoreError::io("creating a temporary directory in", &tmp, error))?;
+        let tree = tree_of(directory.path());
+        make_directory(&tree)?;
+        let jail = Jail::start(&self.store.program, &tree, limits, diff_id)?;
+        let hasher = diff_id.algorithm().hasher();
+        Ok(LayerIngest { store: self.store, directory, jail, hasher, diff_id: diff_id.clone() })
+    }
+
+    /// Removes the layer. Nobody may be using it.
+    pub fn remove(&self, diff_id: &DiffId) -> Result<(), StoreError> {
+        let path = self.store.layout().layer(diff_id);
+        self.store.discard(&path).map_err(|error| StoreError::io("removing the layer", &path, error))
+    }
+}
+
+/// A layer being unpacked: takes the uncompressed tar. It is in the store once committed; dropped before that, nothing
+/// remains.
+pub struct LayerIngest<'a> {
+    store: &'a Store,
+    // Before the directory, so that nobody writes to that any more when it is removed.
+    jail: Jail,
+    directory: TemporaryDirectory,
+    hasher: Hasher,
+    diff_id: DiffId,
+}
+
+impl LayerIngest<'_> {
+    /// Waits for the last file, verifies that the bytes were those of the layer, and puts it into the store. Once this
+    /// returns, it survives a power cut.
+    pub fn commit(self) -> Result<LayerManifest, StoreError> {
+        let Self { store, jail, directory, hasher, diff_id } = self;
+        let manifest = jail.finish()?;
+        let found = hasher.finish();
+        if found != diff_id {
+            return Err(StoreError::DigestMismatch { expected: diff_id, found });
+        }
+        record::write_volatile(&manifest_of(directory.path()), &manifest)?;
+        let path = store.layout().layer(&diff_id);
+        directory.publish_durable(&path).map_err(|error| StoreError::io("storing the layer", &path, error))?;
+        Ok(manifest)
+    }
+}
+
+/// Errors are [`StoreError`]s in disguise: see [`StoreError::from_write`].
+impl Write for LayerIngest<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.jail.feed(bytes).map_err(StoreError::into_write)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! Content: blobs under their digests, layers unpacked once, images and the references that point to them.
+//!
+//! Everything is published by renaming something complete into place; what nothing points to is garbage. Bytes that come
+//! from elsewhere are turned into files only by the parser in [`unpack`], which is a process of its own that sees nothing
+//! but the directory it fills.
+
+pub mod blobs;
+pub mod collect;
+pub mod error;
+pub mod images;
+pub mod layers;
+pub mod unpack;
+
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+pub use error::StoreError;
+
+use crate::state::layout::Layout;
+use crate::state::lock::{self, OnWait};
+use crate::state::temporary;
+
+/// One user's images.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+    program: PathBuf,
+    tidied: Once,
+}
+
+impl Store {
+    /// The store under the roots of `layout`, made if there is none.
+    ///
+    /// Fails if the data root belongs to somebody else or lets others in. Looks at nothing but directories, so that it
+    /// costs a run a few microseconds.
+    pub fn open(layout: Layout) -> Result<Self, StoreError> {
+        let root = layout.data();
+        match std::fs::metadata(root) {
+            Ok(metadata) => check_root(root, &metadata)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_directory(root)?,
+            Err(error) => return Err(StoreError::io("looking at the store's directory", root, error)),
+        }
+        for directory in [layout.tmp(), layout.images(), layout.references(), layout.layers(), layout.containers()] {
+            if !directory.is_dir() {
+                make_directory(&directory)?;
+            }
+        }
+        Ok(Self { layout, program: "/proc/self/exe".into(), tidied: Once::new() })
+    }
+
+    /// The same store, but with `program` started for unpacking layers instead of this program's own file.
+    #[must_use]
+    pub fn with_program(self, program: PathBuf) -> Self {
+        Self { program, ..self }
+    }
+
+    /// The map of the disk.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The blobs.
+    pub fn blobs(&self) -> blobs::Blobs<'_> {
+        blobs::Blobs::new(self)
+    }
+
+    /// The unpacked layers.
+    pub fn layers(&self) -> layers::Layers<'_> {
+        layers::Layers::new(self)
+    }
+
+    /// The images.
+    pub fn images(&self) -> images::Images<'_> {
+        images::Images::new(self)
+    }
+
+    /// Objects stay where they are while the guard lives (see [`lock`] for the order of locks).
+    pub fn lock_shared(&self, on_wait: OnWait<'_>) -> Result<lock::Shared, StoreError> {
+        Ok(lock::store_shared(&self.layout, on_wait)?)
+    }
+
+    /// Nobody else uses the store while the guard lives; what removes objects asks for it.
+    pub fn lock_exclusive(&self, on_wait: OnWait<'_>) -> Result<lock::Exclusive, StoreError> {
+        Ok(lock::store_exclusive(&self.layout, on_wait)?)
+    }
+
+    /// The directory for what is being written. The first time it is asked for, what dead processes have left there is
+    /// removed.
+    fn tmp(&self) -> PathBuf {
+        let tmp = self.layout.tmp();
+        self.tidied.call_once(|| {
+            // A leftover that cannot be removed is no reason not to write.
+            let _ = temporary::collect_abandoned(&tmp);
+        });
+        tmp
+    }
+
+    /// Makes `path` disappear at once and as a whole, then frees its space: it is moved into a temporary directory, which
+    /// is removed, now or by the next command.
+    fn discard(&self, path: &Path) -> std::io::Result<()> {
+        let trash = temporary::TemporaryDirectory::create(&self.tmp(), "trash")?;
+        match std::fs::rename(path, trash.path().join("discarded")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+fn check_root(root: &Path, metadata: &std::fs::Metadata) -> Result<(), StoreError> {
+    let owner = nix::unistd::geteuid().as_raw();
+    if !metadata.is_dir() || metadata.uid() != owner {
+        return Err(StoreError::ForeignRoot { root: root.into(), found: metadata.uid(), wanted: owner });
+    }
+    match metadata.mode() & 0o077 {
+        0 => Ok(()),
+        _ => Err(StoreError::OpenRoot { root: root.into(), mode: metadata.mode() & 0o7777 }),
+    }
+}
+
+/// Makes `path` and what is missing above it, all for the user alone.
+fn make_directory(path: &Path) -> Result<(), StoreError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| StoreError::io("making the directory", path, error))
+}

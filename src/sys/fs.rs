@@ -1,0 +1,161 @@
+//! Files by descriptor: extended attributes, whiteouts, times, trees of our own that are to go.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag};
+use nix::sys::time::TimeSpec;
+use nix::unistd::UnlinkatFlags;
+
+/// Sets the extended attribute `name` of what `fd` has open, whether it exists or not (fsetxattr(2)). `fd` must not be an
+/// O_PATH descriptor.
+pub fn set_xattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    // SAFETY: `name` is a C string and `value` is `value.len()` readable bytes; both outlive the call.
+    let result = unsafe { libc::fsetxattr(fd.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    Errno::result(result).map(drop)
+}
+
+/// Removes the extended attribute `name` of what `fd` has open; that there is none is no error (fremovexattr(2)).
+pub fn remove_xattr(fd: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: `name` is a C string that outlives the call.
+    match Errno::result(unsafe { libc::fremovexattr(fd.as_raw_fd(), name.as_ptr()) }) {
+        Ok(_) | Err(Errno::ENODATA) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The value of the extended attribute `name` of what `fd` has open, at most 64 KiB (fgetxattr(2)); `None` where there is
+/// no such attribute.
+pub fn get_xattr(fd: BorrowedFd<'_>, name: &CStr) -> Result<Option<Vec<u8>>, Errno> {
+    let mut value = vec![0_u8; 256];
+    loop {
+        let fd = fd.as_raw_fd();
+        // SAFETY: `name` is a C string and `value` is `value.len()` writable bytes; both outlive the call.
+        let result = unsafe { libc::fgetxattr(fd, name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+        match Errno::result(result) {
+            Ok(length) => {
+                value.truncate(length.unsigned_abs());
+                return Ok(Some(value));
+            }
+            // XATTR_SIZE_MAX is 64 KiB.
+            Err(Errno::ERANGE) if value.len() < 1 << 16 => value.resize(1 << 16, 0),
+            Err(Errno::ENODATA) => return Ok(None),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Creates the whiteout `name` in `dir`: a character device 0:0, which needs no privilege since Linux 5.8.
+pub fn make_whiteout(dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    nix::sys::stat::mknodat(dir, name, SFlag::S_IFCHR, Mode::empty(), 0)
+}
+
+/// Whether `stat` is that of an overlayfs whiteout.
+pub fn is_whiteout(stat: &FileStat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == 0
+}
+
+/// A time that leaves the file's as it is (utimensat(2), UTIME_OMIT).
+pub const UNCHANGED: TimeSpec = TimeSpec::UTIME_OMIT;
+
+/// Marks every descriptor from `first` up as closed (close_range(2), Linux 5.9). Only for a program that has just been
+/// started and owns no descriptor yet but the standard ones.
+pub fn close_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: nothing in this process owns a descriptor from `first` up, as the caller states.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    Errno::result(result).map(drop)
+}
+
+/// Removes `name` from `dir`, with everything below it if it is a directory. Directories that do not let their owner in
+/// are opened up first. That there is no `name` is no error.
+///
+/// Works without recursion and with three descriptors, however deep the tree is: a directory that is not empty is moved
+/// up to the top before it is emptied. So `dir` must be one that nobody else changes meanwhile.
+pub fn remove_tree(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    match nix::unistd::unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+        Err(Errno::EISDIR | Errno::EPERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    let top = open_up(dir, name)?;
+    let mut moved = 0_u64;
+    loop {
+        let below = empty_one(top.as_fd(), top.as_fd(), &mut moved)?;
+        if below.is_empty() {
+            break;
+        }
+        for directory in below {
+            let directory = directory.as_c_str();
+            let open = open_up(top.as_fd(), directory)?;
+            // What it contains is moved up beside it, to be emptied in the next round.
+            empty_one(open.as_fd(), top.as_fd(), &mut moved)?;
+            nix::unistd::unlinkat(&top, directory, UnlinkatFlags::RemoveDir)?;
+        }
+    }
+    nix::unistd::unlinkat(dir, name, UnlinkatFlags::RemoveDir)
+}
+
+/// Opens the directory `name` of `dir` so that entries of it can be listed and removed.
+fn open_up(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let stat = nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if stat.st_mode & libc::S_IFMT == libc::S_IFDIR && stat.st_mode & 0o700 != 0o700 {
+        nix::sys::stat::fchmodat(dir, name, Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    nix::fcntl::openat(dir, name, flags, Mode::empty())
+}
+
+/// Removes all entries of `from` that are not full directories, and moves those into `top` under new names (or lists them
+/// where they are, if `from` is `top`).
+fn empty_one(from: BorrowedFd<'_>, top: BorrowedFd<'_>, moved: &mut u64) -> Result<Vec<std::ffi::CString>, Errno> {
+    let in_place = from.as_raw_fd() == top.as_raw_fd();
+    let mut full = Vec::new();
+    let again = nix::fcntl::openat(from, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut listing = nix::dir::Dir::from_fd(again)?;
+    for entry in listing.iter() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") || remove_simple(from, name)? {
+            continue;
+        }
+        if in_place {
+            full.push(name.to_owned());
+            continue;
+        }
+        // Renaming a directory into another one writes its "..", so it must be writable itself.
+        drop(open_up(from, name)?);
+        move_up(from, name, top, moved)?;
+    }
+    Ok(full)
+}
+
+/// Removes a file or an empty directory; `false` if `name` is a directory that is not empty.
+fn remove_simple(dir: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
+    match nix::unistd::unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => return Ok(true),
+        Err(Errno::EISDIR | Errno::EPERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    match nix::unistd::unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
+        Ok(()) => Ok(true),
+        Err(Errno::ENOTEMPTY | Errno::EEXIST) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Renames `name` of `from` to an unused name of `top`.
+fn move_up(from: BorrowedFd<'_>, name: &CStr, top: BorrowedFd<'_>, moved: &mut u64) -> Result<(), Errno> {
+    loop {
+        *moved += 1;
+        let target = format!(".moved-{moved}");
+        let flags = nix::fcntl::RenameFlags::RENAME_NOREPLACE;
+        match nix::fcntl::renameat2(from, name, top, target.as_str(), flags) {
+            Err(Errno::EEXIST) => {}
+            result => return result,
+        }
+    }
+}
