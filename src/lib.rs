@@ -16,12 +16,15 @@
 pub mod cli;
 pub mod container;
 pub mod failure;
+pub mod hello;
 pub mod host;
 pub mod identity;
 pub mod image;
 pub mod lsm;
 pub mod name;
 pub mod oci;
+pub mod registry;
+pub mod role;
 pub mod rootfs;
 pub mod runtime;
 pub mod seccomp;

@@ -1,7 +1,7 @@
-//! `argv` to exit code.
+//! `argv` to role to exit code.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    coracle::cli::main(std::env::args_os().collect())
+    coracle::role::main(std::env::args_os().collect())
 }

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use support::{Header, OPAQUE, OVERRIDE_STAT, Sandbox, Tar, xattr};
 
-use coracle::container::request::ImageSelector;
 use coracle::failure::Explain;
+use coracle::name::image_selector::ImageSelector;
 use coracle::name::reference::Reference;
 use coracle::oci::digest::Digest;
 use coracle::oci::platform::Platform;
@@ -635,7 +635,7 @@ fn removing_an_image_keeps_what_others_use() {
     // A container keeps its layers, whatever else its record says.
     let container = store.layout().containers().join("c1");
     std::fs::create_dir(&container).unwrap();
-    let record = serde_json::json!({"v": 7, "image_id": third.id, "layers": [Digest::of(&own)], "more": {}});
+    let record = serde_json::json!({"v": 7, "image": {"id": third.id, "name": "third"}, "layers": [Digest::of(&own)], "more": {}});
     std::fs::write(container.join("record.json"), record.to_string()).unwrap();
     assert_eq!(coracle::store::collect::containers_of(store, &third.id).unwrap(), ["c1"]);
     let removed = store.images().remove(&third.id, &alone).unwrap();

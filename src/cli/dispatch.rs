@@ -1,49 +1,134 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
 use super::error;
+use super::render::output;
 use super::run::Asked;
+use crate::container::base::{Base, BaseImage};
 use crate::container::list::NotFound;
 use crate::container::remove::IfRunning;
+use crate::container::request::{EnvSetting, RootfsSource};
+use crate::container::run::Report;
 use crate::container::summary::Summary;
+use crate::container::{remove, translate};
 use crate::failure::Failure;
+use crate::host::env;
 use crate::host::report::Slots;
+use crate::image::find::{self, Wanted};
 use crate::image::remove::{IfUsed, Removed};
-use crate::image::request::PullRequest;
+use crate::image::request::{Progress, PullRequest, RegistryAccess};
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
+use crate::registry::{Access, Credential, TlsVerify};
 use crate::state::layout::Layout;
+use crate::state::lock::Waiting;
 use crate::store::Store;
+use crate::store::images::ResolvedImage;
 use crate::{container, image};
 
 /// Runs a container; its exit code.
 pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
-    let _ = (layout, asked);
-    Err(unwired("run"))
+    let Asked { mut request, access, progress } = asked;
+    let started = now();
+    let store = Store::open(layout.clone())?;
+    // Until the container's record names the image, nobody removes it.
+    let guard = store.lock_shared(&mut say_waiting)?;
+    let base = match &request.rootfs {
+        RootfsSource::Directory { path, .. } => Base::Directory(translate::rootfs_directory(path)?),
+        RootfsSource::Image { selector, pull, platform } => {
+            let access = registry_access(access);
+            let wanted = Wanted { selector, policy: *pull, platform: platform.as_ref(), access: &access };
+            let found = find::execute(&store, &wanted, &*reporter(progress))?;
+            if image::hello::is_hello(&found.record) {
+                let value = started.to_string().into();
+                request.env.push(EnvSetting::Set { name: env::STARTED.name.into(), value });
+            }
+            Base::Image(base_image(found))
+        }
+    };
+    if container::run::lacks_terminal(&request) {
+        error::warn("the input device is no terminal: what is typed into it is passed on as it is");
+    }
+    match container::run::execute(layout, &request, &base, move || drop(guard))? {
+        Report::Exited(code) => Ok(code),
+        Report::Detached(id) => output::write(&format!("{id}\n")).map(|()| 0),
+    }
+}
+
+/// Nanoseconds of the monotonic clock.
+fn now() -> u64 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    time.map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+}
+
+fn base_image(found: ResolvedImage) -> BaseImage {
+    let name = found.reference.as_ref().map_or_else(|| found.record.id.hex().to_owned(), Reference::to_string);
+    BaseImage {
+        id: found.record.id,
+        name,
+        layers: found.record.layers.into_iter().map(|layer| layer.diff_id).collect(),
+        defaults: found.record.config,
+    }
+}
+
+fn registry_access(access: RegistryAccess) -> Access {
+    Access {
+        tls: match access.tls_verify {
+            None => TlsVerify::AsConfigured,
+            Some(true) => TlsVerify::Required,
+            Some(false) => TlsVerify::Off,
+        },
+        credential: access.credentials.map(|given| Credential::password(given.user, given.password)),
+        authfile: access.authfile,
+        ..Access::default()
+    }
+}
+
+fn reporter(progress: Progress) -> Box<dyn image::pull::Progress> {
+    match progress {
+        Progress::Shown => Box::new(super::render::progress::PullProgress::stderr()),
+        Progress::Quiet => Box::new(image::pull::Silent),
+    }
+}
+
+fn say_waiting(waiting: &Waiting<'_>) {
+    let holder = waiting.holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
+    error::warn(&format!("waiting for {holder}, which uses {}", waiting.path.display()));
 }
 
 /// Fetches one of the request's images; its id.
 pub fn pull(layout: &Layout, request: &PullRequest, reference: &Reference) -> Result<ImageId, Failure> {
-    let _ = (layout, request, reference);
-    Err(unwired("pull"))
+    let store = Store::open(layout.clone())?;
+    let wanted = image::pull::Request {
+        reference: reference.clone(),
+        platform: request.platform.clone(),
+        policy: request.policy,
+        access: registry_access(request.access.clone()),
+    };
+    let report = image::pull::execute(&store, &wanted, &*reporter(request.progress))?;
+    Ok(report.image)
 }
 
 /// All containers, in any order. One whose record is damaged is reported and left out.
 pub fn list_containers(layout: &Layout) -> Result<Vec<Summary>, Failure> {
+    remove::collect_leftovers(layout);
     let (listed, failures) = container::list::execute(layout);
     failures.iter().for_each(error::report);
     Ok(listed.iter().map(Summary::of).collect())
 }
 
-/// All images, in any order. One whose record is damaged is reported and left out.
+/// All images, in any order.
 pub fn list_images(layout: &Layout) -> Result<Vec<image::list::Summary>, Failure> {
-    let (summaries, damaged) = image::list::execute(&Store::open(layout.clone())?)?;
-    damaged.into_iter().for_each(|error| error::report(&error.into()));
-    Ok(summaries)
+    let store = Store::open(layout.clone())?;
+    for damaged in store.images().damaged()? {
+        error::report(&damaged.into());
+    }
+    Ok(image::list::execute(&store)?)
 }
 
 /// Removes a container: `E_NOTFOUND` if there is none, `E_BUSY` if it runs and is not to be killed.
 pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> Result<(), Failure> {
+    remove::collect_leftovers(layout);
     let id = container::list::find(layout, name)?;
     container::remove::execute(layout, &id, if_running)
 }
@@ -52,7 +137,9 @@ pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> R
 /// there is none, `E_BUSY` if containers use it and are not to be removed.
 pub fn remove_image(layout: &Layout, selector: &ImageSelector, if_used: IfUsed) -> Result<Vec<Removed>, Failure> {
     let store = Store::open(layout.clone())?;
-    image::remove::execute(&store, selector, if_used, &mut error::report_wait)
+    remove::collect_leftovers(layout);
+    let mut remove_container = |id: &str| remove::execute(layout, &id.parse()?, IfRunning::Kill);
+    image::remove::execute(&store, selector, if_used, &mut remove_container, &mut say_waiting)
 }
 
 /// Everything about a container; nothing if there is none.
@@ -68,15 +155,13 @@ pub fn inspect_container(layout: &Layout, name: &str) -> Result<Option<container
 
 /// Everything about an image; nothing if there is none.
 pub fn inspect_image(layout: &Layout, selector: &ImageSelector) -> Result<Option<image::inspect::Report>, Failure> {
-    Ok(image::inspect::execute(&Store::open(layout.clone())?, selector)?)
+    let store = Store::open(layout.clone())?;
+    let Some(found) = store.images().resolve(selector)? else { return Ok(None) };
+    image::inspect::execute(&store, &found.record.id).map(Some)
 }
 
 /// What `info` shows of higher floors.
 pub fn slots(layout: &Layout) -> Slots {
     let _ = layout;
     Slots::default()
-}
-
-fn unwired(verb: &str) -> Failure {
-    Failure::new("E_CONFIG", format!("{verb} is not wired"))
 }

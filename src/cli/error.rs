@@ -5,7 +5,6 @@ use std::io::{IsTerminal, Write};
 use super::parse::UsageError;
 use crate::failure::{Failure, escape_control};
 use crate::host::env;
-use crate::state::lock::Waiting;
 
 /// Prints `Error: what was tried: cause [CODE]`, and the hint on a line of its own.
 pub fn report(failure: &Failure) {
@@ -21,13 +20,6 @@ pub fn report_usage(error: &UsageError) {
     print(&format!("{} [E_CONFIG]", escape_control(&error.message)), Some(&error.hint), error.usage.as_deref());
 }
 
-/// Says who is being waited for.
-pub fn report_wait(waiting: &Waiting<'_>) {
-    let holder = waiting.holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
-    let line = format!("waiting for {holder}, which holds {}", waiting.path.display());
-    let _ = writeln!(std::io::stderr(), "{}", escape_control(&line));
-}
-
 fn print(message: &str, hint: Option<&str>, usage: Option<&str>) {
     let stderr = std::io::stderr();
     let colour = stderr.is_terminal() && env::get(&env::NO_COLOR).is_none();
@@ -41,4 +33,9 @@ fn print(message: &str, hint: Option<&str>, usage: Option<&str>) {
     }
     // There is nowhere left to complain about standard error.
     let _ = stderr.lock().write_all(text.as_bytes());
+}
+
+/// Prints `Warning: MESSAGE`.
+pub fn warn(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "Warning: {}", escape_control(message));
 }

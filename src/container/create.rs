@@ -14,7 +14,7 @@ use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record::{self, RecordError};
 use crate::state::schema::container::ContainerRecord;
-use crate::state::temporary::TemporaryDirectory;
+use crate::state::temporary::{Kind, TemporaryDirectory};
 use crate::sys::ownership;
 
 /// Why a container could not be made.
@@ -48,7 +48,7 @@ pub enum CreateError {
 impl Explain for CreateError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Io { cause, .. } => record::code_of_io(cause),
+            Self::Io { cause, .. } => record::io_code(cause),
             Self::Record(error) => error.code(),
             Self::NameInUse { .. } => "E_EXISTS",
             Self::Lock(_) => "E_STORE_FS",
@@ -57,7 +57,7 @@ impl Explain for CreateError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { cause, .. } => record::hint_of_io(cause),
+            Self::Io { cause, .. } => record::io_hint(cause),
             Self::Record(error) => error.hint(),
             Self::NameInUse { name, .. } => Some(format!("choose another name, or remove that one: coracle rm {name}")),
             Self::Lock(_) => {
@@ -102,7 +102,7 @@ pub fn create(
         move |cause| CreateError::Io { path, cause }
     };
     // Dropped unpublished, it is gone with all it holds; if we are killed, the next command sees that nobody has it locked.
-    let building = TemporaryDirectory::create(&layout.tmp(), "container").map_err(io(&layout.tmp()))?;
+    let building = TemporaryDirectory::create(&layout.tmp(), Kind::Container).map_err(io(&layout.tmp()))?;
     let lock_path = building.path().join("lock");
     let options = || fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock_path);
     let lock = options().map_err(io(&lock_path))?;

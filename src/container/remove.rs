@@ -13,7 +13,7 @@ use crate::name::container::ContainerId;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
-use crate::state::temporary::{self, TemporaryDirectory};
+use crate::state::temporary::{self, Kind, TemporaryDirectory};
 use crate::sys::pidfd;
 
 /// Why a container could not be removed.
@@ -40,7 +40,7 @@ impl Explain for RemoveError {
     fn code(&self) -> &'static str {
         match self {
             Self::Running(_) | Self::Unkillable(_) => "E_BUSY",
-            Self::Io { cause, .. } => record::code_of_io(cause),
+            Self::Io { cause, .. } => record::io_code(cause),
         }
     }
 
@@ -48,7 +48,7 @@ impl Explain for RemoveError {
         match self {
             Self::Running(id) => Some(format!("coracle rm --force {} kills it first", id.short())),
             Self::Unkillable(_) => Some("a process in it hangs in the kernel (a dead network file system?)".into()),
-            Self::Io { cause, .. } => record::hint_of_io(cause),
+            Self::Io { cause, .. } => record::io_hint(cause),
         }
     }
 
@@ -117,7 +117,7 @@ pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
     let io = |cause| RemoveError::Io { path: container.clone(), cause };
     let name = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten().map(|record| record.name);
     // If we are killed, the next command empties the bin.
-    let bin = TemporaryDirectory::create(&layout.tmp(), "removed").map_err(io)?;
+    let bin = TemporaryDirectory::create(&layout.tmp(), Kind::Trash).map_err(io)?;
     match fs::rename(&container, bin.path().join("container")) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(io(cause)),
         _ => {}

@@ -45,8 +45,8 @@ pub enum Report {
 /// Attempts at finding a name that is not in use.
 const NAME_ATTEMPTS: u8 = 20;
 
-/// Makes and runs the container.
-pub fn execute(layout: &Layout, request: &Request, base: &Base) -> Result<Report, Failure> {
+/// Makes and runs the container. `release` is called once its record says what it is made from.
+pub fn execute(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<Report, Failure> {
     let capabilities = credentials::capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
     let caller = Caller::current(CapabilitySet::from_bits(capabilities.effective));
     let view = View::new(match base {
@@ -64,6 +64,7 @@ pub fn execute(layout: &Layout, request: &Request, base: &Base) -> Result<Report
         has_32_bit_programs: view.contains(c"lib/ld-linux.so.2"),
     };
     let (owned, record, plan) = make(request, &surroundings)?;
+    release();
     let launch = Launch { layout, request, record, plan, owned };
     let id = launch.record.id.clone();
     let result = write_cidfile(request, &id).and_then(|()| match request.attach {
@@ -110,10 +111,8 @@ fn write_cidfile(request: &Request, id: &ContainerId) -> Result<(), Failure> {
     let Some(path) = &request.cidfile else { return Ok(()) };
     let written = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
     written.and_then(|mut file| file.write_all(id.as_str().as_bytes())).map_err(|cause| {
-        let failure = Failure::new(
-            record::code_of_io(&cause),
-            format!("writing the container's id to {}: {cause}", path.display()),
-        );
+        let failure =
+            Failure::new(record::io_code(&cause), format!("writing the container's id to {}: {cause}", path.display()));
         failure.with_hint("--cidfile names a file that does not exist yet")
     })
 }
@@ -198,7 +197,7 @@ impl Launch<'_> {
         let path = self.layout.container_log(&self.owned.id);
         let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
         log.map_err(|cause| {
-            Failure::new(record::code_of_io(&cause), format!("making the log {}: {cause}", path.display()))
+            Failure::new(record::io_code(&cause), format!("making the log {}: {cause}", path.display()))
         })
     }
 

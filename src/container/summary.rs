@@ -77,8 +77,8 @@ impl Summary {
         Self {
             id: record.id.clone(),
             name: record.name.clone(),
-            image: if record.image_name.is_empty() { directory() } else { record.image_name.clone() },
-            image_id: record.image_id.clone(),
+            image: record.image.as_ref().map_or_else(directory, |image| image.name.clone()),
+            image_id: record.image.as_ref().map(|image| image.id.clone()),
             command: [record.process.entrypoint.as_slice(), &record.process.command].concat(),
             created: time(record.created),
             status: Status::of(&listed.status),

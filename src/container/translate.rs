@@ -23,7 +23,7 @@ use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, 
 use crate::seccomp::table::Arch;
 use crate::seccomp::{ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, MountRecord, ProcessRecord, Timestamp};
+use crate::state::schema::container::{ContainerRecord, ImageOrigin, MountRecord, ProcessRecord, Timestamp};
 use crate::state::schema::image::RunDefaults;
 
 /// What is known beside the request.
@@ -371,8 +371,7 @@ fn record(
         id: id.clone(),
         name: name.clone(),
         created: Timestamp::now(),
-        image_id: image.map(|image| image.id.clone()),
-        image_name: image.map(|image| image.name.clone()).unwrap_or_default(),
+        image: image.map(|image| ImageOrigin { id: image.id.clone(), name: image.name.clone() }),
         rootfs,
         layers: image.map(|image| image.layers.clone()).unwrap_or_default(),
         driver: if overlay { "overlay" } else { "directory" }.into(),

@@ -29,9 +29,15 @@ variables! {
     XDG_RUNTIME_DIR = "XDG_RUNTIME_DIR": "Sockets and process records are kept in its directory `coracle`; default a directory in the store.";
     REGISTRY_AUTH_FILE = "REGISTRY_AUTH_FILE": "File with the credentials for registries, as podman's.";
     DOCKER_CONFIG = "DOCKER_CONFIG": "Directory of docker's config.json, read for credentials.";
+    CONTAINERS_REGISTRIES_CONF = "CONTAINERS_REGISTRIES_CONF": "File with settings for registries, instead of the user's and the machine's registries.conf.";
+    HTTPS_PROXY = "HTTPS_PROXY": "Proxy for https registries, also as https_proxy; never used for loopback addresses.";
+    HTTP_PROXY = "HTTP_PROXY": "Proxy for http registries, also as http_proxy; never used for loopback addresses.";
+    ALL_PROXY = "ALL_PROXY": "Proxy where neither of the above is set, also as all_proxy.";
+    NO_PROXY = "NO_PROXY": "Hosts that are reached without a proxy, also as no_proxy.";
     SSL_CERT_FILE = "SSL_CERT_FILE": "File with the certificate authorities to trust, instead of the system's.";
     SSL_CERT_DIR = "SSL_CERT_DIR": "Directory with the certificate authorities to trust, instead of the system's.";
     NO_COLOR = "NO_COLOR": "When set and not empty, output is not coloured.";
+    STARTED = "CORACLE_STARTED": "Set by coracle itself in containers of its image `hello`: when its command was started.";
     TERM = "TERM": "The terminal's type, given to containers with a terminal.";
 }
 

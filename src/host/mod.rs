@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod cgroup;
+pub mod config;
 pub mod device;
 pub mod directory;
 pub mod env;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::name::image_selector::ImageSelector;
-use crate::oci::digest::Digest;
-use crate::store::images::ListedImage;
+use crate::failure::Failure;
+use crate::oci::digest::ImageId;
+use crate::state::schema::image::{ImageRecord, ReferenceRecord};
 use crate::store::{Store, StoreError};
 
 /// One image.
@@ -66,62 +66,56 @@ pub struct RootFs {
     pub layers: Vec<String>,
 }
 
-/// The largest configuration or manifest that is read, as when it was fetched.
-const DOCUMENT_LIMIT: u64 = 8 << 20;
+/// Largest configuration or manifest that is read back.
+const LIMIT: u64 = 8 << 20;
 
-/// Everything about the image that `selector` means; nothing if there is none.
-pub fn execute(store: &Store, selector: &ImageSelector) -> Result<Option<Report>, StoreError> {
-    let Some(found) = store.images().resolve(selector)? else { return Ok(None) };
-    let listed = store.images().list()?.into_iter().find(|image| image.record.id == found.record.id);
-    let listed = listed.unwrap_or(ListedImage { record: found.record, references: Vec::new() });
-    let config = document(store, &listed.record.id)?;
-    let manifest = document(store, &listed.record.manifest.digest)?;
-    Ok(Some(Report::of(listed, &config, &manifest)))
+/// Everything about an image of the store.
+pub fn execute(store: &Store, id: &ImageId) -> Result<Report, Failure> {
+    let record = store.images().get(id)?.ok_or_else(|| StoreError::NoImage(id.to_string()))?;
+    let document = |digest| -> Result<Value, Failure> {
+        let bytes = store.blobs().read(digest, LIMIT)?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::new("E_STORE_CORRUPT", format!("reading {digest}: {error}")).with_hint("pull the image again")
+        })
+    };
+    let (config, manifest) = (document(&record.id)?, document(&record.manifest.digest)?);
+    let references = store.images().list()?.into_iter().filter(|listed| listed.record.id == record.id);
+    let references: Vec<_> = references.flat_map(|listed| listed.references).collect();
+    Ok(report(&record, &references, &config, &manifest))
 }
 
-/// A document of the store. It was checked when it was fetched: what it has not is null here.
-fn document(store: &Store, digest: &Digest) -> Result<Value, StoreError> {
-    let bytes = store.blobs().read(digest, DOCUMENT_LIMIT)?;
-    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
-}
-
-impl Report {
-    /// What the record and the documents of an image say.
-    fn of(image: ListedImage, config: &Value, manifest: &Value) -> Self {
-        let record = image.record;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let history = config["history"].as_array().cloned().unwrap_or_default();
-        let tags = image.references.iter().filter(|found| found.reference.tag().is_some());
-        let mut repo_digests: Vec<String> = image
-            .references
+fn report(record: &ImageRecord, references: &[ReferenceRecord], config: &Value, manifest: &Value) -> Report {
+    let text = |name: &str| config[name].as_str().unwrap_or_default().to_owned();
+    let history: Vec<Value> = config["history"].as_array().cloned().unwrap_or_default();
+    let comment = history.last().and_then(|entry| entry["comment"].as_str()).unwrap_or_default().to_owned();
+    let tagged = references.iter().filter(|found| found.reference.tag().is_some());
+    let annotations = manifest["annotations"].as_object().into_iter().flatten();
+    Report {
+        id: record.id.hex().to_owned(),
+        digest: record.manifest.digest.to_string(),
+        repo_tags: tagged.map(|found| found.reference.to_string()).collect(),
+        repo_digests: references
             .iter()
-            .map(|found| format!("{}@{}", found.reference.name(), record.manifest.digest))
-            .collect();
-        repo_digests.dedup();
-        Self {
-            id: record.id.hex().to_owned(),
-            digest: record.manifest.digest.to_string(),
-            repo_tags: tags.map(|found| found.reference.to_string()).collect(),
-            repo_digests,
-            parent: String::new(),
-            comment: history.last().map(|last| text(&last["comment"])).unwrap_or_default(),
-            created: record.created.unwrap_or_default(),
-            config: config["config"].clone(),
-            author: text(&config["author"]),
-            architecture: record.platform.architecture,
-            variant: record.platform.variant,
-            os: record.platform.os,
-            size: record.size,
-            virtual_size: record.size,
-            rootfs: RootFs {
-                kind: "layers".into(),
-                layers: record.layers.iter().map(|layer| layer.diff_id.to_string()).collect(),
-            },
-            labels: record.config.labels,
-            annotations: serde_json::from_value(manifest["annotations"].clone()).unwrap_or_default(),
-            manifest_type: record.manifest.media_type,
-            user: record.config.user,
-            history,
-        }
+            .map(|found| format!("{}@{}", found.reference.name(), found.manifest_digest))
+            .collect(),
+        parent: String::new(),
+        comment,
+        created: record.created.clone().unwrap_or_default(),
+        config: config["config"].clone(),
+        author: text("author"),
+        architecture: record.platform.architecture.clone(),
+        variant: record.platform.variant.clone(),
+        os: record.platform.os.clone(),
+        size: record.size,
+        virtual_size: record.size,
+        rootfs: RootFs {
+            kind: "layers".into(),
+            layers: record.layers.iter().map(|layer| layer.diff_id.to_string()).collect(),
+        },
+        labels: record.config.labels.clone(),
+        annotations: annotations.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
+        manifest_type: record.manifest.media_type.clone(),
+        user: record.config.user.clone(),
+        history,
     }
 }

@@ -1,4 +1,4 @@
-//! Which images there are.
+//! What a listing shows of an image.
 
 use std::collections::BTreeMap;
 
@@ -28,27 +28,21 @@ pub struct Summary {
     pub containers: usize,
 }
 
-/// All images, in any order. What is wrong with the records of those that are left out is in the second list.
-pub fn execute(store: &Store) -> Result<(Vec<Summary>, Vec<StoreError>), StoreError> {
-    let mut summaries = Vec::new();
-    for image in store.images().list()? {
-        let containers = collect::containers_of(store, &image.record.id)?.len();
-        summaries.push(Summary::of(image, containers));
-    }
-    Ok((summaries, store.images().damaged()?))
+/// All images.
+pub fn execute(store: &Store) -> Result<Vec<Summary>, StoreError> {
+    let images = store.images().list()?;
+    images.into_iter().map(|image| summary(store, image)).collect()
 }
 
-impl Summary {
-    fn of(image: ListedImage, containers: usize) -> Self {
-        let record = image.record;
-        Self {
-            id: record.id,
-            manifest: record.manifest.digest,
-            references: image.references.into_iter().map(|reference| reference.reference).collect(),
-            created: record.created.and_then(|created| created.parse().ok()),
-            size: record.size,
-            labels: record.config.labels,
-            containers,
-        }
-    }
+fn summary(store: &Store, image: ListedImage) -> Result<Summary, StoreError> {
+    let ListedImage { record, references } = image;
+    Ok(Summary {
+        containers: collect::containers_of(store, &record.id)?.len(),
+        id: record.id,
+        manifest: record.manifest.digest,
+        references: references.into_iter().map(|reference| reference.reference).collect(),
+        created: record.created.and_then(|text| text.parse().ok()),
+        size: record.size,
+        labels: record.config.labels,
+    })
 }

@@ -1,6 +1,10 @@
 //! What users name images and do with them: one verb, one file.
 
+pub mod decompress;
+pub mod find;
+pub mod hello;
 pub mod inspect;
 pub mod list;
+pub mod pull;
 pub mod remove;
 pub mod request;

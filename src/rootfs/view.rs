@@ -97,9 +97,8 @@ fn is_hidden_below(root: BorrowedFd<'_>, path: &CStr) -> bool {
     let Some(slash) = bytes.iter().rposition(|&b| b == b'/') else { return false };
     let Ok(parent) = std::ffi::CString::new(&bytes[..slash]) else { return false };
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-    open_below(root, &parent, flags, Resolve::NoSymlinks).is_ok_and(|directory| {
-        crate::sys::fs::get_xattr(directory.as_fd(), c"user.overlay.opaque") == Ok(Some(b"y".to_vec()))
-    })
+    open_below(root, &parent, flags, Resolve::NoSymlinks)
+        .is_ok_and(|directory| crate::sys::xattr::get(directory.as_fd(), c"user.overlay.opaque").as_deref() == Ok(b"y"))
 }
 
 #[cfg(test)]

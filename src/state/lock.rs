@@ -5,7 +5,7 @@
 //! 1. the store: [`Shared`] by everything that relies on objects staying where they are (a pull from its first look to its
 //!    last record; a run until its container's record names the image), [`Exclusive`] for the last step of collection;
 //! 2. an image: one pull of one reference at a time;
-//! 3. a container;
+//! 3. a container: its own lock file, held by its monitor ([`crate::sys::ownership`]);
 //! 4. a network.
 //!
 //! Nobody waits for an earlier one while holding a later one. A wait never times out; after two seconds the waiter is told
@@ -21,11 +21,11 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::failure::Explain;
-use crate::name::container::ContainerId;
 use crate::name::reference::Reference;
 use crate::oci::digest::Digest;
 use crate::state::layout::Layout;
-use crate::state::record::{code_of_io, hint_of_io};
+use crate::state::record::{io_code, io_hint};
+use crate::state::temporary::Kind;
 
 /// How long a wait is nobody's business.
 const QUIET: Duration = Duration::from_secs(2);
@@ -58,14 +58,14 @@ impl Explain for LockError {
             // flock(2) is not to be had on this file system.
             Some(libc::ENOLCK | libc::EOPNOTSUPP | libc::ENOSYS) => "E_STORE_FS",
             Some(libc::EWOULDBLOCK) => "E_BUSY",
-            _ => code_of_io(&self.source),
+            _ => io_code(&self.source),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self.code() {
             "E_STORE_FS" => Some("keep the store on a local file system: `--root DIR`".into()),
-            _ => hint_of_io(&self.source),
+            _ => io_hint(&self.source),
         }
     }
 }
@@ -99,21 +99,13 @@ pub fn store_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusive
 /// One image reference, for oneself: whoever pulls it holds this.
 pub fn image_exclusive(layout: &Layout, image: &Reference, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
     // A file of this name, unlike that of the reference, is never too long. It is collected like any temporary file.
-    let path = layout.tmp().join(format!("pull.{}", Digest::of(image.to_string().as_bytes()).hex()));
+    let path = layout.tmp().join(format!("{}{}", Kind::Pull.prefix(), Digest::of(image.to_string().as_bytes()).hex()));
     loop {
         let lock = acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait)?;
         if is_named(&path, &lock) {
             return Ok(Exclusive { _lock: lock });
         }
     }
-}
-
-/// One container, for oneself. Its directory must exist.
-pub fn container_exclusive(layout: &Layout, id: &ContainerId, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
-    let path = layout.container(id);
-    let file = File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(&path);
-    let file = file.map_err(|source| LockError { path: path.clone(), source })?;
-    acquire(file, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock })
 }
 
 #[derive(Clone, Copy)]

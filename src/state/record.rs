@@ -11,14 +11,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Explain;
-use crate::state::temporary::TemporaryFile;
+use crate::state::temporary::{Kind, TemporaryFile};
 
 /// Something that is kept in a file of its own.
 pub trait Record: Serialize + DeserializeOwned {
     /// The version that this program writes; it reads this and all earlier ones.
     const VERSION: u32;
     /// What it is, for messages.
-    const KIND: &'static str;
+    const KIND: &'static str = "record";
 }
 
 /// A record larger than this is not ours: the largest there are list the owners of a layer's files.
@@ -74,7 +74,7 @@ pub enum RecordError {
 impl Explain for RecordError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Read { source, .. } | Self::Write { source, .. } => code_of_io(source),
+            Self::Read { source, .. } | Self::Write { source, .. } => io_code(source),
             Self::Damaged { .. } => "E_STATE",
             Self::Newer { .. } => "E_STORE_VERSION",
         }
@@ -82,7 +82,7 @@ impl Explain for RecordError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { source, .. } | Self::Write { source, .. } => hint_of_io(source),
+            Self::Read { source, .. } | Self::Write { source, .. } => io_hint(source),
             Self::Damaged { path, .. } => {
                 Some(format!("move {} away and create or pull the object again", path.display()))
             }
@@ -92,20 +92,20 @@ impl Explain for RecordError {
 }
 
 /// The stable code of a failed file operation.
-pub fn code_of_io(error: &io::Error) -> &'static str {
+pub fn io_code(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::ENOSPC) => "E_NOSPACE",
         Some(libc::EDQUOT | libc::EFBIG) => "E_QUOTA",
         Some(libc::EROFS | libc::EACCES | libc::EPERM) => "E_READONLY",
-        Some(libc::ENOENT) => "E_NOTFOUND",
         Some(libc::EMFILE | libc::ENFILE) => "E_FILES",
         Some(libc::EAGAIN | libc::ENOMEM) => "E_NOPROC",
+        Some(libc::ENOENT) => "E_NOTFOUND",
         _ => "E_IO",
     }
 }
 
 /// The cure of a failed file operation, where the error tells.
-pub fn hint_of_io(error: &io::Error) -> Option<String> {
+pub fn io_hint(error: &io::Error) -> Option<String> {
     let hint = match error.raw_os_error()? {
         libc::ENOSPC => {
             "make room, for example with `coracle rmi`; `df` and `df -i` show whether bytes or inodes are short"
@@ -163,7 +163,7 @@ fn to_json<T: Record>(record: &T) -> io::Result<Vec<u8>> {
 /// `tmp`, which must be on the same file system ([`Layout::tmp`](crate::state::layout::Layout::tmp)).
 pub fn write_durable<T: Record>(tmp: &Path, path: &Path, record: &T) -> Result<(), RecordError> {
     let write = || {
-        let temporary = TemporaryFile::create(tmp, "record")?;
+        let temporary = TemporaryFile::create(tmp, Kind::Record)?;
         temporary.file().write_all(&to_json(record)?)?;
         temporary.publish_durable(path)
     };

@@ -1,7 +1,8 @@
 //! Files and directories being written: under a temporary name, locked for as long as their maker lives, renamed into
 //! place when they are complete.
 //!
-//! Whoever finds one whose lock is free may remove it: its maker is dead.
+//! Whoever finds one whose lock is free may remove it: its maker is dead. What has other names is not ours to judge:
+//! containers being made or removed have locks of their own.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -16,12 +17,45 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::sys::fs::remove_tree;
 
+/// What a temporary file or directory is to become; begins its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A blob.
+    Blob,
+    /// A layer.
+    Layer,
+    /// A record.
+    Record,
+    /// A container.
+    Container,
+    /// Nothing: it is on its way out.
+    Trash,
+    /// The lock of a pull.
+    Pull,
+}
+
+impl Kind {
+    const ALL: [Self; 6] = [Self::Blob, Self::Layer, Self::Record, Self::Container, Self::Trash, Self::Pull];
+
+    /// The beginning of the names of this kind.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Blob => "blob.",
+            Self::Layer => "layer.",
+            Self::Record => "record.",
+            Self::Container => "container.",
+            Self::Trash => "trash.",
+            Self::Pull => "pull.",
+        }
+    }
+}
+
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A name that nothing in this process has had; another process with our id may have left it behind, so creation must
 /// be exclusive.
-fn unused_name(kind: &str) -> String {
-    format!("{kind}.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+fn unused_name(kind: Kind) -> String {
+    format!("{}{}.{}", kind.prefix(), std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Locks `file` if it is still what `path` names: a collector may have come between creating and locking.
@@ -46,7 +80,7 @@ fn names_it(path: &Path, file: &File) -> io::Result<bool> {
 /// Creates something by `create` under unused names in `directory` until one of them is ours.
 fn create_locked(
     directory: &Path,
-    kind: &str,
+    kind: Kind,
     create: impl Fn(&Path) -> io::Result<File>,
 ) -> io::Result<(PathBuf, Flock<File>)> {
     loop {
@@ -80,8 +114,8 @@ pub struct TemporaryFile {
 }
 
 impl TemporaryFile {
-    /// A new empty file, mode 0600, in `directory`; `kind` begins its name.
-    pub fn create(directory: &Path, kind: &str) -> io::Result<Self> {
+    /// A new empty file, mode 0600, in `directory`.
+    pub fn create(directory: &Path, kind: Kind) -> io::Result<Self> {
         let create = |path: &Path| File::options().write(true).create_new(true).mode(0o600).open(path);
         let (path, file) = create_locked(directory, kind, create)?;
         Ok(Self { path, file, published: false })
@@ -120,8 +154,8 @@ pub struct TemporaryDirectory {
 }
 
 impl TemporaryDirectory {
-    /// A new empty directory, mode 0700, in `directory`; `kind` begins its name.
-    pub fn create(directory: &Path, kind: &str) -> io::Result<Self> {
+    /// A new empty directory, mode 0700, in `directory`.
+    pub fn create(directory: &Path, kind: Kind) -> io::Result<Self> {
         let create = |path: &Path| {
             std::fs::DirBuilder::new().mode(0o700).create(path)?;
             File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
@@ -198,7 +232,11 @@ pub fn remove(path: &Path) -> io::Result<()> {
 /// What cannot be removed is left for the next time: it is nobody's failure.
 pub fn collect_abandoned(directory: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if !Kind::ALL.iter().any(|kind| name.as_bytes().starts_with(kind.prefix().as_bytes())) {
+            continue;
+        }
         let Ok(file) = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path) else {
             continue;
         };
@@ -225,15 +263,16 @@ mod tests {
     #[test]
     fn only_what_nobody_holds_is_collected() {
         let root = tempfile::tempdir().unwrap();
-        let held = TemporaryFile::create(root.path(), "blob").unwrap();
-        let held_directory = TemporaryDirectory::create(root.path(), "layer").unwrap();
+        let held = TemporaryFile::create(root.path(), Kind::Blob).unwrap();
+        let held_directory = TemporaryDirectory::create(root.path(), Kind::Layer).unwrap();
         std::fs::write(root.path().join("blob.1.1"), "left").unwrap();
         std::fs::create_dir_all(root.path().join("layer.1.1/a/b/c")).unwrap();
         std::fs::write(root.path().join("layer.1.1/a/b/c/d"), "left").unwrap();
+        std::fs::create_dir(root.path().join("new-0123")).unwrap();
         collect_abandoned(root.path()).unwrap();
-        assert_eq!(names(root.path()).len(), 2);
+        assert_eq!(names(root.path()).len(), 3);
         drop((held, held_directory));
-        assert!(names(root.path()).is_empty());
+        assert_eq!(names(root.path()), ["new-0123"], "containers have locks of their own");
     }
 
     #[test]
@@ -241,7 +280,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("target");
         std::fs::write(&target, "old").unwrap();
-        let temporary = TemporaryFile::create(root.path(), "record").unwrap();
+        let temporary = TemporaryFile::create(root.path(), Kind::Record).unwrap();
         temporary.file().write_all(b"new").unwrap();
         temporary.publish_durable(&target).unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"new");

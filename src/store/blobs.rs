@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use crate::oci::digest::{Digest, Hasher};
-use crate::state::temporary::TemporaryFile;
+use crate::state::temporary::{Kind, TemporaryFile};
 use crate::store::{Store, StoreError, make_directory};
 
 /// The store's blobs.
@@ -53,7 +53,7 @@ impl<'a> Blobs<'a> {
     /// Begins the blob `expected`, of `size` bytes where that is known.
     pub fn writer(&self, expected: &Digest, size: Option<u64>) -> Result<BlobWriter<'a>, StoreError> {
         let tmp = self.store.tmp();
-        let file = TemporaryFile::create(&tmp, "blob")
+        let file = TemporaryFile::create(&tmp, Kind::Blob)
             .map_err(|error| StoreError::io("creating a temporary file in", &tmp, error))?;
         let hasher = expected.algorithm().hasher();
         Ok(BlobWriter { store: self.store, file, hasher, expected: expected.clone(), size, written: 0 })

@@ -35,9 +35,14 @@ pub struct Freed {
 #[derive(Serialize, Deserialize)]
 struct ContainerUse {
     #[serde(default)]
-    image_id: Option<ImageId>,
+    image: Option<ImageUse>,
     #[serde(default)]
     layers: Vec<DiffId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ImageUse {
+    id: ImageId,
 }
 
 impl Record for ContainerUse {
@@ -93,7 +98,7 @@ pub fn containers_of(store: &Store, image: &ImageId) -> Result<Vec<String>, Stor
     let mut names = Vec::new();
     for directory in paths_in(&store.layout().containers())? {
         let container = record::read::<ContainerUse>(&directory.join("record.json"))?;
-        if container.is_some_and(|container| container.image_id.as_ref() == Some(image)) {
+        if container.is_some_and(|container| container.image.is_some_and(|used| used.id == *image)) {
             names.push(directory.file_name().unwrap_or_default().to_string_lossy().into_owned());
         }
     }

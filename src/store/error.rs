@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Explain;
 use crate::oci::digest::{DiffId, Digest};
 use crate::state::lock::LockError;
-use crate::state::record::{RecordError, code_of_io, hint_of_io};
+use crate::state::record::{RecordError, io_code, io_hint};
 use crate::store::unpack::error::JailReport;
 
 /// What the store could not do.
@@ -133,7 +133,7 @@ impl StoreError {
 impl Explain for StoreError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Io { source, .. } => code_of_io(source),
+            Self::Io { source, .. } => io_code(source),
             Self::ForeignRoot { .. } | Self::OpenRoot { .. } => "E_DIR",
             Self::Record(error) => error.code(),
             Self::Lock(error) => error.code(),
@@ -143,7 +143,7 @@ impl Explain for StoreError {
             Self::DamagedBlob(_) => "E_STORE_CORRUPT",
             Self::DigestMismatch { .. } => "E_DIGEST_MISMATCH",
             Self::SizeMismatch { .. } => "E_SIZE_MISMATCH",
-            Self::StartJail(source) => code_of_io(source),
+            Self::StartJail(source) => io_code(source),
             Self::Unpack { source, .. } => source.code,
             Self::JailDied { .. } => "E_HELPER_DIED",
         }
@@ -151,7 +151,7 @@ impl Explain for StoreError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { source, .. } | Self::StartJail(source) => hint_of_io(source),
+            Self::Io { source, .. } | Self::StartJail(source) => io_hint(source),
             Self::ForeignRoot { .. } => Some("choose a directory of your own with `--root` or XDG_DATA_HOME".into()),
             Self::OpenRoot { root, .. } => Some(format!("run `chmod 700 {}`", root.display())),
             Self::Record(error) => error.hint(),

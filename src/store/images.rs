@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::container::request::ImageSelector;
+use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::{Digest, ImageId};
 use crate::state::lock::Exclusive;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::oci::digest::{DiffId, Hasher};
 use crate::state::record;
 use crate::state::schema::layer::LayerManifest;
-use crate::state::temporary::TemporaryDirectory;
+use crate::state::temporary::{Kind, TemporaryDirectory};
 use crate::store::unpack::jail::Jail;
 use crate::store::unpack::limits::Limits;
 use crate::store::{Store, StoreError, make_directory};
@@ -58,7 +58,7 @@ impl<'a> Layers<'a> {
     /// of known size.
     pub fn ingest_within(&self, diff_id: &DiffId, limits: &Limits) -> Result<LayerIngest<'a>, StoreError> {
         let tmp = self.store.tmp();
-        let directory = TemporaryDirectory::create(&tmp, "layer")
+        let directory = TemporaryDirectory::create(&tmp, Kind::Layer)
             .map_err(|error| StoreError::io("creating a temporary directory in", &tmp, error))?;
         let tree = tree_of(directory.path());
         make_directory(&tree)?;

@@ -99,7 +99,7 @@ impl Store {
     /// Makes `path` disappear at once and as a whole, then frees its space: it is moved into a temporary directory, which
     /// is removed, now or by the next command.
     fn discard(&self, path: &Path) -> std::io::Result<()> {
-        let trash = temporary::TemporaryDirectory::create(&self.tmp(), "trash")?;
+        let trash = temporary::TemporaryDirectory::create(&self.tmp(), temporary::Kind::Trash)?;
         match std::fs::rename(path, trash.path().join("discarded")) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             other => other,

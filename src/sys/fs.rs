@@ -1,6 +1,4 @@
-//! Files by descriptor: extended attributes, whiteouts, times, trees of our own that are to go.
-
-#![allow(unsafe_code)]
+//! Files by descriptor: whiteouts, times, trees of our own that are to go.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -10,44 +8,6 @@ use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag};
 use nix::sys::time::TimeSpec;
 use nix::unistd::UnlinkatFlags;
-
-/// Sets the extended attribute `name` of what `fd` has open, whether it exists or not (fsetxattr(2)). `fd` must not be an
-/// O_PATH descriptor.
-pub fn set_xattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno> {
-    // SAFETY: `name` is a C string and `value` is `value.len()` readable bytes; both outlive the call.
-    let result = unsafe { libc::fsetxattr(fd.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
-    Errno::result(result).map(drop)
-}
-
-/// Removes the extended attribute `name` of what `fd` has open; that there is none is no error (fremovexattr(2)).
-pub fn remove_xattr(fd: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    // SAFETY: `name` is a C string that outlives the call.
-    match Errno::result(unsafe { libc::fremovexattr(fd.as_raw_fd(), name.as_ptr()) }) {
-        Ok(_) | Err(Errno::ENODATA) => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// The value of the extended attribute `name` of what `fd` has open, at most 64 KiB (fgetxattr(2)); `None` where there is
-/// no such attribute.
-pub fn get_xattr(fd: BorrowedFd<'_>, name: &CStr) -> Result<Option<Vec<u8>>, Errno> {
-    let mut value = vec![0_u8; 256];
-    loop {
-        let fd = fd.as_raw_fd();
-        // SAFETY: `name` is a C string and `value` is `value.len()` writable bytes; both outlive the call.
-        let result = unsafe { libc::fgetxattr(fd, name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
-        match Errno::result(result) {
-            Ok(length) => {
-                value.truncate(length.unsigned_abs());
-                return Ok(Some(value));
-            }
-            // XATTR_SIZE_MAX is 64 KiB.
-            Err(Errno::ERANGE) if value.len() < 1 << 16 => value.resize(1 << 16, 0),
-            Err(Errno::ENODATA) => return Ok(None),
-            Err(errno) => return Err(errno),
-        }
-    }
-}
 
 /// Creates the whiteout `name` in `dir`: a character device 0:0, which needs no privilege since Linux 5.8.
 pub fn make_whiteout(dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
@@ -61,14 +21,6 @@ pub fn is_whiteout(stat: &FileStat) -> bool {
 
 /// A time that leaves the file's as it is (utimensat(2), UTIME_OMIT).
 pub const UNCHANGED: TimeSpec = TimeSpec::UTIME_OMIT;
-
-/// Marks every descriptor from `first` up as closed (close_range(2), Linux 5.9). Only for a program that has just been
-/// started and owns no descriptor yet but the standard ones.
-pub fn close_from(first: u32) -> Result<(), Errno> {
-    // SAFETY: nothing in this process owns a descriptor from `first` up, as the caller states.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
-    Errno::result(result).map(drop)
-}
 
 /// Removes `name` from `dir`, with everything below it if it is a directory. Directories that do not let their owner in
 /// are opened up first. That there is no `name` is no error.

@@ -20,3 +20,4 @@ pub mod signal;
 pub mod single_threaded;
 pub mod socket;
 pub mod tty;
+pub mod xattr;

@@ -4,10 +4,12 @@
 
 use std::ffi::CStr;
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
+
+use crate::sys::mount::{self, Depth, MountAttrs};
 
 /// New user, mount, network and IPC namespaces for this process, which must have one thread (unshare(2)).
 pub fn unshare_parser() -> Result<(), Errno> {
@@ -61,75 +63,24 @@ fn identity_map(own: &str) -> String {
     map
 }
 
-// linux/mount.h; libc does not have these for glibc.
-const OPEN_TREE_CLONE: u32 = 1;
-const MOVE_MOUNT_F_EMPTY_PATH: u32 = 0x4;
-const MOUNT_ATTR_NOSUID: u64 = 0x2;
-const MOUNT_ATTR_NODEV: u64 = 0x4;
-const MOUNT_ATTR_NOEXEC: u64 = 0x8;
-
-#[repr(C)]
-struct MountAttr {
-    attr_set: u64,
-    attr_clr: u64,
-    propagation: u64,
-    userns_fd: u64,
-}
-
 /// Makes `dir` all that this process can see: it becomes the root, mounted nosuid, nodev and noexec, and everything else
 /// is detached. Needs a mount namespace of its own and CAP_SYS_ADMIN in it.
 pub fn confine_to(dir: BorrowedFd<'_>) -> Result<(), Errno> {
-    use nix::mount::{MntFlags, MsFlags};
+    use nix::mount::MsFlags;
     // Nothing that happens here may propagate to the namespace we came from.
     nix::mount::mount(None::<&CStr>, c"/", None::<&CStr>, MsFlags::MS_PRIVATE | MsFlags::MS_REC, None::<&CStr>)?;
-    let root = clone_mount(dir)?;
-    restrict(root.as_fd())?;
-    nix::unistd::fchdir(dir)?;
-    attach_at_cwd(root.as_fd())?;
-    nix::unistd::fchdir(&root)?;
-    nix::unistd::pivot_root(c".", c".")?;
-    nix::mount::umount2(c".", MntFlags::MNT_DETACH)?;
-    nix::unistd::chdir(c"/")
+    let root = mount::clone_tree(dir, c"", Depth::Single)?;
+    let attributes = MountAttrs::NOSUID.and(MountAttrs::NODEV).and(MountAttrs::NOEXEC);
+    mount::restrict(root.as_fd(), attributes, Depth::Single)?;
+    mount::attach(root.as_fd(), dir)?;
+    mount::pivot_to(root.as_fd())
 }
 
-fn clone_mount(dir: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as u32 | libc::AT_EMPTY_PATH as u32;
-    // SAFETY: the path is the empty C string.
-    let result = unsafe { libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), c"".as_ptr(), flags) };
-    // SAFETY: the kernel has just made this descriptor for us.
-    Errno::result(result).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
-}
-
-fn restrict(mount: BorrowedFd<'_>) -> Result<(), Errno> {
-    let attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    let attr = MountAttr { attr_set, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    let fd = mount.as_raw_fd();
-    // SAFETY: the path is the empty C string; `attr` is read for its whole size and outlives the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            fd,
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            std::ptr::from_ref(&attr),
-            size_of::<MountAttr>(),
-        )
-    };
-    Errno::result(result).map(drop)
-}
-
-fn attach_at_cwd(mount: BorrowedFd<'_>) -> Result<(), Errno> {
-    // SAFETY: both paths are C strings that outlive the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_move_mount,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_FDCWD,
-            c".".as_ptr(),
-            MOVE_MOUNT_F_EMPTY_PATH,
-        )
-    };
+/// Closes every descriptor from `first` up (close_range(2), Linux 5.9). Only for a program that has just been
+/// started and owns no descriptor yet but the standard ones.
+pub fn close_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: nothing in this process owns a descriptor from `first` up, as the caller states.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
     Errno::result(result).map(drop)
 }
 

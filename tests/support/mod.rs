@@ -239,8 +239,10 @@ pub fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
 pub fn xattr(path: &Path, name: &std::ffi::CStr) -> Option<String> {
     use std::os::fd::AsFd;
     let file = std::fs::File::open(path).unwrap();
-    let value = coracle::sys::fs::get_xattr(file.as_fd(), name).unwrap();
-    value.map(|value| String::from_utf8(value).unwrap())
+    match coracle::sys::xattr::get(file.as_fd(), name) {
+        Err(nix::errno::Errno::ENODATA) => None,
+        value => Some(String::from_utf8(value.unwrap()).unwrap()),
+    }
 }
 
 pub const OVERRIDE_STAT: &std::ffi::CStr = c"user.containers.override_stat";

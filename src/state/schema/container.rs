@@ -19,9 +19,7 @@ pub struct ContainerRecord {
     /// When it was made: seconds and nanoseconds since the epoch.
     pub created: Timestamp,
     /// The image it was made from.
-    pub image_id: Option<ImageId>,
-    /// The name by which that image was found; empty where there is none.
-    pub image_name: String,
+    pub image: Option<ImageOrigin>,
     /// The directory it was made from (`--rootfs`).
     pub rootfs: Option<PathBuf>,
     /// Layers that its root file system uses: they cannot be removed while it exists.
@@ -48,6 +46,15 @@ pub struct ContainerRecord {
     pub security: Vec<String>,
     /// Whether it is detached from the command that started it, with its output in a log.
     pub detached: bool,
+}
+
+/// The image of a container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ImageOrigin {
+    /// Identifier.
+    pub id: ImageId,
+    /// The name it was found by.
+    pub name: String,
 }
 
 /// The process of a container.

@@ -12,8 +12,9 @@ use nix::unistd::UnlinkatFlags;
 use super::apply::{Applier, failed, mode};
 use super::entry::EntryPath;
 use super::error::UnpackError;
-use crate::sys::fs::{is_whiteout, remove_tree, set_xattr};
+use crate::sys::fs::{is_whiteout, remove_tree};
 use crate::sys::in_root::open_beneath;
+use crate::sys::xattr;
 
 /// Directories kept open: a tar goes through a tree, so the next entry's is mostly among the last ones.
 const OPEN_PARENTS: usize = 16;
@@ -103,6 +104,6 @@ impl Applier {
         }
         let directory = open_beneath(parent.as_fd(), b".", OFlag::O_RDONLY | OFlag::O_DIRECTORY);
         let directory = directory.map_err(failed("opening", path))?;
-        set_xattr(directory.as_fd(), c"user.overlay.opaque", b"y").map_err(failed("making opaque", path))
+        xattr::set(directory.as_fd(), c"user.overlay.opaque", b"y").map_err(failed("making opaque", path))
     }
 }

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Explain;
-use crate::state::record::{code_of_io, hint_of_io};
+use crate::state::record::{io_code, io_hint};
 
 /// What stopped the unpacking.
 #[derive(Debug, thiserror::Error)]
@@ -100,8 +100,8 @@ impl Explain for UnpackError {
             Self::Limit { .. } => "E_LAYER_LIMIT",
             Self::Format { .. } => "E_LAYER_FORMAT",
             Self::NoInodes { .. } => "E_NOINODES",
-            Self::File { source, .. } => code_of_io(&(*source).into()),
-            Self::Channel { source, .. } => code_of_io(source),
+            Self::File { source, .. } => io_code(&(*source).into()),
+            Self::Channel { source, .. } => io_code(source),
             Self::Confine { .. } => "E_USERNS_DISABLED",
         }
     }
@@ -155,6 +155,7 @@ const CODES: &[&str] = &[
     "E_READONLY",
     "E_FILES",
     "E_NOPROC",
+    "E_NOTFOUND",
 ];
 
 impl JailReport {
@@ -172,9 +173,9 @@ impl JailReport {
             return Some(userns_hint(self.errno).into());
         }
         if self.code == "E_NOINODES" {
-            return hint_of_io(&std::io::Error::from_raw_os_error(libc::ENOSPC));
+            return io_hint(&std::io::Error::from_raw_os_error(libc::ENOSPC));
         }
-        hint_of_io(&std::io::Error::from_raw_os_error(self.errno?))
+        io_hint(&std::io::Error::from_raw_os_error(self.errno?))
     }
 }
 

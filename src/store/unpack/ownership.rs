@@ -14,7 +14,7 @@ use super::apply::{Applier, Ids, failed};
 use super::error::UnpackError;
 use super::header::Entry;
 use crate::state::schema::layer::{FileKind, Ownership};
-use crate::sys::fs::{remove_xattr, set_xattr};
+use crate::sys::xattr;
 
 const OVERRIDE_STAT: &std::ffi::CStr = c"user.containers.override_stat";
 /// Largest `security.capability` there is: `struct vfs_ns_cap_data`.
@@ -43,7 +43,7 @@ impl Applier {
     /// in any case: readers look there first.
     pub(super) fn probe_xattrs(&mut self) -> Result<(), UnpackError> {
         let root = self.root.open(b".", OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(failed("opening", b"/"))?;
-        match set_xattr(root.as_fd(), OVERRIDE_STAT, b"0:0:0755:dir") {
+        match xattr::set(root.as_fd(), OVERRIDE_STAT, b"0:0:0755:dir") {
             Ok(()) => Ok(()),
             Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES) => {
                 self.manifest.xattrs = false;
@@ -65,7 +65,7 @@ impl Applier {
         }
         self.manifest.foreign_owners |= is_foreign(owner);
         if self.manifest.xattrs {
-            match set_xattr(fd, OVERRIDE_STAT, stamp(owner).as_bytes()) {
+            match xattr::set(fd, OVERRIDE_STAT, stamp(owner).as_bytes()) {
                 // No room for attributes in the inode: the manifest has some.
                 Err(Errno::E2BIG | Errno::ENOSPC) => {}
                 result => return result.map_err(failed("recording the owner of", path)),
@@ -83,7 +83,7 @@ impl Applier {
         }
         self.notes.of(path)?.owner = None;
         match self.manifest.xattrs {
-            true => remove_xattr(fd, OVERRIDE_STAT).map_err(failed("recording the owner of", path)),
+            true => xattr::remove(fd, OVERRIDE_STAT).map_err(failed("recording the owner of", path)),
             false => Ok(()),
         }
     }
@@ -134,7 +134,7 @@ fn set_user_xattr(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> Result<bool,
     let Some(name) = (name.starts_with(b"user.") && !ours).then(|| CString::new(name).ok()).flatten() else {
         return Ok(false);
     };
-    match set_xattr(fd, &name, value) {
+    match xattr::set(fd, &name, value) {
         Ok(()) => Ok(true),
         Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::E2BIG | Errno::ENOSPC | Errno::ERANGE | Errno::EINVAL) => {
             Ok(false)

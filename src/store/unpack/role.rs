@@ -14,7 +14,7 @@ use super::apply::{Ids, apply};
 use super::error::{ReportLine, UnpackError};
 use super::limits::Limits;
 use super::{IDENTITY, READY, SINGLE};
-use crate::sys::{fs, namespace};
+use crate::sys::namespace;
 
 /// Files open at once: the standard ones, the tree's root, its parents, and some to spare.
 const OPEN_FILES: u64 = 64;
@@ -37,7 +37,7 @@ pub fn role_main() -> u8 {
 }
 
 fn run() -> Result<(), UnpackError> {
-    fs::close_from(3).map_err(confining("closing inherited files"))?;
+    namespace::close_from(3).map_err(confining("closing inherited files"))?;
     let limits = limits_argument()?;
     let mut tar = duplicate(std::io::stdin().as_fd())?;
     let mut report = duplicate(std::io::stdout().as_fd())?;

@@ -1,0 +1,212 @@
+//! The progress of a pull on standard error: bars on a terminal, lines elsewhere.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::failure::escape_control;
+use crate::image::pull::{LayerEvent, Progress};
+
+/// A layer on its way.
+const TEMPLATE: &str = "{prefix} {bar:24.cyan/blue} {bytes:>10} / {total_bytes:<10} {msg}";
+/// A layer that has arrived.
+const FINISHED: &str = "{prefix} {msg}";
+
+/// Shows one pull. Starts no threads: bars move when something happens.
+pub struct PullProgress {
+    screen: Screen,
+}
+
+enum Screen {
+    Bars { all: MultiProgress, layers: Mutex<Vec<ProgressBar>> },
+    Lines { out: Mutex<Box<dyn Write + Send>>, layers: Mutex<Vec<String>> },
+}
+
+impl PullProgress {
+    /// On standard error.
+    pub fn stderr() -> Self {
+        if std::io::stderr().is_terminal() {
+            let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+            return Self { screen: Screen::Bars { all, layers: Mutex::default() } };
+        }
+        Self::lines(Box::new(std::io::stderr()))
+    }
+
+    /// Lines, into `out`.
+    fn lines(out: Box<dyn Write + Send>) -> Self {
+        Self { screen: Screen::Lines { out: Mutex::new(out), layers: Mutex::default() } }
+    }
+}
+
+impl Progress for PullProgress {
+    fn message(&self, line: &str) {
+        let line = escape_control(line);
+        match &self.screen {
+            // Nobody is left to be told if standard error is gone.
+            Screen::Bars { all, .. } => drop(all.println(line)),
+            Screen::Lines { out, .. } => write_line(out, &line),
+        }
+    }
+
+    fn layer(&self, position: usize, event: LayerEvent<'_>) {
+        match &self.screen {
+            Screen::Bars { all, layers } => move_bar(all, layers, position, event),
+            Screen::Lines { out, layers } => tell(out, layers, position, event),
+        }
+    }
+}
+
+fn move_bar(all: &MultiProgress, layers: &Mutex<Vec<ProgressBar>>, position: usize, event: LayerEvent<'_>) {
+    let mut layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
+    if let LayerEvent::Found { digest, size } = event {
+        let bar = all.add(ProgressBar::new(size).with_prefix(digest.short().to_owned()));
+        layers.push(bar.with_style(style(TEMPLATE)));
+        return;
+    }
+    let Some(bar) = layers.get(position) else { return };
+    let finish = |words: String| {
+        bar.set_style(style(FINISHED));
+        bar.finish_with_message(words);
+    };
+    match event {
+        LayerEvent::Found { .. } => {}
+        LayerEvent::Received(bytes) => bar.set_position(bytes),
+        LayerEvent::Unpacking => bar.set_message("unpacking"),
+        LayerEvent::AlreadyPresent => finish("already present".into()),
+        LayerEvent::Done => finish(format!("done, {}", HumanBytes(bar.length().unwrap_or_default()))),
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// One line when a layer is settled: a file or a pipe has no use for the steps between.
+fn tell(out: &Mutex<Box<dyn Write + Send>>, layers: &Mutex<Vec<String>>, position: usize, event: LayerEvent<'_>) {
+    let mut layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
+    let words = match event {
+        LayerEvent::Found { digest, size } => {
+            layers.push(format!("layer {} ({})", digest.short(), HumanBytes(size)));
+            return;
+        }
+        LayerEvent::Received(_) | LayerEvent::Unpacking => return,
+        LayerEvent::AlreadyPresent => "already present",
+        LayerEvent::Done => "done",
+    };
+    if let Some(layer) = layers.get(position) {
+        write_line(out, &format!("{layer}: {words}"));
+    }
+}
+
+fn write_line(out: &Mutex<Box<dyn Write + Send>>, line: &str) {
+    let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+    // Nobody is left to be told if this fails.
+    let _ = writeln!(out, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::digest::Digest;
+    use std::sync::Arc;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn events(progress: &PullProgress) {
+        let digest = Digest::of(b"");
+        for position in 0..2 {
+            progress.layer(position, LayerEvent::Found { digest: &digest, size: 2048 });
+        }
+        progress.layer(1, LayerEvent::AlreadyPresent);
+        progress.layer(0, LayerEvent::Received(1024));
+        progress.message("a registry says \x1b[2J");
+        progress.layer(0, LayerEvent::Unpacking);
+        progress.layer(0, LayerEvent::Done);
+        progress.layer(7, LayerEvent::Done);
+    }
+
+    #[test]
+    fn a_file_gets_one_line_for_each_layer() {
+        let page = Page::default();
+        events(&PullProgress::lines(Box::new(page.clone())));
+        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let expected = "layer e3b0c44298fc (2.00 KiB): already present\n\
+                        a registry says \\u{1b}[2J\n\
+                        layer e3b0c44298fc (2.00 KiB): done\n";
+        assert_eq!(text, expected);
+    }
+
+    /// A terminal that remembers what was drawn on it, and forgets nothing.
+    #[derive(Clone, Debug, Default)]
+    struct Paper(Arc<Mutex<String>>);
+
+    impl Paper {
+        fn draw(&self, text: &str) -> std::io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+    }
+
+    impl indicatif::TermLike for Paper {
+        fn width(&self) -> u16 {
+            80
+        }
+
+        fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> std::io::Result<()> {
+            self.draw(text).and_then(|()| self.draw("\n"))
+        }
+
+        fn write_str(&self, text: &str) -> std::io::Result<()> {
+            self.draw(text)
+        }
+
+        fn clear_line(&self) -> std::io::Result<()> {
+            self.draw("\n")
+        }
+
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn bars_end_with_what_became_of_the_layers() {
+        let paper = Paper::default();
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(paper.clone())));
+        let progress = PullProgress { screen: Screen::Bars { all, layers: Mutex::default() } };
+        events(&progress);
+        drop(progress);
+        let shown = paper.0.lock().unwrap().clone();
+        for expected in ["done, 2.00 KiB", "already present", "1.00 KiB / 2.00 KiB", "a registry says \\u{1b}[2J"] {
+            assert!(shown.contains(expected), "{expected:?} is missing in {shown:?}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The layers of one image: several at a time, each from the registry through verification and decompression into the
+//! unpacking process, with bounded memory on the way.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::error::PullCause;
+use super::progress::{LayerEvent, Progress};
+use crate::failure::Explain;
+use crate::image::decompress::{DecompressError, decompress};
+use crate::oci::digest::DiffId;
+use crate::oci::manifest::Descriptor;
+use crate::oci::media_type::Compression;
+use crate::registry::{Registry, Transfer};
+use crate::store::layers::LayerIngest;
+use crate::store::unpack::limits::Limits;
+use crate::store::{Store, StoreError};
+
+/// Layers fetched at once.
+const AT_ONCE: usize = 4;
+/// Pieces between the network and the decompressor: what one may be ahead of the other.
+const PIECES_AHEAD: usize = 16;
+
+/// One layer to be had.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) descriptor: Descriptor,
+    pub(super) diff_id: DiffId,
+    pub(super) compression: Compression,
+}
+
+/// Where layers come from and go to.
+pub(super) struct Layers<'a> {
+    pub(super) store: &'a Store,
+    pub(super) registry: &'a Registry<'a>,
+    pub(super) progress: &'a dyn Progress,
+    stopped: AtomicBool,
+}
+
+impl<'a> Layers<'a> {
+    pub(super) fn new(store: &'a Store, registry: &'a Registry<'a>, progress: &'a dyn Progress) -> Self {
+        Self { store, registry, progress, stopped: AtomicBool::new(false) }
+    }
+
+    /// Brings those of `layers` into the store that are not there, and returns how many these were. The first failure
+    /// stops all.
+    pub(super) fn fetch(&self, layers: &[Layer]) -> Result<usize, PullCause> {
+        let mut missing = Vec::new();
+        for (position, layer) in layers.iter().enumerate() {
+            let (digest, size) = (&layer.descriptor.digest, layer.descriptor.size);
+            self.progress.layer(position, LayerEvent::Found { digest, size });
+            let twice = layers[..position].iter().any(|earlier| earlier.diff_id == layer.diff_id);
+            if twice || self.store.layers().contains(&layer.diff_id) {
+                self.progress.layer(position, LayerEvent::AlreadyPresent);
+            } else {
+                missing.push((position, layer));
+            }
+        }
+        let next = AtomicUsize::new(0);
+        let failure = Mutex::new(None);
+        let work = || {
+            while let Some((position, layer)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(cause) = self.fetch_one(*position, layer) {
+                    self.stopped.store(true, Ordering::Relaxed);
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..missing.len().min(AT_ONCE) {
+                scope.spawn(work);
+            }
+        });
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(missing.len()), Err)
+    }
+
+    fn fetch_one(&self, position: usize, layer: &Layer) -> Result<(), PullCause> {
+        self.check_stopped()?;
+        if self.store.blobs().contains(&layer.descriptor.digest) {
+            self.progress.layer(position, LayerEvent::Unpacking);
+            match self.unpack_stored(layer) {
+                Ok(()) => {
+                    self.progress.layer(position, LayerEvent::Done);
+                    return Ok(());
+                }
+                // The blob may have rotted. If it has not, the fresh one will fail in the same way.
+                Err(cause) => {
+                    let (digest, code) = (layer.descriptor.digest.short(), cause.code());
+                    self.progress
+                        .message(&format!("the stored blob {digest} cannot be unpacked ({code}): fetching it again"));
+                }
+            }
+        }
+        self.download(position, layer)?;
+        self.progress.layer(position, LayerEvent::Done);
+        Ok(())
+    }
+
+    fn check_stopped(&self) -> Result<(), PullCause> {
+        if self.stopped.load(Ordering::Relaxed) { Err(PullCause::Stopped) } else { Ok(()) }
+    }
+
+    fn ingest(&self, layer: &Layer) -> Result<LayerIngest<'a>, StoreError> {
+        self.store.layers().ingest_within(&layer.diff_id, &Limits::for_compressed(layer.descriptor.size))
+    }
+
+    fn unpack_stored(&self, layer: &Layer) -> Result<(), PullCause> {
+        let blob = BufReader::with_capacity(128 << 10, self.store.blobs().open(&layer.descriptor.digest)?);
+        unpack(blob, layer.compression, self.ingest(layer)?)?.commit()?;
+        Ok(())
+    }
+
+    /// One thread receives, hashes and stores the blob; another decompresses and hashes the tar; the unpacking process
+    /// writes the files.
+    ///
+    /// If the second fails, the first goes on to the blob's end: a wrong digest is the better explanation.
+    fn download(&self, position: usize, layer: &Layer) -> Result<(), PullCause> {
+        let descriptor = &layer.descriptor;
+        let mut blob = self.store.blobs().writer(&descriptor.digest, Some(descriptor.size))?;
+        let ingest = self.ingest(layer)?;
+        let (sender, receiver) = sync_channel(PIECES_AHEAD);
+        thread::scope(|scope| {
+            let unpacking = scope.spawn(move || unpack(Pieces::new(receiver), layer.compression, ingest));
+            let mut received = 0;
+            let arrived = self.registry.blob(descriptor, |piece| {
+                self.check_stopped()?;
+                blob.write_all(piece).map_err(store_error)?;
+                // Fails if the other thread has failed, which tells why when it is joined.
+                let _ = sender.send(piece.to_vec());
+                received += piece.len() as u64;
+                self.progress.layer(position, LayerEvent::Received(received));
+                Ok::<_, PullCause>(())
+            });
+            drop(sender);
+            arrived.map_err(|failure| match failure {
+                Transfer::Registry(error) => error.into(),
+                Transfer::Receiver(cause) => cause,
+            })?;
+            self.progress.layer(position, LayerEvent::Unpacking);
+            blob.commit()?;
+            let unpacked = unpacking.join().unwrap_or_else(|panic| resume_unwind(panic));
+            unpacked?.commit()?;
+            Ok(())
+        })
+    }
+}
+
+/// Decompresses `blob` into `ingest`, which is then ready to be committed.
+fn unpack<'s>(
+    blob: impl BufRead,
+    compression: Compression,
+    mut ingest: LayerIngest<'s>,
+) -> Result<LayerIngest<'s>, DecompressError<StoreError>> {
+    decompress(blob, compression, |piece| ingest.write_all(piece).map_err(store_error))?;
+    Ok(ingest)
+}
+
+/// What is behind a failed write to the store. One that is no error of the store's own took nothing and said nothing.
+pub(super) fn store_error(error: io::Error) -> StoreError {
+    StoreError::from_write(error).unwrap_or_else(|error| StoreError::io("writing to", Path::new("the store"), error))
+}
+
+/// The pieces of a blob, as a reader. Ends when the sender is gone.
+struct Pieces {
+    receiver: Receiver<Vec<u8>>,
+    current: Vec<u8>,
+    consumed: usize,
+}
+
+impl Pieces {
+    fn new(receiver: Receiver<Vec<u8>>) -> Self {
+        Self { receiver, current: Vec::new(), consumed: 0 }
+    }
+}
+
+impl BufRead for Pieces {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.consumed == self.current.len() {
+            let Ok(next) = self.receiver.recv() else { return Ok(&[]) };
+            self.current = next;
+            self.consumed = 0;
+        }
+        Ok(&self.current[self.consumed..])
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.consumed = self.current.len().min(self.consumed + length);
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.fill_buf()?.read(buffer)?;
+        self.consume(length);
+        Ok(length)
+    }
+}

@@ -1,0 +1,42 @@
+//! What a pull tells while it works.
+
+use crate::oci::digest::Digest;
+
+/// Takes the events of a pull. Called from several threads.
+pub trait Progress: Sync {
+    /// One line for the user, not escaped: it may quote a registry.
+    fn message(&self, line: &str);
+
+    /// Something happened to the layer at `position`, counted from 0.
+    fn layer(&self, position: usize, event: LayerEvent<'_>);
+}
+
+/// What can happen to a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerEvent<'e> {
+    /// The image has this layer. The first event of a layer; positions come in order.
+    Found {
+        /// Digest of its blob.
+        digest: &'e Digest,
+        /// Size of its blob in bytes.
+        size: u64,
+    },
+    /// It is in the store. The last event.
+    AlreadyPresent,
+    /// So many bytes of its blob have arrived by now.
+    Received(u64),
+    /// Its blob is complete, its files are being written.
+    Unpacking,
+    /// Its files are in the store. The last event.
+    Done,
+}
+
+/// Says nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn message(&self, _line: &str) {}
+
+    fn layer(&self, _position: usize, _event: LayerEvent<'_>) {}
+}

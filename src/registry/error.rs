@@ -1,0 +1,394 @@
+//! Why a registry could not be used.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use crate::failure::Explain;
+use crate::host::config::credential_helper::HelperFailure;
+use crate::name::reference::Reference;
+use crate::oci::digest::{Digest, DigestSyntax};
+use crate::oci::manifest::DocumentRefused;
+
+/// The innermost cause of a transport failure. The layers above it repeat each other and the address, which may hold a
+/// secret in its query.
+#[derive(Debug)]
+pub struct Cause(String);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Cause {}
+
+/// Why a registry could not be used. Addresses are shown without their query.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Not an address.
+    #[error("{host:?} is not the address of a registry")]
+    Address {
+        /// Host and port.
+        host: String,
+    },
+    /// registries.conf says no.
+    #[error("registries.conf blocks {reference}")]
+    Blocked {
+        /// What was asked for.
+        reference: Reference,
+    },
+    /// No HTTP client could be made.
+    #[error("setting up an HTTP client")]
+    Client(#[source] Cause),
+    /// No certificate authorities are installed.
+    #[error(
+        "no certificate authorities are installed on this machine, so that {origin} cannot be told from an impostor"
+    )]
+    NoRoots {
+        /// Whom to ask.
+        origin: String,
+    },
+    /// No connection, or it broke.
+    #[error("asking {url}")]
+    Transport {
+        /// Address.
+        url: String,
+        /// What went wrong.
+        #[source]
+        cause: Cause,
+    },
+    /// Silence.
+    #[error("{url} sent nothing for {} seconds", stall.as_secs_f32())]
+    Silent {
+        /// Address.
+        url: String,
+        /// How long it was given.
+        stall: Duration,
+    },
+    /// The other side's certificate is not valid for it.
+    #[error("{url} does not prove to be who it should be")]
+    Certificate {
+        /// Address.
+        url: String,
+        /// What is wrong with the certificate.
+        #[source]
+        cause: Cause,
+    },
+    /// It refuses.
+    #[error("{url} answered {status}{}", said(message))]
+    Status {
+        /// Address.
+        url: String,
+        /// Status code.
+        status: u16,
+        /// What else it said.
+        message: Option<String>,
+        /// The wait it asked for.
+        retry_after: Option<Duration>,
+        /// The number it gave the request, for its administrators.
+        request_id: Option<String>,
+    },
+    /// Tried often enough.
+    #[error("giving up after {tries} tries")]
+    Exhausted {
+        /// How often.
+        tries: u32,
+        /// The last failure.
+        #[source]
+        last: Box<RegistryError>,
+    },
+    /// No such manifest, blob or repository.
+    #[error("{url} does not exist{}", said(message))]
+    NotFound {
+        /// Address.
+        url: String,
+        /// What else it said.
+        message: Option<String>,
+    },
+    /// Credentials are missing or not good enough.
+    #[error("{registry} does not let {who} pull {repository}{}", said(message))]
+    Denied {
+        /// Host and port.
+        registry: String,
+        /// The repository.
+        repository: String,
+        /// `anonymous users` or a user's name.
+        who: String,
+        /// What else it said.
+        message: Option<String>,
+    },
+    /// The credential helper failed, and the registry wants to know who we are.
+    #[error("{registry} wants to know who you are")]
+    Helper {
+        /// Host and port.
+        registry: String,
+        /// Why we could not say.
+        #[source]
+        cause: HelperFailure,
+    },
+    /// A token server we do not talk to.
+    #[error("{registry} sends us for a token to {realm:?}, {why}")]
+    Realm {
+        /// Host and port.
+        registry: String,
+        /// The token server's address.
+        realm: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The token server's answer holds no token.
+    #[error("{realm} gave no usable token")]
+    Token {
+        /// The token server's address.
+        realm: String,
+    },
+    /// Redirected once too often.
+    #[error("{url} redirects more than {} times", super::MAX_REDIRECTS)]
+    Redirects {
+        /// The last address.
+        url: String,
+    },
+    /// Redirected to nowhere.
+    #[error("{url} redirects to something that is no address on the web")]
+    RedirectTarget {
+        /// Address.
+        url: String,
+    },
+    /// Redirected from TLS to plain HTTP.
+    #[error("{from} redirects to {to}, which is not encrypted")]
+    Downgrade {
+        /// Address.
+        from: String,
+        /// Target.
+        to: String,
+    },
+    /// More than is ever needed.
+    #[error("{url} is larger than {limit} bytes")]
+    TooLarge {
+        /// Address.
+        url: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// The connection broke, or the other side stopped too early.
+    #[error("{url} broke off after {got} of {expected} bytes")]
+    Short {
+        /// Address.
+        url: String,
+        /// By its descriptor.
+        expected: u64,
+        /// As received.
+        got: u64,
+        /// How it broke.
+        #[source]
+        cause: Cause,
+    },
+    /// The part of a blob that was sent is not the part that was asked for.
+    #[error("{url} sent another part than the one from byte {expected} on")]
+    Range {
+        /// Address.
+        url: String,
+        /// First byte asked for.
+        expected: u64,
+    },
+    /// Another length than announced.
+    #[error("{url} has {got} bytes instead of {expected}")]
+    Size {
+        /// Address.
+        url: String,
+        /// By its descriptor.
+        expected: u64,
+        /// As sent.
+        got: u64,
+    },
+    /// Other content than asked for.
+    #[error("{url} has the digest {got} instead of {expected}")]
+    DigestMismatch {
+        /// Address.
+        url: String,
+        /// Asked for, or announced.
+        expected: Digest,
+        /// Of what was sent.
+        got: Digest,
+    },
+    /// A header that should be a digest is not.
+    #[error("reading the digest that {url} announces")]
+    DigestHeader {
+        /// Address.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        cause: DigestSyntax,
+    },
+    /// A manifest or index that we do not accept.
+    #[error("refusing the document {url}")]
+    Document {
+        /// Address.
+        url: String,
+        /// Why.
+        #[source]
+        cause: DocumentRefused,
+    },
+}
+
+fn said(message: &Option<String>) -> String {
+    message.as_ref().map(|message| format!(": {message}")).unwrap_or_default()
+}
+
+impl Explain for RegistryError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "E_NOTFOUND",
+            Self::Denied { .. } | Self::Realm { .. } | Self::Token { .. } => "E_AUTH",
+            Self::Helper { cause, .. } => cause.code(),
+            Self::NoRoots { .. } | Self::Certificate { .. } => "E_TLS",
+            Self::Silent { .. } => "E_TIMEOUT",
+            Self::Exhausted { last, .. } => last.code(),
+            Self::Redirects { .. } | Self::RedirectTarget { .. } => "E_REDIRECT",
+            Self::Downgrade { .. } => "E_TLS_DOWNGRADE",
+            Self::TooLarge { .. } => "E_TOO_LARGE",
+            Self::Size { .. } | Self::Short { .. } => "E_SIZE_MISMATCH",
+            Self::DigestMismatch { .. } => "E_DIGEST_MISMATCH",
+            Self::DigestHeader { cause, .. } => cause.code(),
+            Self::Document { cause, .. } => cause.code(),
+            Self::Address { .. }
+            | Self::Blocked { .. }
+            | Self::Client(_)
+            | Self::Transport { .. }
+            | Self::Range { .. }
+            | Self::Status { .. } => "E_REGISTRY",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoRoots { .. } => {
+                Some("install the package `ca-certificates`, or name a file of certificates in SSL_CERT_FILE".into())
+            }
+            Self::Certificate { cause, .. } => Some(certificate_hint(&cause.0)),
+            Self::Denied { registry, .. } => Some(format!(
+                "check the name; if it is right, log in to {registry} with `podman login` or `docker login`, or pass `--creds`"
+            )),
+            Self::NotFound { .. } => Some("check the repository's name and the tag".into()),
+            Self::Helper { cause, .. } => cause.hint(),
+            Self::Exhausted { last, .. } => last.hint(),
+            Self::Status { status: 429, .. } => {
+                Some("wait, or log in to the registry: known users may pull more often".into())
+            }
+            Self::Status { request_id: Some(id), .. } => {
+                Some(format!("the registry's administrators can look up the request by its number {id:?}"))
+            }
+            Self::DigestMismatch { .. } | Self::Size { .. } => {
+                Some("the registry, or a proxy on the way, changed the content; nothing of it was kept".into())
+            }
+            Self::Document { cause: DocumentRefused::SchemaOne, .. } => {
+                Some("have the image pushed again with a tool that is not older than 2017".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn certificate_hint(cause: &str) -> String {
+    let cause = cause.to_lowercase();
+    if cause.contains("expired") || cause.contains("not valid yet") {
+        return "check this machine's clock; if it is right, the registry's administrators must renew the certificate"
+            .into();
+    }
+    "if the registry has a certificate of its own, name its authority in SSL_CERT_FILE; `--tls-verify=false` gives up the check".into()
+}
+
+impl RegistryError {
+    /// Whether the same question may well be answered if it is asked again.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport { .. } | Self::Silent { .. } | Self::Short { .. } => true,
+            Self::Status { status, retry_after, .. } => {
+                matches!(status, 408 | 429 | 500 | 502..=504) && super::retry::is_bearable(*retry_after)
+            }
+            _ => false,
+        }
+    }
+
+    /// The wait that the registry asked for.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// What a failure of the HTTP client means.
+    pub(super) fn of_transport(url: &Url, error: &(dyn Error + 'static), stall: Duration) -> Self {
+        let url = shown(url);
+        let cause = Cause(innermost(error));
+        if any(error, &|error| error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)) {
+            return Self::Silent { url, stall };
+        }
+        if is_certificate_failure(error) { Self::Certificate { url, cause } } else { Self::Transport { url, cause } }
+    }
+
+    /// A client that could not be made.
+    pub(super) fn of_client(error: &reqwest::Error) -> Self {
+        Self::Client(Cause(innermost(error)))
+    }
+
+    /// A body that ended before it was complete.
+    pub(super) fn of_early_end(url: &Url) -> Self {
+        Self::Transport { url: shown(url), cause: Cause("the connection ended".into()) }
+    }
+
+    /// The same, if it is a broken connection, told as what it did to a blob.
+    pub(super) fn into_short(self, got: u64, expected: u64) -> Self {
+        match self {
+            Self::Transport { url, cause } => Self::Short { url, expected, got, cause },
+            other => other,
+        }
+    }
+}
+
+/// `url` as it may be shown: without user, query and fragment.
+pub(super) fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+/// Whether the other side spoke TLS and showed a certificate that was refused.
+pub(super) fn is_certificate_failure(error: &(dyn Error + 'static)) -> bool {
+    any(error, &|error| matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
+}
+
+/// Whether `matches` holds for one of the causes of `error`.
+fn any(error: &(dyn Error + 'static), matches: &dyn Fn(&(dyn Error + 'static)) -> bool) -> bool {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if matches(error) {
+            return true;
+        }
+        current = below(error);
+    }
+    false
+}
+
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut current = error;
+    while let Some(cause) = below(current) {
+        current = cause;
+    }
+    // Even innermost, the client's own errors quote the address.
+    match current.downcast_ref::<reqwest::Error>() {
+        Some(error) if error.is_timeout() => "timed out".into(),
+        Some(_) => "the HTTP exchange failed".into(),
+        None => current.to_string(),
+    }
+}
+
+/// The cause of `error`. An `io::Error` that wraps another error gives that one's cause, and hides it itself.
+fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    wrapped.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source())
+}

@@ -1,0 +1,185 @@
+//! One HTTP exchange at a time: which client, which trust, which proxy.
+
+use std::io::Read;
+use std::sync::{Mutex, PoisonError};
+
+use reqwest::blocking::{Client, Response};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Method, Url, redirect};
+
+use super::error::{self, RegistryError};
+use super::origin::is_loopback_host;
+use super::retry::{self, RetryPolicy};
+use super::{Secret, TlsVerify};
+use crate::oci::distribution;
+
+/// How much of a refusal's body is read.
+const LONGEST_REFUSAL: u64 = 64 * 1024;
+
+/// Whose certificates are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// Those that the machine's authorities, or SSL_CERT_FILE's and SSL_CERT_DIR's, vouch for.
+    Authorities,
+    /// Nobody's: for plain HTTP, and to ask whether TLS is spoken at all. Needs no authorities to be installed.
+    Nobody,
+    /// Everybody's.
+    Everybody,
+}
+
+/// Which way a client goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Straight, for loopback addresses.
+    Direct,
+    /// Through the proxy of the environment, if there is one.
+    AsConfigured,
+}
+
+/// HTTP clients, each made when first needed: reading the authorities' certificates takes milliseconds.
+pub(super) struct Http<'a> {
+    tls: TlsVerify,
+    unverified_host: Option<String>,
+    pub(super) retry: RetryPolicy,
+    pub(super) notice: &'a (dyn Fn(&str) + Sync),
+    clients: Mutex<Vec<(Trust, Way, Client)>>,
+}
+
+impl<'a> Http<'a> {
+    /// No client yet. `unverified_host` need not show a valid certificate.
+    pub(super) fn new(
+        tls: TlsVerify,
+        unverified_host: Option<String>,
+        retry: RetryPolicy,
+        notice: &'a (dyn Fn(&str) + Sync),
+    ) -> Self {
+        Self { tls, unverified_host, retry, notice, clients: Mutex::new(Vec::new()) }
+    }
+
+    /// Whether TLS is spoken at `url`. A certificate that would be refused is a yes: then there is no plain HTTP
+    /// either.
+    pub(super) fn speaks_tls(&self, url: &Url) -> Result<bool, RegistryError> {
+        let trust = if self.is_unverified(url) { Trust::Everybody } else { Trust::Nobody };
+        let client = self.client(trust, way_to(url), url)?;
+        let mut probe = url.clone();
+        probe.set_path("/v2/");
+        Ok(match client.get(probe).send() {
+            Ok(_) => true,
+            Err(error) => error::is_certificate_failure(&error),
+        })
+    }
+
+    /// One request and its response; redirects are not followed. `form` is sent as the body.
+    pub(super) fn exchange(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        form: Option<Secret>,
+    ) -> Result<Response, RegistryError> {
+        let trust = match url.scheme() {
+            "http" => Trust::Nobody,
+            _ if self.is_unverified(url) => Trust::Everybody,
+            _ => Trust::Authorities,
+        };
+        let mut request = self.client(trust, way_to(url), url)?.request(method, url.clone()).headers(headers);
+        if let Some(form) = form {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.reveal().to_owned());
+        }
+        request.send().map_err(|error| RegistryError::of_transport(url, &error, self.retry.stall))
+    }
+
+    /// Asks again, after a while, while the failure may pass.
+    pub(super) fn persist<T>(&self, mut attempt: impl FnMut() -> Result<T, RegistryError>) -> Result<T, RegistryError> {
+        let mut failures = 0;
+        loop {
+            match attempt() {
+                Err(failure) if failure.is_transient() => {
+                    failures += 1;
+                    self.wait_or_give_up(failures, failure)?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Waits before another attempt, or fails if there were enough.
+    pub(super) fn wait_or_give_up(&self, failures: u32, failure: RegistryError) -> Result<(), RegistryError> {
+        let tries = self.retry.tries;
+        if failures >= tries {
+            return Err(RegistryError::Exhausted { tries, last: Box::new(failure) });
+        }
+        let delay = self.retry.delay(failures, failure.retry_after());
+        let cause = std::error::Error::source(&failure).map(|cause| format!(": {cause}")).unwrap_or_default();
+        (self.notice)(&format!(
+            "{failure}{cause}; trying again in {:.1} s ({} of {tries})",
+            delay.as_secs_f32(),
+            failures + 1
+        ));
+        std::thread::sleep(delay);
+        Ok(())
+    }
+
+    fn is_unverified(&self, url: &Url) -> bool {
+        self.tls == TlsVerify::Off
+            || (self.unverified_host.is_some() && self.unverified_host.as_deref() == url.host_str())
+    }
+
+    fn client(&self, trust: Trust, way: Way, url: &Url) -> Result<Client, RegistryError> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, _, client)) = clients.iter().find(|(t, w, _)| (*t, *w) == (trust, way)) {
+            return Ok(client.clone());
+        }
+        let client = build(trust, way, &self.retry).map_err(|error| match trust {
+            // The only thing that differs between the kinds of trust is the certificates that are read.
+            Trust::Authorities => RegistryError::NoRoots { origin: url.host_str().unwrap_or_default().to_owned() },
+            Trust::Nobody | Trust::Everybody => RegistryError::of_client(&error),
+        })?;
+        clients.push((trust, way, client.clone()));
+        Ok(client)
+    }
+}
+
+fn way_to(url: &Url) -> Way {
+    if url.host_str().is_some_and(is_loopback_host) { Way::Direct } else { Way::AsConfigured }
+}
+
+fn build(trust: Trust, way: Way, retry: &RetryPolicy) -> Result<Client, reqwest::Error> {
+    // Fails if a provider is installed already, which is then the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder()
+        .user_agent(concat!("coracle/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(retry.stall)
+        // Of the blocking client this is the limit of one wait for bytes, not of the whole transfer.
+        .timeout(retry.stall);
+    let builder = match trust {
+        Trust::Authorities => builder,
+        Trust::Nobody => builder.tls_certs_only([]),
+        Trust::Everybody => builder.tls_certs_only([]).tls_danger_accept_invalid_certs(true),
+    };
+    match way {
+        Way::Direct => builder.no_proxy(),
+        Way::AsConfigured => builder,
+    }
+    .build()
+}
+
+/// What a refusal says about itself.
+pub(super) fn message_of(response: Response) -> Option<String> {
+    let mut body = Vec::new();
+    // A body that breaks off, or is too long, says what it says.
+    let _ = response.take(LONGEST_REFUSAL).read_to_end(&mut body);
+    distribution::refusal(&body)
+}
+
+/// The error for an unexpected status.
+pub(super) fn status_error(url: String, response: Response) -> RegistryError {
+    let status = response.status().as_u16();
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let request_id = ["x-request-id", "docker-request-id", "x-amz-request-id"].iter().find_map(|name| header(name));
+    let request_id = request_id.map(|id| id.chars().take(100).collect());
+    let retry_after = retry::retry_after(response.headers());
+    RegistryError::Status { url, status, message: message_of(response), retry_after, request_id }
+}

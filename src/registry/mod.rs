@@ -1,0 +1,200 @@
+//! The client side of a registry (distribution-spec v1.1, "Pull"): who we say we are, what we ask for, and what we
+//! believe of the answers.
+//!
+//! Every byte, header and status comes from a stranger: documents and blobs are believed only when their digest and
+//! size match, secrets go to the origin they belong to and nowhere else (SECURITY.md R12, R13), everything read into
+//! memory has a limit (R14).
+
+mod authorizer;
+mod challenge;
+mod document;
+mod error;
+mod http;
+mod origin;
+mod platform;
+mod retry;
+mod transfer;
+
+use std::path::PathBuf;
+
+use reqwest::blocking::Response;
+use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION, WWW_AUTHENTICATE};
+use reqwest::{Method, StatusCode, Url};
+
+pub use crate::host::config::credential::{Credential, Secret};
+pub use document::{Fetched, MAX_CONFIG, MAX_DOCUMENT};
+pub use error::RegistryError;
+pub use platform::{NoSuchPlatform, select};
+pub use retry::RetryPolicy;
+pub use transfer::Transfer;
+
+use crate::host::config::auth::AuthFiles;
+use crate::host::config::registries::Registries;
+use crate::name::reference::{DEFAULT_REGISTRY, Reference};
+use authorizer::Authorizer;
+use http::Http;
+use origin::{Origin, is_loopback_host};
+
+/// More redirects than this lead nowhere.
+const MAX_REDIRECTS: usize = 5;
+
+/// Whether certificates must be valid (`--tls-verify`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TlsVerify {
+    /// They must, except for registries that registries.conf calls insecure; registries on this machine's loopback
+    /// device may also speak plain HTTP.
+    #[default]
+    AsConfigured,
+    /// They must, even there.
+    Required,
+    /// They need not be, and plain HTTP will do.
+    Off,
+}
+
+/// How to reach a registry.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Whether certificates must be valid.
+    pub tls: TlsVerify,
+    /// Who to be, instead of whom the authentication files say.
+    pub credential: Option<Credential>,
+    /// The authentication file to use instead of the usual ones.
+    pub authfile: Option<PathBuf>,
+    /// How often and how long to try.
+    pub retry: RetryPolicy,
+}
+
+/// One repository of a registry. Dropping it joins the threads that its HTTP clients started.
+pub struct Registry<'a> {
+    http: Http<'a>,
+    base: Url,
+    origin: Origin,
+    repository: String,
+    authorizer: Authorizer,
+}
+
+impl<'a> Registry<'a> {
+    /// The repository of `reference`. Nothing is sent, except to registries that may speak plain HTTP: these are asked
+    /// whether they speak TLS. `notice` is called with one line for each thing the user may want to know.
+    pub fn open(
+        reference: &Reference,
+        access: Access,
+        notice: &'a (dyn Fn(&str) + Sync),
+    ) -> Result<Self, RegistryError> {
+        let configured = Registries::discover();
+        configured.warnings.iter().for_each(|warning| notice(warning));
+        let entry = configured.entry(reference);
+        if entry.is_some_and(|entry| entry.blocked) {
+            return Err(RegistryError::Blocked { reference: reference.clone() });
+        }
+        let relocated = entry.and_then(|entry| entry.relocate(reference));
+        let place = relocated.as_ref().unwrap_or(reference);
+        let insecure = entry.is_some_and(|entry| entry.insecure) && access.tls == TlsVerify::AsConfigured;
+        let host = match place.registry() {
+            DEFAULT_REGISTRY => "registry-1.docker.io",
+            other => other,
+        };
+        let address = |scheme: &str| {
+            Url::parse(&format!("{scheme}://{host}/")).map_err(|_| RegistryError::Address { host: host.to_owned() })
+        };
+        let secure = address("https")?;
+        let unverified = insecure.then(|| secure.host_str().unwrap_or_default().to_owned());
+        let http = Http::new(access.tls, unverified, access.retry, notice);
+        let on_loopback = is_loopback_host(secure.host_str().unwrap_or_default());
+        let plain_will_do = match access.tls {
+            TlsVerify::AsConfigured => on_loopback || insecure,
+            TlsVerify::Required => false,
+            TlsVerify::Off => true,
+        };
+        let base = if plain_will_do && !http.speaks_tls(&secure)? { address("http")? } else { secure };
+        let origin = Origin::of(&base).ok_or_else(|| RegistryError::Address { host: host.to_owned() })?;
+        let files = AuthFiles::discover(access.authfile);
+        let authorizer = Authorizer::new(place.registry(), place.repository(), access.credential, files);
+        Ok(Self { http, base, origin, repository: place.repository().to_owned(), authorizer })
+    }
+
+    /// An address of this repository: `kind` is `manifests` or `blobs`, `what` a tag or a digest. Both names have been
+    /// parsed and contain nothing that an address would need escaped.
+    fn address(&self, kind: &str, what: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/v2/{}/{kind}/{what}", self.repository));
+        url
+    }
+
+    /// One answer to one question, redirects followed and challenges answered, not tried again. The status is a
+    /// success or one of those in `accepted`.
+    fn ask(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        accepted: &[StatusCode],
+    ) -> Result<Response, RegistryError> {
+        let mut url = url.clone();
+        let mut redirects = 0;
+        let mut answered = false;
+        loop {
+            let at_home = Origin::of(&url).as_ref() == Some(&self.origin);
+            let mut headers = headers.clone();
+            let mut generation = 0;
+            if at_home {
+                let authorization = self.authorizer.header(&self.http)?;
+                generation = authorization.generation;
+                authorization.value.map(|value| headers.insert(AUTHORIZATION, value));
+            }
+            let response = self.http.exchange(method.clone(), &url, headers, None)?;
+            let status = response.status();
+            if status == StatusCode::UNAUTHORIZED && at_home && !answered {
+                answered = true;
+                let challenges = challenge::parse_all(response.headers().get_all(WWW_AUTHENTICATE));
+                self.authorizer.answer(&self.http, &self.origin, &challenges, generation)?;
+            } else if let Some(target) = redirect_target(&response, &url)? {
+                redirects += 1;
+                if redirects > MAX_REDIRECTS {
+                    return Err(RegistryError::Redirects { url: error::shown(&url) });
+                }
+                url = target;
+            } else if status.is_success() || accepted.contains(&status) {
+                return Ok(response);
+            } else {
+                return Err(self.refusal(&url, response, at_home));
+            }
+        }
+    }
+
+    /// What an unsuccessful answer means.
+    fn refusal(&self, url: &Url, response: Response, at_home: bool) -> RegistryError {
+        let shown = error::shown(url);
+        match response.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if at_home => {
+                let message = http::message_of(response);
+                self.authorizer.denied(message)
+            }
+            StatusCode::NOT_FOUND => RegistryError::NotFound { url: shown, message: http::message_of(response) },
+            _ => http::status_error(shown, response),
+        }
+    }
+}
+
+/// Where a redirection leads; `None` if `response` is none.
+fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, RegistryError> {
+    let redirecting = [301, 302, 303, 307, 308].contains(&response.status().as_u16());
+    if !redirecting {
+        return Ok(None);
+    }
+    let refused = || RegistryError::RedirectTarget { url: error::shown(from) };
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
+    let mut target = from.join(location).map_err(|_| refused())?;
+    match (from.scheme(), target.scheme()) {
+        ("https", "http") => {
+            let (from, to) = (error::shown(from), error::shown(&target));
+            return Err(RegistryError::Downgrade { from, to });
+        }
+        (_, "http" | "https") => {}
+        _ => return Err(refused()),
+    }
+    // A name and password in the address would become a header of our own.
+    let cleaned = target.set_username("").and_then(|()| target.set_password(None));
+    cleaned.map_err(|()| refused())?;
+    Ok(Some(target))
+}
