@@ -274,15 +274,7 @@ impl<'c> Line<'c> {
         match option.get_id().as_str() {
             "pull" | "policy" => Answer::words(PullPolicy::ALL.iter().map(|policy| policy.as_str())),
             "network" => Answer::words(NetworkMode::ALL.iter().map(|mode| mode.as_str())),
-            "security_opt" => {
-                let forms = security_option::FORMS.iter().copied();
-                Answer::words(forms.map(|form| {
-                    form.split_inclusive('=')
-                        .next()
-                        .filter(|_| form.contains("FILE") || form.contains("PATH"))
-                        .unwrap_or(form)
-                }))
-            }
+            "security_opt" => Answer::words(security_option::FORMS.iter().map(|form| before_placeholder(form))),
             "cap_add" | "cap_drop" => {
                 Answer::words(Capability::ALL.iter().map(|capability| capability.name()).chain(["ALL"]))
             }
@@ -366,6 +358,12 @@ fn entries(directory: &Path) -> Vec<String> {
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter(|name| !name.starts_with('.')).collect()
+}
+
+/// `seccomp=` of `seccomp=FILE`.
+fn before_placeholder(form: &str) -> &str {
+    let placeholder = ["FILE", "PATH"].iter().find_map(|word| form.find(word));
+    &form[..placeholder.unwrap_or(form.len())]
 }
 
 fn takes_next_word(option: &Arg) -> bool {

@@ -140,7 +140,6 @@ fn files(roff: &mut Roff) {
     for (path, what) in [
         ("$XDG_DATA_HOME/coracle", "Images and containers: all of it the user's own."),
         ("$XDG_RUNTIME_DIR/coracle", "Which processes serve which container; worthless after a reboot."),
-        ("$XDG_CONFIG_HOME/coracle/config.toml", "Configuration."),
         ("$XDG_CONFIG_HOME/containers", "Configuration of registries and credentials, shared with other tools."),
         ("$XDG_CACHE_HOME/coracle", "Partial downloads."),
     ] {

@@ -110,13 +110,14 @@ fn words_of_path(argv: &[OsString]) -> Vec<String> {
     while let Some(word) = words.next() {
         if word == "--root" || word == "--runroot" {
             words.next();
-        } else if word.starts_with('-') || (word == "help" && path.is_empty()) {
-        } else if let Some(below) = command.find_subcommand(word) {
-            path.push(below.get_name().to_owned());
-            command = below;
-        } else {
-            break;
+            continue;
         }
+        if word.starts_with('-') || (word == "help" && path.is_empty()) {
+            continue;
+        }
+        let Some(below) = command.find_subcommand(word) else { break };
+        path.push(below.get_name().to_owned());
+        command = below;
     }
     path
 }

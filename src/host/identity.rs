@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What can be mapped.
+/// What can be mapped. The rule that a run goes by is `identity::map`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mapping {
@@ -32,18 +32,16 @@ impl Mapping {
         };
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let capable = effective_capabilities(&status) & MAPPING_CAPABILITIES == MAPPING_CAPABILITIES;
-        let (kind, reason) = match capable {
-            true => ("range", "this process has CAP_SETUID and CAP_SETGID: it may map any id it has itself"),
-            false => ("single", "without privilege a process may map its own id; other ids are emulated"),
+        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        let (uid_map, gid_map) = (lines("/proc/self/uid_map"), lines("/proc/self/gid_map"));
+        let (kind, reason) = match (uid, capable) {
+            (0, true) if uid_map != ["0 0 1"] => {
+                ("range", "root with CAP_SETUID and CAP_SETGID may map every id that it has itself")
+            }
+            (0, true) => ("single", "this process has one id, and may map that one"),
+            _ => ("single", "without privilege a process may map its own id"),
         };
-        Self {
-            kind,
-            uid: nix::unistd::geteuid().as_raw(),
-            gid: nix::unistd::getegid().as_raw(),
-            reason: reason.into(),
-            uid_map: lines("/proc/self/uid_map"),
-            gid_map: lines("/proc/self/gid_map"),
-        }
+        Self { kind, uid, gid, reason: reason.into(), uid_map, gid_map }
     }
 }
 

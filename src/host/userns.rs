@@ -70,7 +70,7 @@ impl Facts {
         if self.chrooted {
             return refused(
                 "this process is in a chroot, where the kernel makes no user namespaces",
-                "enter the directory with `unshare --root`'s pivot_root or as a container, not with chroot",
+                "run coracle outside of the chroot, or enter the directory with pivot_root(8)",
             );
         }
         if self.apparmor_restricts && self.unconfined && !self.privileged {

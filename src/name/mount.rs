@@ -139,7 +139,8 @@ pub fn parse_bind_mount(text: &str, working_directory: &Path) -> Result<(BindMou
         return Err(MountRefused::NamedVolume(source.chars().take(200).collect()));
     }
     let mut mount = BindMount {
-        source: working_directory.join(source),
+        // Written without what means nothing; `..` stays, for only the file system knows where it leads.
+        source: working_directory.join(source).components().collect(),
         destination: parse_destination(destination, text)?,
         access: Access::ReadWrite,
         recursive: true,
@@ -255,7 +256,8 @@ mod tests {
         assert_eq!(bind("/a:/b:rw,nosuid,nodev,rprivate,exec,rbind"), Ok((plain.clone(), Relabel::No)));
         let other = BindMount { access: Access::ReadOnly, recursive: false, exec: false, ..plain.clone() };
         assert_eq!(bind("/a:/b:ro,bind,noexec,private,Z"), Ok((other, Relabel::Yes)));
-        assert_eq!(bind("./a:/b").unwrap().0.source, Path::new("/work/./a"));
+        assert_eq!(bind("./a:/b").unwrap().0.source, Path::new("/work/a"));
+        assert_eq!(bind("./:/b").unwrap().0.source.as_os_str(), "/work");
         assert_eq!(bind("..:/b").unwrap().0.source, Path::new("/work/.."));
         assert_eq!(bind("/:/host").unwrap().0.source, Path::new("/"));
     }
