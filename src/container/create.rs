@@ -1,9 +1,9 @@
 //! Making a container's directory: everything in a directory of its own, published by one rename.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -67,7 +67,8 @@ impl Explain for CreateError {
     }
 }
 
-/// A container on disk that this process owns: nobody else starts or removes it while this is held.
+/// A container on disk that this process owns: nobody else starts or removes it while this is held. The lock is on its
+/// record, which is written once and never replaced.
 #[derive(Debug)]
 pub struct Owned {
     /// Its identifier.
@@ -78,7 +79,7 @@ pub struct Owned {
 impl Owned {
     /// Takes an existing container's lock; EAGAIN if its monitor lives.
     pub fn take(layout: &Layout, id: &ContainerId) -> io::Result<Self> {
-        let lock = fs::OpenOptions::new().write(true).open(layout.container_lock(id))?;
+        let lock = fs::OpenOptions::new().write(true).open(layout.container_record(id))?;
         ownership::take(lock.as_fd())?;
         Ok(Self { id: id.clone(), lock })
     }
@@ -89,13 +90,15 @@ impl Owned {
     }
 }
 
-/// Makes the container's directory, with `files` (name and content) in it, and publishes it under `name`.
+/// Directory, in the container's, that is the lower layer of an image without layers.
+pub const EMPTY: &str = "empty";
+
+/// Makes the container's directory and publishes it under `name`.
 pub fn create(
     layout: &Layout,
     id: &ContainerId,
     name: &ContainerName,
     record: &ContainerRecord,
-    files: &[(&str, String)],
 ) -> Result<Owned, CreateError> {
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -103,39 +106,28 @@ pub fn create(
     };
     // Dropped unpublished, it is gone with all it holds; if we are killed, the next command sees that nobody has it locked.
     let building = TemporaryDirectory::create(&layout.tmp(), Kind::Container).map_err(io(&layout.tmp()))?;
-    let lock_path = building.path().join("lock");
-    let options = || fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock_path);
-    let lock = options().map_err(io(&lock_path))?;
+    let record_path = building.path().join("record.json");
+    record::write_new(&record_path, record)?;
+    let lock = fs::OpenOptions::new().write(true).open(&record_path).map_err(io(&record_path))?;
     ownership::take(lock.as_fd()).map_err(CreateError::Lock)?;
     // The upper directory becomes the container's root: its permissions are those of `/`.
-    for (directory, mode) in [("upper", 0o755), ("work", 0o700), ("root", 0o755), ("scratch", 0o700)] {
+    let empty = (record.layers.is_empty() && record.image.is_some()).then_some((EMPTY, 0o755));
+    for (directory, mode) in [("upper", 0o755), ("work", 0o700)].into_iter().chain(empty) {
         let path = building.path().join(directory);
         make_directory(&path, mode).map_err(io(&path))?;
     }
-    for (file, content) in files {
-        let path = building.path().join(file);
-        write_file(&path, content).map_err(io(&path))?;
-    }
-    record::write_volatile(&building.path().join("record.json"), record)?;
     publish(layout, building, id, name)?;
     Ok(Owned { id: id.clone(), lock })
 }
 
+/// Makes a directory with exactly these permissions, whatever the umask.
 fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     fs::DirBuilder::new().mode(mode).create(path)?;
-    // The umask may have taken what the mode gives.
-    if mode == 0o755 {
-        use std::os::unix::fs::PermissionsExt;
+    if fs::metadata(path)?.mode() & 0o7777 != mode {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     Ok(())
-}
-
-fn write_file(path: &Path, content: &str) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
-    file.set_permissions(fs::Permissions::from_mode(0o644))?;
-    file.write_all(content.as_bytes())
 }
 
 /// Publishes the directory, then its name. Names are given under a lock; one whose container is gone is free.

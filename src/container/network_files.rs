@@ -1,18 +1,20 @@
 //! `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` of a container.
 
 use super::request::NetworkMode;
+use crate::runtime::blueprint::GivenFile;
 
-/// Names and contents, to be written into the container's directory.
-pub fn contents(network: NetworkMode, hostname: &str) -> Vec<(&'static str, String)> {
+/// What a container on this network, with this host name, finds there.
+pub fn given(network: NetworkMode, hostname: &str) -> Vec<GivenFile> {
     let (hosts, resolv_conf) = match network {
         NetworkMode::None => (String::new(), String::new()),
         NetworkMode::Host => (read("/etc/hosts"), read("/etc/resolv.conf")),
     };
     let hosts = if hosts.is_empty() { "127.0.0.1\tlocalhost\n::1\tlocalhost\n".into() } else { hosts };
+    let file = |name, content, destination| GivenFile { name, content, destination };
     vec![
-        ("hosts", format!("{}\n127.0.0.1\t{hostname}\n", hosts.trim_end())),
-        ("hostname", format!("{hostname}\n")),
-        ("resolv.conf", resolv_conf),
+        file("hosts", format!("{}\n127.0.0.1\t{hostname}\n", hosts.trim_end()), "/etc/hosts"),
+        file("hostname", format!("{hostname}\n"), "/etc/hostname"),
+        file("resolv.conf", resolv_conf, "/etc/resolv.conf"),
     ]
 }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{Flock, FlockArg};
+
 use super::create::Owned;
 use super::status::{self, Status};
 use crate::failure::{Explain, Failure};
@@ -13,7 +15,7 @@ use crate::name::container::ContainerId;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
-use crate::state::temporary::{self, Kind, TemporaryDirectory};
+use crate::state::temporary::{self, Kind};
 use crate::sys::pidfd;
 
 /// Why a container could not be removed.
@@ -116,9 +118,9 @@ pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
     let container = layout.container(id);
     let io = |cause| RemoveError::Io { path: container.clone(), cause };
     let name = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten().map(|record| record.name);
-    // If we are killed, the next command empties the bin.
-    let bin = TemporaryDirectory::create(&layout.tmp(), Kind::Trash).map_err(io)?;
-    match fs::rename(&container, bin.path().join("container")) {
+    // Nobody has it locked there: if we are killed, the next command that collects removes it.
+    let bin = layout.tmp().join(format!("{}{id}", Kind::Trash.prefix()));
+    match fs::rename(&container, &bin) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(io(cause)),
         _ => {}
     }
@@ -129,18 +131,46 @@ pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
             let _ = fs::remove_file(link);
         }
     }
+    if remove_untouched(&bin).is_err() {
+        temporary::remove(&bin).map_err(|cause| RemoveError::Io { path: bin, cause })?;
+    }
     Ok(())
+}
+
+/// Removes a container's directory in which nothing was written: the usual end of `run --rm`, in a few system calls.
+/// Fails as soon as there is more.
+fn remove_untouched(path: &Path) -> io::Result<()> {
+    fs::remove_dir(path.join("upper"))?;
+    // The overlay's own: its work directory, and the mark of a volatile one.
+    for directory in ["work/work", "work/incompat/volatile", "work/incompat", "work"] {
+        fs::remove_dir(path.join(directory))?;
+    }
+    fs::remove_file(path.join("record.json"))?;
+    fs::remove_dir(path)
 }
 
 /// Removes what dead commands left behind: what they were making or removing, and containers that were to be removed at
 /// their exit.
 pub fn collect_leftovers(layout: &Layout) {
     let _ = temporary::collect_abandoned(&layout.tmp());
+    collect_names(layout);
     for entry in fs::read_dir(layout.containers()).into_iter().flatten().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<ContainerId>().ok()) else { continue };
         let Ok(Some(record)) = record::read::<ContainerRecord>(&layout.container_record(&id)) else { continue };
         if record.remove_at_exit && Owned::take(layout, &id).is_ok() {
             let _ = delete(layout, &id);
+        }
+    }
+}
+
+/// Removes names whose container is gone, under the lock under which names are given.
+fn collect_names(layout: &Layout) {
+    let Ok(directory) = fs::File::open(layout.container_names()) else { return };
+    let Ok(_guard) = Flock::lock(directory, FlockArg::LockExclusive) else { return };
+    for entry in fs::read_dir(layout.container_names()).into_iter().flatten().flatten() {
+        let holder = fs::read_link(entry.path()).ok().and_then(|target| target.to_str()?.parse::<ContainerId>().ok());
+        if !holder.is_some_and(|id| layout.container(&id).exists()) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

@@ -15,7 +15,7 @@ use super::monitor::{self, streams};
 use super::request::{Attach, Removal, Request, Stdin, Terminal};
 use super::translate::{Surroundings, translate};
 use super::user::ContainerUser;
-use super::{network_files, random_name, remove};
+use super::{random_name, remove};
 use crate::failure::Failure;
 use crate::host::boot::{boot_id, process_start};
 use crate::host::kernel;
@@ -93,8 +93,7 @@ fn make(request: &Request, surroundings: &Surroundings<'_>) -> Result<(Owned, Co
             None => random_name::from_random(random()?, attempt).unwrap_or_else(|| name_from(&id)),
         };
         let (blueprint, record) = translate(request, surroundings, &id, &name)?;
-        let files = network_files::contents(request.network, &blueprint.hostname);
-        match create::create(surroundings.layout, &id, &name, &record, &files) {
+        match create::create(surroundings.layout, &id, &name, &record) {
             Ok(owned) => return Ok((owned, record, LaunchPlan::new(blueprint))),
             Err(CreateError::NameInUse { .. }) if request.name.is_none() && attempt < NAME_ATTEMPTS => attempt += 1,
             Err(error) => return Err(error.into()),

@@ -41,7 +41,7 @@ const CODE_LOST: u8 = 137;
 pub fn of(layout: &Layout, id: &ContainerId) -> Result<Status, RecordError> {
     let alive = File::options()
         .write(true)
-        .open(layout.container_lock(id))
+        .open(layout.container_record(id))
         .is_ok_and(|lock| ownership::is_taken(lock.as_fd()).unwrap_or(false));
     let processes = record::read::<ProcessesRecord>(&layout.process_record(id)).ok().flatten();
     if alive {

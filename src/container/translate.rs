@@ -13,7 +13,7 @@ use super::request::{
     TmpfsMount,
 };
 use super::user::ContainerUser;
-use super::{hardening, host_view};
+use super::{create, hardening, host_view, network_files};
 use crate::failure::{Explain, Failure};
 use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
@@ -120,23 +120,22 @@ pub fn translate(
     let record =
         record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
     let host_network = request.network == NetworkMode::Host;
+    let files = network_files::given(request.network, &hostname);
     let ids = id_maps(surroundings);
     let groups = match &ids {
         IdMaps::Single { gid, .. } => (*gid, *gid),
         IdMaps::Ranges { .. } => (0, 65_534),
     };
-    let container = surroundings.layout.container(id);
-    let file = |name: &str| (container.join(name), format!("/etc/{name}"));
     let blueprint = Blueprint {
         store: surroundings.layout.data().to_owned(),
-        mountpoint: relative(id, "root"),
+        mountpoint: relative(id, "work"),
         rootfs: rootfs(request, surroundings, id)?,
         read_only: request.rootfs_access == Access::ReadOnly,
         ids,
         network: if host_network { Network::Host } else { Network::Isolated },
         hostname,
         mounts,
-        files: ["hosts", "hostname", "resolv.conf"].map(file).into(),
+        files,
         cgroup2: surroundings.cgroup2 && !host_network,
         devices: hardening::DEVICES
             .iter()
@@ -175,8 +174,8 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
         Base::Image(image) => {
             let layer = |diff_id: &crate::oci::digest::DiffId| c_string(format!("layers/{}/tree", diff_id.hex()));
             let lower = image.layers.iter().rev().map(layer).collect::<Result<Vec<_>, _>>()?;
-            // The mountpoint is empty: an image without layers has an empty root.
-            let lower = if lower.is_empty() { vec![c_string(relative(id, "root"))?] } else { lower };
+            // An image without layers has an empty root.
+            let lower = if lower.is_empty() { vec![c_string(relative(id, create::EMPTY))?] } else { lower };
             let upper = (c_string(relative(id, "upper"))?, c_string(relative(id, "work"))?);
             return Ok(Rootfs::Overlay { lower, upper, volatile: request.removal == Removal::AtExit });
         }
@@ -188,7 +187,7 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
             path: path.clone(),
             mode: stat.mode() & 0o7777,
             entries: host_view::survey(path),
-            scratch: relative(id, "scratch"),
+            scratch: relative(id, "upper"),
             in_memory: surroundings.layout.data().starts_with(path),
         }),
         _ => Ok(Rootfs::Directory { path: path.clone(), inode: (stat.dev(), stat.ino()) }),
@@ -472,5 +471,7 @@ pub fn rootfs_directory(path: &Path) -> Result<PathBuf, Refused> {
     if !std::fs::metadata(&real).map_err(refused)?.is_dir() {
         return Err(refused(std::io::Error::from_raw_os_error(libc::ENOTDIR)));
     }
+    let access = nix::unistd::AccessFlags::R_OK | nix::unistd::AccessFlags::X_OK;
+    nix::unistd::access(&real, access).map_err(|errno| refused(errno.into()))?;
     Ok(real)
 }

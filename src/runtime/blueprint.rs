@@ -24,8 +24,8 @@ pub struct Blueprint {
     pub hostname: String,
     /// Mounts that the user asked for, in order.
     pub mounts: Vec<Mount>,
-    /// Files of the host (path) shown in the container (path), where they can be: name resolution.
-    pub files: Vec<(PathBuf, String)>,
+    /// Files that the runtime writes, where they can be: name resolution.
+    pub files: Vec<GivenFile>,
     /// Whether `/sys/fs/cgroup` shows the container's subtree of a cgroup v2 hierarchy.
     pub cgroup2: bool,
     /// Devices of the host shown in `/dev`: name and `st_rdev`.
@@ -40,6 +40,17 @@ pub struct Blueprint {
     pub process: Process,
     /// Whether our reaper is pid 1.
     pub reaper: bool,
+}
+
+/// A file that the runtime writes and shows in the container.
+#[derive(Clone, Debug)]
+pub struct GivenFile {
+    /// Its name, unique among the given files.
+    pub name: &'static str,
+    /// Its contents.
+    pub content: String,
+    /// Where it is shown, absolute.
+    pub destination: &'static str,
 }
 
 /// The root file system.

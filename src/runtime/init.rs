@@ -15,7 +15,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 use super::copy_up;
 use super::overlay_mount;
 use super::reaper;
-use super::step::{Expect, Links, Missing, Place, Slot, Step, TargetKind, Upper};
+use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
 use crate::lsm::capability::Sets;
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
@@ -109,8 +109,10 @@ impl Init<'_> {
                 let fd = overlay_mount::mount(lower, upper.as_ref(), mountpoint)?;
                 self.hold(*slot, fd, false);
             }
-            Step::OverlayOrReadOnly { slot, lower, upper } => self.overlay_or_read_only(*slot, lower, upper)?,
-            Step::AttachOnHost { slot, on } => self.attach_on_host(*slot, on)?,
+            Step::OverlayDirectory { slot, lower, upper, mountpoint, otherwise } => {
+                self.overlay_directory(*slot, lower, upper, mountpoint, *otherwise)?;
+            }
+            Step::AttachOnHost { slot, on } => attach_on_host(self.slot(*slot)?, on)?,
             Step::MakeHostDirectories(paths) => {
                 for (path, mode) in paths {
                     nix::unistd::mkdir(path.as_c_str(), Mode::from_bits_truncate(*mode))?;
@@ -125,7 +127,12 @@ impl Init<'_> {
             Step::MakeLink { at, target } => {
                 nix::unistd::symlinkat(target.as_c_str(), self.slot(at.base)?, at.path.as_c_str())?;
             }
-            Step::TouchFile(at) => self.touch_file(at),
+            Step::WriteFile { at, content } => {
+                let path = at.path.as_c_str();
+                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+                let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(0o644))?;
+                File::from(file).write_all(content.as_bytes())?;
+            }
             Step::CopyUp { into, from, keep_mode } => self.copy_up(*into, from, *keep_mode)?,
             Step::WriteSetting { at, value } => self.write_setting(at, value)?,
             Step::BringLoopbackUp => socket::bring_loopback_up()?,
@@ -138,6 +145,7 @@ impl Init<'_> {
             Step::TakeStreams => self.take_streams()?,
             Step::NewKeyring => new_keyring()?,
             Step::Limit { resource, soft, hard } => limit(*resource, *soft, *hard)?,
+            Step::ResetPersonality => drop(nix::sys::personality::set(nix::sys::personality::Persona::empty())?),
             Step::SetUmask(mask) => drop(nix::sys::stat::umask(Mode::from_bits_truncate(*mask))),
             Step::EnterDirectory(place) => self.enter_directory(place)?,
             Step::SetNoNewPrivileges => credentials::set_no_new_privileges()?,
@@ -218,29 +226,33 @@ impl Init<'_> {
         Ok(())
     }
 
-    fn overlay_or_read_only(&mut self, slot: Slot, lower: &CStr, upper: &Upper) -> Result<(), Errno> {
-        // Some file systems cannot be a lower layer (autofs, some FUSE ones): they are shown, but not written to.
-        let fd = match overlay_mount::mount(&[lower.to_owned()], Some(upper), &upper.workdir) {
-            Ok(fd) => fd,
-            Err(_) => {
-                let source = nix::fcntl::open(lower, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    fn overlay_directory(
+        &mut self,
+        slot: Slot,
+        lower: &CStr,
+        upper: &Upper,
+        mountpoint: &CStr,
+        otherwise: Otherwise,
+    ) -> Result<(), Errno> {
+        let source = nix::fcntl::open(lower, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let overlaid = mount::clone_tree(source.as_fd(), c"", Depth::Single).and_then(|clone| {
+            attach_on_host(clone.as_fd(), mountpoint)?;
+            overlay_mount::mount(&[mountpoint.to_owned()], Some(upper), &upper.workdir)
+        });
+        let fd = match (overlaid, otherwise) {
+            (Err(_), Otherwise::ReadOnly) => {
                 let clone = mount::clone_tree(source.as_fd(), c"", Depth::Recursive)?;
                 mount::restrict(clone.as_fd(), MountAttrs::RDONLY.and(MountAttrs::NODEV), Depth::Recursive)?;
                 clone
             }
+            (other, _) => other?,
         };
         self.hold(slot, fd, false);
         Ok(())
     }
 
-    fn attach_on_host(&mut self, slot: Slot, on: &CStr) -> Result<(), Errno> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let target = nix::fcntl::open(on, flags, Mode::empty())?;
-        mount::attach(self.slot(slot)?, target.as_fd())
-    }
-
     fn enter_root(&mut self, slot: Slot, mountpoint: &CStr) -> Result<(), Errno> {
-        self.attach_on_host(slot, mountpoint)?;
+        attach_on_host(self.slot(slot)?, mountpoint)?;
         mount::pivot_to(self.slot(slot)?)
     }
 
@@ -271,13 +283,6 @@ impl Init<'_> {
             make_target(base, &at.path, TargetKind::Directory, mode, LINK_LIMIT)?;
         }
         Ok(())
-    }
-
-    fn touch_file(&self, at: &Place) {
-        if let Ok(base) = self.slot(at.base) {
-            // What cannot be made is left out: the file only tells programs where they are.
-            let _ = target(base, &at.path, TargetKind::File, Links::Refuse);
-        }
     }
 
     fn copy_up(&self, into: Slot, from: &Place, keep_mode: bool) -> Result<(), Cause> {
@@ -364,7 +369,8 @@ impl Init<'_> {
         let base = self.slot(place.base)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let directory = match open_below(base, &place.path, flags, Resolve::InRoot) {
-            Err(Errno::ENOENT) => make_target(base, &place.path, TargetKind::Directory, 0o755, LINK_LIMIT)?,
+            Err(Errno::ENOENT) => make_target(base, &place.path, TargetKind::Directory, 0o755, LINK_LIMIT)
+                .map_err(|cause| Cause { detail: outside_if_kernels(&place.path), ..cause })?,
             other => other.map_err(|errno| Cause {
                 errno,
                 detail: if errno == Errno::ELOOP { Detail::OutsideRoot } else { Detail::None },
@@ -397,6 +403,13 @@ fn map_own_ids(uid_map: &str, gid_map: &str) -> Result<(), Cause> {
         File::from(file).write_all(content.as_bytes())?;
     }
     Ok(())
+}
+
+/// Attaches `mount` on a directory of the store, in our own mount namespace.
+fn attach_on_host(mount: BorrowedFd<'_>, on: &CStr) -> Result<(), Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let target = nix::fcntl::open(on, flags, Mode::empty())?;
+    mount::attach(mount, target.as_fd())
 }
 
 fn is_expected(clone: &OwnedFd, expect: Expect) -> bool {
@@ -477,6 +490,12 @@ fn make_target(base: BorrowedFd<'_>, path: &CStr, kind: TargetKind, mode: u32, l
         }
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// A directory that is missing in the kernel's own file systems cannot be made: what is meant is not in the root.
+fn outside_if_kernels(path: &CStr) -> Detail {
+    let kernels = [&b"proc/"[..], b"sys/", b"dev/"].iter().any(|prefix| path.to_bytes().starts_with(prefix));
+    if kernels { Detail::OutsideRoot } else { Detail::None }
 }
 
 fn new_keyring() -> Result<(), Errno> {

@@ -148,7 +148,7 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
         Step::EnterStore(path) => Story::plain(format!("entering the store {}", path.to_string_lossy()), "E_DIR"),
         Step::NewFilesystem { fstype, .. } => tell_filesystem(&fstype.to_string_lossy(), errno),
         Step::Overlay { lower, .. } => tell_overlay(lower.len(), errno),
-        Step::OverlayOrReadOnly { lower, .. } => {
+        Step::OverlayDirectory { lower, .. } => {
             Story::plain(format!("showing {} in the container", lower.to_string_lossy()), "E_MOUNT_TARGET")
         }
         Step::CloneHost { path, .. } => {

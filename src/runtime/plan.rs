@@ -7,8 +7,8 @@ use std::path::Path;
 
 use nix::sched::CloneFlags;
 
-use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, ViewEntry};
-use super::step::{Expect, Links, Missing, Place, Slot, Step, TargetKind, Upper};
+use super::blueprint::{Blueprint, GivenFile, IdMaps, Mount, MountSource, Network, Process, Rootfs, ViewEntry};
+use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
 
@@ -33,7 +33,8 @@ const MQUEUE: Slot = Slot(6);
 const EMPTY: Slot = Slot(7);
 const CGROUP: Slot = Slot(8);
 const SCRATCH: Slot = Slot(9);
-const FIRST_FREE: usize = 10;
+const FILES: Slot = Slot(10);
+const FIRST_FREE: usize = 11;
 
 const NOSUID_NODEV: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NODEV);
 const NO_EXEC_SUID_DEV: MountAttrs = NOSUID_NODEV.and(MountAttrs::NOEXEC);
@@ -48,11 +49,11 @@ impl LaunchPlan {
         planner.steps.push(Step::SetUmask(0));
         let id_maps = planner.identity(&blueprint.ids);
         planner.steps.push(Step::EnterStore(path(&blueprint.store)));
-        let parts = planner.rootfs(&blueprint.rootfs);
+        let parts = planner.rootfs(&blueprint.rootfs, &blueprint.mountpoint);
         planner.own_filesystems(&blueprint);
         let devices = planner.clone_devices(&blueprint.devices);
         let mounts = planner.make_mounts(&blueprint.mounts);
-        let files = planner.clone_files(&blueprint);
+        let files = planner.give_files(&blueprint);
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
         for (slot, on, kind) in parts {
             planner.attach(slot, on, kind, Links::Refuse);
@@ -60,7 +61,7 @@ impl LaunchPlan {
         planner.attach_own(&blueprint, &devices);
         planner.attach_mounts(&blueprint.mounts, &mounts);
         for (slot, destination) in files {
-            let on = Place::new(ROOT, &destination);
+            let on = Place::new(ROOT, destination);
             let (links, missing) = (Links::Follow, Missing::CreateOrSkip);
             planner.steps.push(Step::Attach { slot, on, kind: TargetKind::File, links, missing });
         }
@@ -114,7 +115,7 @@ impl Planner {
     }
 
     /// The root, and what is attached below it.
-    fn rootfs(&mut self, rootfs: &Rootfs) -> Vec<(Slot, Place, TargetKind)> {
+    fn rootfs(&mut self, rootfs: &Rootfs, mountpoint: &str) -> Vec<(Slot, Place, TargetKind)> {
         match rootfs {
             Rootfs::Overlay { lower, upper: (upperdir, workdir), volatile } => {
                 let upper = Upper { upperdir: upperdir.clone(), workdir: workdir.clone(), volatile: *volatile };
@@ -139,18 +140,24 @@ impl Planner {
                 }
                 if entries.is_empty() {
                     let upper = self.scratch_upper(scratch, 0, *mode);
-                    let (lower, mountpoint) = (vec![self::path(path)], upper.workdir.clone());
-                    self.steps.push(Step::Overlay { slot: ROOT, lower, upper: Some(upper), mountpoint });
+                    let (lower, mountpoint, otherwise) = (self::path(path), text(mountpoint), Otherwise::Fail);
+                    self.steps.push(Step::OverlayDirectory { slot: ROOT, lower, upper, mountpoint, otherwise });
                 } else {
                     self.new_filesystem(ROOT, c"tmpfs", &[("mode", "755")], MountAttrs::NODEV);
                 }
-                self.view(path, entries, scratch)
+                self.view(path, entries, scratch, mountpoint)
             }
         }
     }
 
     /// The parts of a copy-on-write view: what can be made at once, and the mounts to attach.
-    fn view(&mut self, root: &Path, entries: &[ViewEntry], scratch: &str) -> Vec<(Slot, Place, TargetKind)> {
+    fn view(
+        &mut self,
+        root: &Path,
+        entries: &[ViewEntry],
+        scratch: &str,
+        mountpoint: &str,
+    ) -> Vec<(Slot, Place, TargetKind)> {
         let mut mounts = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
             match entry {
@@ -162,7 +169,9 @@ impl Planner {
                 }
                 ViewEntry::Overlay { relative, mode } => {
                     let (slot, upper) = (self.new_slot(), self.scratch_upper(scratch, index, *mode));
-                    self.steps.push(Step::OverlayOrReadOnly { slot, lower: path(&root.join(relative)), upper });
+                    let (lower, mountpoint) = (path(&root.join(relative)), text(mountpoint));
+                    let otherwise = Otherwise::ReadOnly;
+                    self.steps.push(Step::OverlayDirectory { slot, lower, upper, mountpoint, otherwise });
                     mounts.push((slot, place(ROOT, relative), TargetKind::Directory));
                 }
                 ViewEntry::ReadOnly { relative, directory } => {
@@ -273,16 +282,25 @@ impl Planner {
         slot
     }
 
-    fn clone_files(&mut self, blueprint: &Blueprint) -> Vec<(Slot, String)> {
+    /// The given files are written into memory: no file of the host's disk is made, nor named in the container's mount
+    /// table. Their file system is attached for a moment, since only what is attached can be cloned (before Linux 6.15).
+    fn give_files(&mut self, blueprint: &Blueprint) -> Vec<(Slot, &'static str)> {
         let covered = |destination: &str| blueprint.mounts.iter().any(|mount| mount.destination == destination);
-        let mut slots = Vec::new();
-        for (file, destination) in blueprint.files.iter().filter(|(_, destination)| !covered(destination)) {
-            let slot = self.new_slot();
-            let (path, attrs) = (self::path(file), NOSUID_NODEV.and(MountAttrs::NOEXEC));
-            self.steps.push(Step::CloneHost { slot, path, expect: None, depth: Depth::Single, attrs });
-            slots.push((slot, destination.clone()));
+        self.new_filesystem(FILES, c"tmpfs", &[("mode", "755"), ("size", "1m")], NO_EXEC_SUID_DEV);
+        let files: Vec<_> = blueprint.files.iter().filter(|file| !covered(file.destination)).collect();
+        for file in &files {
+            let (at, content) = (Place::new(FILES, file.name), file.content.clone());
+            self.steps.push(Step::WriteFile { at, content });
         }
-        slots
+        self.steps.push(Step::AttachOnHost { slot: FILES, on: text(&blueprint.mountpoint) });
+        let clone = |file: &&GivenFile| {
+            let slot = self.new_slot();
+            let path = text(&format!("{}/{}", blueprint.mountpoint, file.name));
+            let (depth, attrs) = (Depth::Single, NO_EXEC_SUID_DEV);
+            self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs });
+            (slot, file.destination)
+        };
+        files.iter().map(clone).collect()
     }
 
     fn attach(&mut self, slot: Slot, on: Place, kind: TargetKind, links: Links) {
@@ -359,8 +377,6 @@ impl Planner {
 
     fn process(&mut self, blueprint: Blueprint) {
         let process = blueprint.process;
-        // Programs look at it to learn that they are in a container.
-        self.steps.push(Step::TouchFile(Place::new(ROOT, "run/.containerenv")));
         self.steps.push(Step::EnterDirectory(Place::new(ROOT, &process.cwd)));
         if blueprint.read_only {
             self.steps.push(Step::SealMount(ROOT));
@@ -373,6 +389,7 @@ impl Planner {
         self.steps.push(Step::NewKeyring);
         let limits = process.limits.iter().map(|&(resource, soft, hard)| Step::Limit { resource, soft, hard });
         self.steps.extend(limits);
+        self.steps.push(Step::ResetPersonality);
         self.steps.push(Step::SetUmask(process.umask));
         self.privileges(&process, &blueprint.ids);
         if blueprint.reaper {

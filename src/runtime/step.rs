@@ -75,6 +75,15 @@ pub struct Upper {
     pub volatile: bool,
 }
 
+/// What is done about a directory that cannot be overlaid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// It is an error.
+    Fail,
+    /// It is shown read-only, with all mounts below it.
+    ReadOnly,
+}
+
 /// One instruction.
 #[derive(Debug)]
 pub enum Step {
@@ -113,14 +122,19 @@ pub enum Step {
         /// An empty directory of the store to mount on where the kernel takes the layers by mount(2) only.
         mountpoint: CString,
     },
-    /// Make an overlay over a directory of the host, or clone that directory read-only where it cannot be overlaid.
-    OverlayOrReadOnly {
+    /// Make an overlay over a directory of the host.
+    OverlayDirectory {
         /// Where it is kept.
         slot: Slot,
         /// The directory, absolute.
         lower: CString,
         /// Where writes go.
         upper: Upper,
+        /// A directory of the store, relative to it, on which the lower one is mounted first: the container sees the name of
+        /// the lower directory in its mount table, and a name of the host is none of its business.
+        mountpoint: CString,
+        /// What is done if the kernel refuses the overlay, as it does on some file systems.
+        otherwise: Otherwise,
     },
     /// Attach a mount on a directory of the host, in our own mount namespace, before the root is entered.
     AttachOnHost {
@@ -135,7 +149,7 @@ pub enum Step {
     CloneHost {
         /// Where it is kept.
         slot: Slot,
-        /// Path on the host, absolute.
+        /// Path on the host, absolute or relative to the store.
         path: CString,
         /// What it must be.
         expect: Option<Expect>,
@@ -178,8 +192,13 @@ pub enum Step {
         /// What it says.
         target: CString,
     },
-    /// Make an empty file unless something is there; a place that cannot be written to is left alone.
-    TouchFile(Place),
+    /// Write a new file, readable by all.
+    WriteFile {
+        /// Where.
+        at: Place,
+        /// Its contents.
+        content: String,
+    },
     /// Copy what the root has at a place into a mount that is about to cover it.
     CopyUp {
         /// The mount.
@@ -236,6 +255,8 @@ pub enum Step {
         /// Hard limit.
         hard: u64,
     },
+    /// Take the personality of an ordinary Linux program (personality(2)).
+    ResetPersonality,
     /// Set the file mode creation mask.
     SetUmask(u32),
     /// Enter the working directory, made if it is missing, and check that it is inside the root.

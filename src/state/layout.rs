@@ -149,7 +149,7 @@ impl Layout {
         self.containers().join(id.as_str())
     }
 
-    /// The record of what a container is.
+    /// The record of what a container is. Its monitor holds it locked for as long as it lives.
     pub fn container_record(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("record.json")
     }
@@ -157,11 +157,6 @@ impl Layout {
     /// The record of how a container ended.
     pub fn exit_record(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("exit.json")
-    }
-
-    /// The file that a container's monitor holds locked for as long as it lives.
-    pub fn container_lock(&self, id: &ContainerId) -> PathBuf {
-        self.container(id).join("lock")
     }
 
     /// The log of a detached container.

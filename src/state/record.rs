@@ -187,6 +187,15 @@ pub fn write_volatile<T: Record>(path: &Path, record: &T) -> Result<(), RecordEr
     write().map_err(|source| RecordError::Write { kind: T::KIND, path: path.into(), source })
 }
 
+/// Writes a record that nobody can have seen yet, in a directory that is not published.
+pub fn write_new<T: Record>(path: &Path, record: &T) -> Result<(), RecordError> {
+    let write = || {
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(&to_json(record)?)
+    };
+    write().map_err(|source| RecordError::Write { kind: T::KIND, path: path.into(), source })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
