@@ -61,6 +61,12 @@ pub enum RegistryError {
         #[source]
         cause: Cause,
     },
+    /// No such name.
+    #[error("looking for {url}: the name of the host is not known")]
+    NoHost {
+        /// Address.
+        url: String,
+    },
     /// Silence.
     #[error("{url} sent nothing for {} seconds", stall.as_secs_f32())]
     Silent {
@@ -259,6 +265,7 @@ impl Explain for RegistryError {
             | Self::Blocked { .. }
             | Self::Client(_)
             | Self::Transport { .. }
+            | Self::NoHost { .. }
             | Self::Range { .. }
             | Self::Status { .. } => "E_REGISTRY",
         }
@@ -273,6 +280,7 @@ impl Explain for RegistryError {
             Self::Denied { registry, .. } => Some(format!(
                 "check the name; if it is right, log in to {registry} with `podman login` or `docker login`, or pass `--creds`"
             )),
+            Self::NoHost { .. } => Some("check the registry's name, and that this machine has a name server".into()),
             Self::NotFound { .. } => Some("check the repository's name and the tag".into()),
             Self::Helper { cause, .. } => cause.hint(),
             Self::Exhausted { last, .. } => last.hint(),
@@ -326,6 +334,9 @@ impl RegistryError {
     pub(super) fn of_transport(url: &Url, error: &(dyn Error + 'static), stall: Duration) -> Self {
         let url = shown(url);
         let cause = Cause(innermost(error));
+        if says_no_such_name(&cause.0) {
+            return Self::NoHost { url };
+        }
         if any(error, &|error| error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)) {
             return Self::Silent { url, stall };
         }
@@ -362,6 +373,11 @@ pub(super) fn is_certificate_failure(error: &(dyn Error + 'static)) -> bool {
     any(error, &|error| matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
 }
 
+/// Whether the resolver found no address of any kind. Its error types are not to be had from here, only their text.
+fn says_no_such_name(cause: &str) -> bool {
+    cause.starts_with("no records found for Query")
+}
+
 /// Whether `matches` holds for one of the causes of `error`.
 fn any(error: &(dyn Error + 'static), matches: &dyn Fn(&(dyn Error + 'static)) -> bool) -> bool {
     let mut current = Some(error);
@@ -391,4 +407,53 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     wrapped.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] io::Error);
+
+    fn of(cause: io::Error) -> RegistryError {
+        let url = Url::parse("https://user:password@r.io:5000/v2/?token=secret#x").unwrap_or_else(|_| unreachable!());
+        RegistryError::of_transport(&url, &Outer(cause), Duration::from_secs(30))
+    }
+
+    #[test]
+    fn failures_of_the_transport_are_told_apart() {
+        let refused = of(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        assert_eq!(refused.to_string(), "asking https://r.io:5000/v2/", "an address without secrets");
+        assert!(refused.is_transient() && refused.source().is_some_and(|cause| cause.to_string().contains("refused")));
+
+        let text = "no records found for Query { name: Name(\"r.io.\"), query_type: AAAA, query_class: IN }";
+        let unknown = of(io::Error::other(text));
+        assert!(matches!(unknown, RegistryError::NoHost { .. }) && !unknown.is_transient());
+
+        // An io::Error around a TLS error is how these arrive.
+        let issuer = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let impostor = of(io::Error::new(io::ErrorKind::InvalidData, issuer));
+        assert_eq!((impostor.code(), impostor.is_transient()), ("E_TLS", false));
+        let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        let expired = of(io::Error::new(io::ErrorKind::InvalidData, expired));
+        assert!(expired.hint().is_some_and(|hint| hint.contains("clock")), "{:?} {expired:?}", expired.hint());
+        let no_tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert!(of(io::Error::new(io::ErrorKind::InvalidData, no_tls)).is_transient());
+    }
+
+    #[test]
+    fn waits_that_are_too_long_are_refusals() {
+        let status = |status, seconds: Option<u64>| RegistryError::Status {
+            url: "u".into(),
+            status,
+            message: None,
+            retry_after: seconds.map(Duration::from_secs),
+            request_id: None,
+        };
+        assert!(status(503, None).is_transient() && status(429, Some(60)).is_transient());
+        assert!(!status(429, Some(61)).is_transient() && !status(404, None).is_transient());
+        assert!(status(429, None).hint().is_some_and(|hint| hint.contains("log in")));
+    }
 }

@@ -32,7 +32,8 @@ fn source(layout: &std::path::Path) -> String {
 fn every_format_that_skopeo_writes_is_the_same_image() {
     let Some((registry, layout)) = prepared("") else { return };
     let plain = registry.path("plain");
-    run(Command::new("skopeo")
+    run(registry
+        .skopeo()
         .args(["copy", "-q", "--insecure-policy", "--dest-decompress", &source(&layout)])
         .arg(format!("dir:{}", plain.display())));
     let plain = format!("dir:{}", plain.display());
@@ -69,7 +70,7 @@ fn the_digest_is_the_one_that_skopeo_sees() {
     let place = Place::new();
     let report = place.pull(&registry.image("app:1")).unwrap();
     let to = format!("docker://{}", registry.image("app:1"));
-    let seen = run(Command::new("skopeo").args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &to]));
+    let seen = run(registry.skopeo().args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &to]));
     assert_eq!(report.manifest_digest.to_string(), String::from_utf8(seen).unwrap().trim());
     let pinned = registry.image(&format!("app@{}", report.manifest_digest));
     assert_eq!(Place::new().pull(&pinned).unwrap().image, report.image);

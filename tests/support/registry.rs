@@ -333,9 +333,19 @@ impl RealRegistry {
     /// `skopeo copy OPTIONS FROM docker://127.0.0.1:PORT/NAME`.
     pub fn copy(&self, from: &str, name: &str, options: &[&str]) {
         let to = format!("docker://{}", self.image(name));
-        let mut command = Command::new("skopeo");
+        let mut command = self.skopeo();
         command.args(["copy", "-q", "--insecure-policy", "--dest-tls-verify=false"]).args(options).args([from, &to]);
         run(&mut command);
+    }
+
+    /// skopeo with a home of its own: no cache and no credentials of whoever runs the tests.
+    pub fn skopeo(&self) -> Command {
+        let mut command = Command::new("skopeo");
+        command
+            .env("HOME", self.path("home"))
+            .env("XDG_RUNTIME_DIR", self.path("run"))
+            .env_remove("REGISTRY_AUTH_FILE");
+        command
     }
 }
 

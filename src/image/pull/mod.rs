@@ -20,7 +20,6 @@ mod record;
 pub use error::{PullCause, PullError};
 pub use progress::{LayerEvent, Progress, Silent};
 
-use crate::image::request::{PullRequest, RegistryAccess};
 use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::{DEFAULT_TAG, Reference};
@@ -29,7 +28,7 @@ use crate::oci::image_config::ImageConfig;
 use crate::oci::manifest::{Document, Manifest};
 use crate::oci::media_type::{self, Compression};
 use crate::oci::platform::Platform;
-use crate::registry::{self, Access, Credential, Fetched, MAX_CONFIG, MAX_DOCUMENT, Registry, RetryPolicy, TlsVerify};
+use crate::registry::{self, Access, Fetched, MAX_CONFIG, MAX_DOCUMENT, Registry};
 use crate::state::lock::{self, Waiting};
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
@@ -46,29 +45,6 @@ pub struct Request {
     pub policy: PullPolicy,
     /// How to reach the registry.
     pub access: Access,
-}
-
-impl Request {
-    /// One of the images that `pull` was asked for.
-    pub fn new(asked: &PullRequest, reference: &Reference) -> Self {
-        Self {
-            reference: reference.clone(),
-            platform: asked.platform.clone(),
-            policy: asked.policy,
-            access: access(&asked.access),
-        }
-    }
-}
-
-/// How to reach a registry, as the registry's client has it.
-pub fn access(asked: &RegistryAccess) -> Access {
-    let credential = asked.credentials.as_ref().map(|login| Credential::password(&login.user, &login.password));
-    let tls = match asked.tls_verify {
-        None => TlsVerify::AsConfigured,
-        Some(true) => TlsVerify::Required,
-        Some(false) => TlsVerify::Off,
-    };
-    Access { tls, credential, authfile: asked.authfile.clone(), retry: RetryPolicy::default() }
 }
 
 /// An image that is in the store now.
