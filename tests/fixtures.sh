@@ -104,7 +104,8 @@ image() {
     layout "$name"
     tar -C "$tree" --sort=name --numeric-owner --owner=0 --group=0 --mtime=@1700000000 -cf "$tmp/layer.tar" .
     umoci raw add-layer --image "$layouts/$name:latest" "$tmp/layer.tar"
-    umoci config --image "$layouts/$name:latest" --author tests --config.cmd /bin/sh \
+    case " $* " in *' --config.cmd '*) ;; *) set -- --config.cmd /bin/sh "$@" ;; esac
+    umoci config --image "$layouts/$name:latest" --author tests \
         --config.env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     umoci gc --layout "$layouts/$name"
 }
@@ -145,7 +146,8 @@ hostile() {
     image "$1" "$tmp/hostile"
 }
 
-# Three layers made by buildah: deletions, an opaque directory, a file that becomes a directory and back.
+# Three layers made by buildah: deletions, an opaque directory, a file that becomes a directory and back. Contents differ in
+# size: buildah takes a file of the same size and second for the same.
 buildah_layers() {
     local store=(--root "$tmp/buildah" --runroot "$tmp/buildah-run" --storage-driver vfs) container mount step
     local previous=scratch
@@ -160,14 +162,14 @@ buildah_layers() {
                 ln "$mount/changed" "$mount/hardlink"
                 ;;
             2)
-                rm -rf "$mount"/{gone,opaque,swap,deleted}
+                rm -rf "$mount"/{gone,opaque,swap,deleted,changed}
                 mkdir "$mount/opaque"
-                echo two | tee "$mount"/{opaque/new,swap,changed} >/dev/null
+                echo second | tee "$mount"/{opaque/new,swap,changed} >/dev/null
                 ;;
             3)
                 rm "$mount/swap"
                 mkdir "$mount/swap"
-                echo three | tee "$mount"/{swap/again,deleted} >/dev/null
+                echo the third | tee "$mount"/{swap/again,deleted} >/dev/null
                 ;;
         esac
         buildah "${store[@]}" umount "$container" >/dev/null

@@ -25,7 +25,8 @@ fn layers_are_stacked_as_the_specification_says() {
     let lab = Lab::new();
     let script =
         "cat changed hardlink deleted kept/deep/file swap/again opaque/new; ls -A opaque gone 2>&1; echo $LAYER";
-    let expected = "two\none\nthree\none\nthree\ntwo\nls: gone: No such file or directory\nopaque:\nnew\n3";
+    let expected =
+        "second\none\nthe third\none\nthe third\nsecond\nls: gone: No such file or directory\nopaque:\nnew\n3";
     for name in ["layers", "layers-docker", "layers-zstd", "layers-plain"] {
         let text = lab.run_image(name, &[], &["sh", "-c", script]).ok().text();
         assert_eq!(text, expected, "{name}");
@@ -55,15 +56,6 @@ fn the_entrypoint_has_all_its_forms() {
 fn without_any_command_we_say_so() {
     let lab = Lab::new();
     lab.run_image("configured", &["--entrypoint", ""], &[]).exited(125);
-}
-
-#[test]
-fn the_images_volumes_can_be_written_and_are_not_shared() {
-    let lab = Lab::new();
-    let script = "touch /data/x && ls /data";
-    for _ in 0..2 {
-        assert_eq!(lab.run_image("configured", &["--entrypoint", "sh"], &["-c", script]).ok().text(), "x");
-    }
 }
 
 #[test]
@@ -119,7 +111,7 @@ fn images_lists_and_rmi_removes() {
 fn an_image_in_use_is_not_removed() {
     let lab = Lab::new();
     lab.coracle(["run", "--name", "user", &image("busybox"), "true"]).ok();
-    lab.coracle(["rmi", &image("busybox")]).exited(2).says("user");
+    lab.coracle(["rmi", &image("busybox")]).refused(2, "E_BUSY");
     lab.coracle(["rm", "user"]).ok();
     lab.coracle(["rmi", &image("busybox")]).ok();
 }

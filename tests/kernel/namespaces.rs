@@ -6,12 +6,15 @@ use crate::support::Lab;
 
 const ALL: [&str; 7] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"];
 
+/// What the namespaces of a process are.
+const LIST: &str = "for n in user mnt pid net ipc uts cgroup; do readlink /proc/self/ns/$n; done";
+
 /// A server on a low port of the loopback device, and its client.
 const TALK_TO_ITSELF: &str =
     "nc -l -p 80 -e echo heard & for i in $(seq 100); do nc 127.0.0.1 80 2>/dev/null && exit; sleep 0.05; done";
 
 fn inside(flags: &[&str]) -> Vec<String> {
-    let text = Lab::new().sh(flags, "for n in user mnt pid net ipc uts cgroup; do readlink /proc/self/ns/$n; done");
+    let text = Lab::new().sh(flags, LIST);
     text.lines().map(str::to_owned).collect()
 }
 
@@ -30,7 +33,13 @@ fn all_are_different_from_ours() {
 
 #[test]
 fn two_containers_share_none() {
-    for (name, (first, second)) in ALL.iter().zip(inside(&[]).into_iter().zip(inside(&[]))) {
+    let lab = Lab::new();
+    // At the same time: numbers of namespaces that are gone are given anew.
+    let script = format!("{LIST}; echo all; sleep 1000");
+    let mut first = lab.spawn(crate::support::busybox_arguments(&[], &["sh", "-c", &script]));
+    first.expect("all\n");
+    let seen = first.seen();
+    for (name, (first, second)) in ALL.iter().zip(seen.lines().zip(inside(&[]))) {
         assert_ne!(first, second, "{name}");
     }
 }

@@ -118,38 +118,6 @@ fn an_index_of_two_platforms_gives_each_of_them() {
 }
 
 #[test]
-fn an_image_of_several_layers_by_buildah() {
-    let Some((registry, _)) = prepared("") else { return };
-    if !installed("buildah") || !nix::unistd::geteuid().is_root() {
-        println!("SKIPPED: buildah needs root here");
-        return;
-    }
-    let buildah = || {
-        let mut command = Command::new("buildah");
-        command.arg("--root").arg(registry.path("buildah")).arg("--runroot").arg(registry.path("buildah-run"));
-        command.args(["--storage-driver", "vfs"]);
-        command
-    };
-    let text = |output: Vec<u8>| String::from_utf8(output).unwrap().trim().to_owned();
-    let mut from = "scratch".to_owned();
-    for step in ["one", "two", "three"] {
-        let container = text(run(buildah().args(["from", "--pull-never", &from])));
-        let mount = text(run(buildah().args(["mount", &container])));
-        fs::write(format!("{mount}/{step}"), step).unwrap();
-        run(buildah().args(["umount", &container]));
-        from = format!("localhost/{step}");
-        run(buildah().args(["commit", "-q", &container, &from]));
-    }
-    let to = format!("docker://{}", registry.image("layers:latest"));
-    run(buildah().args(["push", "-q", "--tls-verify=false", "--format", "docker", &from, &to]));
-    let place = Place::new();
-    let report = place.pull(&registry.image("layers")).unwrap();
-    for (position, step) in ["one", "two", "three"].into_iter().enumerate() {
-        assert_eq!(place.read(&report, position, step), step.as_bytes());
-    }
-}
-
-#[test]
 fn a_registry_with_a_password_file() {
     let auth = "auth: {htpasswd: {realm: r, path: ROOT/htpasswd}}\n";
     if !installed("htpasswd") {

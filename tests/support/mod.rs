@@ -27,6 +27,11 @@ pub fn coracle_path() -> PathBuf {
     std::env::var_os("CORACLE").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_coracle")), PathBuf::from)
 }
 
+/// Whether it is a release build: its size and memory have bounds of their own.
+pub fn is_release() -> bool {
+    std::env::var_os("CORACLE_RELEASE").is_some()
+}
+
 /// A file or directory that `tests/fixtures.sh` made.
 pub fn fixture(name: &str) -> PathBuf {
     let root =
@@ -203,9 +208,10 @@ impl Lab {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// Fails the test if anything is left of containers and commands.
+    /// Fails the test if anything is left of containers and commands when the next command has ended.
     #[track_caller]
     pub fn assert_clean(&self) {
+        self.coracle(["ps", "-a"]).ok();
         assert_eq!(self.leftovers(), Vec::<PathBuf>::new());
     }
 }
@@ -269,6 +275,11 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// What [`Running::expect`] has seen of standard output.
+    pub fn seen(&self) -> String {
+        String::from_utf8_lossy(&self.seen).into_owned()
     }
 
     /// Writes to its standard input.

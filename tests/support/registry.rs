@@ -279,6 +279,11 @@ pub fn installed(program: &str) -> bool {
     });
     if !found {
         println!("SKIPPED: {program} is not installed");
+        // tests/run shows these, and CI fails on them.
+        if let Some(path) = std::env::var_os("CORACLE_SKIPPED") {
+            let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+            writeln!(file, "registry tests: {program} is not installed").unwrap();
+        }
     }
     found
 }
