@@ -12,7 +12,7 @@ use crate::container::summary::Summary;
 use crate::container::{remove, translate};
 use crate::failure::Failure;
 use crate::host::env;
-use crate::host::report::Slots;
+use crate::host::report::{Choice, Slots};
 use crate::image::find::{self, Wanted};
 use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::{Progress, PullRequest, RegistryAccess};
@@ -22,6 +22,7 @@ use crate::oci::digest::ImageId;
 use crate::registry::{Access, Credential, TlsVerify};
 use crate::state::layout::Layout;
 use crate::state::lock::Waiting;
+use crate::state::temporary::{Kind, TemporaryDirectory};
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
 use crate::{container, image};
@@ -162,6 +163,28 @@ pub fn inspect_image(layout: &Layout, selector: &ImageSelector) -> Result<Option
 
 /// What `info` shows of higher floors.
 pub fn slots(layout: &Layout) -> Slots {
-    let _ = layout;
-    Slots::default()
+    Slots { graph_driver: Some(graph_driver(layout)), landlock_abi: Some(crate::sys::landlock::abi()) }
+}
+
+/// How root file systems are made, tried on the file system of the store.
+fn graph_driver(layout: &Layout) -> Choice {
+    let refused = |reason: String| Choice { name: "none".into(), reason };
+    if let Err(error) = Store::open(layout.clone()) {
+        return refused(Failure::from(error).to_string());
+    }
+    let directory = match TemporaryDirectory::create(&layout.tmp(), Kind::Trash) {
+        Ok(directory) => directory,
+        Err(error) => return refused(format!("nothing can be written to the store: {error}")),
+    };
+    match crate::runtime::probe::overlay(directory.path()) {
+        Ok(()) => Choice {
+            name: "overlay".into(),
+            reason: "the kernel's overlay was mounted on the store's file system".into(),
+        },
+        Err(error) => {
+            let failure = Failure::from(error);
+            let cure = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            refused(format!("{failure}{cure}"))
+        }
+    }
 }

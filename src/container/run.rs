@@ -31,7 +31,7 @@ use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ExitRecord, ProcessesRecord, Timestamp};
 use crate::sys::signal::SignalQueue;
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{clone, credentials, process, random};
+use crate::sys::{clone, credentials, memory, process, random};
 
 /// What came of it.
 #[derive(Debug)]
@@ -87,6 +87,10 @@ fn internal(doing: &str, errno: Errno) -> Failure {
 fn make(request: &Request, surroundings: &Surroundings<'_>) -> Result<(Owned, ContainerRecord, LaunchPlan), Failure> {
     let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
     let id = ContainerId::from_random(random()?);
+    let volumes = match surroundings.base {
+        Base::Image(image) => image.defaults.volumes.len(),
+        Base::Directory(_) => 0,
+    };
     let mut attempt = 0;
     loop {
         let name = match &request.name {
@@ -94,7 +98,7 @@ fn make(request: &Request, surroundings: &Surroundings<'_>) -> Result<(Owned, Co
             None => random_name::from_random(random()?, attempt).unwrap_or_else(|| name_from(&id)),
         };
         let (blueprint, record) = translate(request, surroundings, &id, &name)?;
-        match create::create(surroundings.layout, &id, &name, &record) {
+        match create::create(surroundings.layout, &id, &name, &record, volumes) {
             Ok(owned) => return Ok((owned, record, LaunchPlan::new(blueprint))),
             Err(CreateError::NameInUse { .. }) if request.name.is_none() && attempt < NAME_ATTEMPTS => attempt += 1,
             Err(error) => return Err(error.into()),
@@ -175,6 +179,8 @@ impl Launch<'_> {
                 let _ = reporter.write_all(STARTED);
                 // The command waits for the end of the report.
                 process::close_inherited(reporter);
+                memory::set_command_line(&format!("coracle-monitor {}", self.owned.id.short()));
+                memory::release_unused();
                 self.serve(&running, &signals, channels, started).unwrap_or(crate::failure::EXIT_OWN_FAILURE)
             }
             Err(failure) => {

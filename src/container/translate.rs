@@ -21,7 +21,7 @@ use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs};
 use crate::seccomp::table::Arch;
-use crate::seccomp::{ForeignAbi, KernelVersion};
+use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
 use crate::state::schema::container::{ContainerRecord, ImageOrigin, MountRecord, ProcessRecord, Timestamp};
 use crate::state::schema::image::RunDefaults;
@@ -121,7 +121,7 @@ pub fn translate(
     };
     let hostname = request.hostname.clone().unwrap_or_else(|| id.short().to_owned());
     let (process, argv) = process(request, surroundings, &defaults, &hostname)?;
-    let mounts = mounts(request, surroundings.layout)?;
+    let mounts = mounts(request, surroundings.layout, &defaults, id)?;
     let record =
         record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
     let host_network = request.network == NetworkMode::Host;
@@ -242,19 +242,19 @@ fn filter(
     request: &Request,
     surroundings: &Surroundings<'_>,
     capabilities: CapabilitySet,
-) -> Result<Option<Vec<libc::sock_filter>>, Failure> {
+) -> Result<Option<Filter>, Failure> {
     match &request.security.seccomp {
         SeccompChoice::Unconfined => Ok(None),
         SeccompChoice::Default => {
             let foreign = if surroundings.has_32_bit_programs { ForeignAbi::Allowed } else { ForeignAbi::Killed };
-            Ok(Some(crate::seccomp::default_filter(capabilities, Arch::NATIVE, foreign).instructions().to_vec()))
+            Ok(Some(crate::seccomp::default_filter(capabilities, Arch::NATIVE, foreign)))
         }
         SeccompChoice::File(path) => {
             let json = std::fs::read(path).map_err(|cause| {
                 Failure::new("E_SECCOMP", format!("reading the seccomp profile {}: {cause}", path.display()))
             })?;
             let filter = crate::seccomp::load_profile(&json)?.compile(capabilities, surroundings.kernel)?;
-            Ok(Some(filter.instructions().to_vec()))
+            Ok(Some(filter))
         }
     }
 }
@@ -302,10 +302,13 @@ fn candidates(program: &OsStr, path: Option<&OsStr>) -> Result<Vec<CString>, Ref
     path.split(|&b| b == b':').map(join).collect()
 }
 
-fn mounts(request: &Request, layout: &Layout) -> Result<Vec<Mount>, Refused> {
+/// What `--read-only` leaves writable, in memory (podman's `--read-only-tmpfs`).
+const WRITABLE_IN_MEMORY: &[&str] = &["/run", "/tmp", "/var/tmp"];
+
+fn mounts(request: &Request, layout: &Layout, defaults: &RunDefaults, id: &ContainerId) -> Result<Vec<Mount>, Refused> {
     let binds = request.mounts.iter().map(|mount| bind(mount, layout));
     let tmpfs = request.tmpfs.iter().map(|mount| Ok(self::tmpfs(mount)));
-    let mounts = binds.chain(tmpfs).collect::<Result<Vec<_>, _>>()?;
+    let mut mounts = binds.chain(tmpfs).collect::<Result<Vec<_>, _>>()?;
     for (index, mount) in mounts.iter().enumerate() {
         let destination = normal(&mount.destination);
         if is_reserved(&destination) {
@@ -315,7 +318,32 @@ fn mounts(request: &Request, layout: &Layout) -> Result<Vec<Mount>, Refused> {
             return Err(Refused::Twice(destination));
         }
     }
+    let is_free =
+        |mounts: &[Mount], destination: &str| !mounts.iter().any(|mount| normal(&mount.destination) == destination);
+    for (number, destination) in defaults.volumes.iter().enumerate() {
+        let destination = normal(destination);
+        if is_reserved(&destination) || destination.starts_with("/sys/") || destination.starts_with("/dev/") {
+            return Err(Refused::Reserved(destination));
+        }
+        if is_free(&mounts, &destination) {
+            let path = c_string(relative(id, &volume_directory(number)))?;
+            mounts.push(Mount { destination, source: MountSource::Volume { path }, read_only: false, exec: true });
+        }
+    }
+    if request.rootfs_access == Access::ReadOnly {
+        for &place in WRITABLE_IN_MEMORY {
+            if is_free(&mounts, place) {
+                let source = MountSource::Tmpfs { size: None, mode: None, copy_up: true };
+                mounts.push(Mount { destination: place.into(), source, read_only: false, exec: true });
+            }
+        }
+    }
     Ok(mounts)
+}
+
+/// Where, in the container's directory, the files of one of the image's volumes are.
+pub fn volume_directory(number: usize) -> String {
+    format!("volume-{number}")
 }
 
 /// Files of `/proc` that programs such as lxcfs replace with their own: those that runc allows to be mounted on.

@@ -5,6 +5,8 @@ use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
 use crate::state::lock::OnWait;
+use crate::state::record;
+use crate::state::schema::container::ContainerRecord;
 use crate::store::images::ResolvedImage;
 use crate::store::{Store, collect};
 
@@ -39,7 +41,7 @@ pub enum RemoveError {
         id: ImageId,
         /// How many.
         count: usize,
-        /// One of them: the beginning of its identifier.
+        /// The name of one of them.
         container: String,
     },
 }
@@ -68,6 +70,13 @@ impl Explain for RemoveError {
     }
 }
 
+/// The name of the container with this identifier.
+fn name_of(store: &Store, id: &str) -> String {
+    let record =
+        id.parse().ok().and_then(|id| record::read::<ContainerRecord>(&store.layout().container_record(&id)).ok());
+    record.flatten().map_or_else(|| id.to_owned(), |record| record.name.to_string())
+}
+
 /// Removes what `selector` means: a name, and with its last name the image; by its id, the image with all its names.
 /// `remove_container` is given the identifiers of the containers that are to go first.
 pub fn execute(
@@ -89,7 +98,7 @@ pub fn execute(
     }
     let containers = collect::containers_of(store, &id)?;
     if let (IfUsed::Refuse, Some(first)) = (if_used, containers.first()) {
-        let container = first.chars().take(12).collect();
+        let container = name_of(store, first);
         return Err(RemoveError::InUse { id, count: containers.len(), container }.into());
     }
     for container in &containers {

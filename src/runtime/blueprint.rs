@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::path::PathBuf;
 
 use crate::lsm::capability::Sets;
+use crate::seccomp::Filter;
 
 /// A container to be launched.
 #[derive(Debug)]
@@ -180,6 +181,11 @@ pub enum MountSource {
         /// Whether mounts below it come along.
         recursive: bool,
     },
+    /// A directory of the store, relative to it, filled with what it covers.
+    Volume {
+        /// The directory.
+        path: CString,
+    },
     /// Memory.
     Tmpfs {
         /// Bytes.
@@ -213,7 +219,7 @@ pub struct Process {
     /// Whether no_new_privs is set.
     pub no_new_privileges: bool,
     /// The seccomp filter.
-    pub filter: Option<Vec<libc::sock_filter>>,
+    pub filter: Option<Filter>,
     /// Resource limits: `RLIMIT_*`, soft, hard; lowered to what we may have.
     pub limits: Vec<(u32, u64, u64)>,
     /// File mode creation mask.

@@ -149,7 +149,7 @@ impl Init<'_> {
             Step::SetUmask(mask) => drop(nix::sys::stat::umask(Mode::from_bits_truncate(*mask))),
             Step::EnterDirectory(place) => self.enter_directory(place)?,
             Step::SetNoNewPrivileges => credentials::set_no_new_privileges()?,
-            Step::InstallFilter(filter) => seccomp::install(filter, 0)?,
+            Step::InstallFilter(filter) => seccomp::install(filter.instructions(), filter.flags)?,
             Step::LimitBoundingSet(set) => credentials::limit_bounding_set(set.bits())?,
             Step::BecomeUser { uid, gid, groups } => become_user(*uid, *gid, groups.as_deref())?,
             Step::SetCapabilities(set) => set_capabilities(set)?,

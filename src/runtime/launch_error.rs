@@ -24,6 +24,8 @@ pub enum LaunchError {
     /// A step of the plan.
     #[error("{what}")]
     Step {
+        /// Its index.
+        step: usize,
         /// What was tried, on what.
         what: String,
         /// Stable code.
@@ -106,13 +108,14 @@ struct Story {
 }
 
 impl LaunchError {
-    /// The error for a step that failed. `None` is a step that the plan does not have.
-    pub fn step(step: Option<&Step>, detail: Detail, errno: Errno) -> Self {
+    /// The error for the step of this index, which failed.
+    pub fn step(steps: &[Step], index: usize, detail: Detail, errno: Errno) -> Self {
+        let step = steps.get(index);
         let story =
             step.map_or_else(|| Story::plain("an unknown step".into(), "E_STATE"), |step| tell(step, detail, errno));
         let Story { what, code, hint, exit_code } = story;
         let hint = hint.or_else(|| general_hint(errno));
-        Self::Step { what, code, hint, exit_code, errno }
+        Self::Step { step: index, what, code, hint, exit_code, errno }
     }
 }
 

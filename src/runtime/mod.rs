@@ -8,6 +8,7 @@ pub mod init;
 pub mod launch_error;
 pub mod overlay_mount;
 pub mod plan;
+pub mod probe;
 pub mod reaper;
 pub mod spawn;
 pub mod step;

@@ -286,6 +286,9 @@ impl Planner {
                 depth: if *recursive { Depth::Recursive } else { Depth::Single },
                 attrs,
             }),
+            MountSource::Volume { path } => {
+                self.steps.push(Step::CloneHost { slot, path: path.clone(), expect: None, depth: Depth::Single, attrs })
+            }
             MountSource::Tmpfs { size, mode, .. } => {
                 let mode = format!("{:o}", mode.unwrap_or(0o1777));
                 let size = size.map(|size| size.to_string());
@@ -371,8 +374,13 @@ impl Planner {
                 MountSource::Bind { directory: false, .. } => TargetKind::File,
                 _ => TargetKind::Directory,
             };
-            if let MountSource::Tmpfs { copy_up: true, mode, .. } = mount.source {
-                self.steps.push(Step::CopyUp { into: slot, from: on.clone(), keep_mode: mode.is_some() });
+            let keep_mode = match mount.source {
+                MountSource::Tmpfs { copy_up: true, mode, .. } => Some(mode.is_some()),
+                MountSource::Volume { .. } => Some(false),
+                _ => None,
+            };
+            if let Some(keep_mode) = keep_mode {
+                self.steps.push(Step::CopyUp { into: slot, from: on.clone(), keep_mode });
                 if mount.read_only {
                     self.steps.push(Step::SealMount(slot));
                 }

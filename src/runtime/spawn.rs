@@ -1,6 +1,6 @@
 //! The fork boundary: the only caller of clone3 for containers. It takes a proof that the process has one thread.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -31,6 +31,9 @@ pub fn launch(proof: &SingleThreaded, plan: &LaunchPlan, streams: Streams) -> Re
     let run_init = || {
         process::reset_signals();
         process::set_name(c"coracle-init");
+        // The locks of the store and of the container are the monitor's.
+        let stream = |number: usize| streams.as_ref().map_or(-1, |streams| streams[number].as_raw_fd());
+        process::close_others([theirs.as_raw_fd(), stream(0), stream(1), stream(2)]);
         init::run(&plan.steps, theirs.as_fd(), streams.as_ref())
     };
     let child = match plan.child_memory() {
@@ -66,7 +69,7 @@ fn start(plan: &LaunchPlan, channel: &OwnedFd, child: &Child) -> Result<Option<O
         match FromInit::decode(&message[..len]) {
             Some(FromInit::Terminal) => terminal = fd,
             Some(FromInit::Failed(StepFailed { step, detail, errno })) => {
-                return Err(LaunchError::step(plan.steps.get(usize::from(step)), detail, errno));
+                return Err(LaunchError::step(&plan.steps, usize::from(step), detail, errno));
             }
             // The channel is closed by execve, and by nothing else that succeeds.
             None if len == 0 => return Ok(terminal),

@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString};
 
 use crate::lsm::capability::Sets;
 use crate::name::capability::CapabilitySet;
+use crate::seccomp::Filter;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
 
@@ -267,7 +268,7 @@ pub enum Step {
     /// Set no_new_privs.
     SetNoNewPrivileges,
     /// Install a seccomp filter.
-    InstallFilter(Vec<libc::sock_filter>),
+    InstallFilter(Filter),
     /// Drop everything from the bounding set that is not in this set.
     LimitBoundingSet(CapabilitySet),
     /// Become a user; the permitted set stays.

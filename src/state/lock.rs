@@ -82,6 +82,17 @@ pub struct Shared {
 #[must_use = "the lock is held as long as this value lives"]
 pub struct Exclusive {
     _lock: Flock<File>,
+    /// A file that is there for this lock only, and goes with it. Whoever waits for it notices that its name is gone.
+    only_for_this: Option<PathBuf>,
+}
+
+impl Drop for Exclusive {
+    fn drop(&mut self) {
+        if let Some(path) = &self.only_for_this {
+            // Left behind, it is collected by the next command that writes.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 /// The store, shared.
@@ -93,7 +104,7 @@ pub fn store_shared(layout: &Layout, on_wait: OnWait<'_>) -> Result<Shared, Lock
 /// The store, for oneself.
 pub fn store_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
     let path = layout.store_lock();
-    acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock })
+    acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock, only_for_this: None })
 }
 
 /// One image reference, for oneself: whoever pulls it holds this.
@@ -103,7 +114,7 @@ pub fn image_exclusive(layout: &Layout, image: &Reference, on_wait: OnWait<'_>) 
     loop {
         let lock = acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait)?;
         if is_named(&path, &lock) {
-            return Ok(Exclusive { _lock: lock });
+            return Ok(Exclusive { _lock: lock, only_for_this: Some(path) });
         }
     }
 }

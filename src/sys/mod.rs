@@ -9,6 +9,8 @@ pub mod exec;
 pub mod fs;
 pub mod in_root;
 pub mod keyring;
+pub mod landlock;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod ownership;

@@ -104,6 +104,25 @@ pub fn close_inherited(fd: &impl AsRawFd) {
     unsafe { libc::close(fd.as_raw_fd()) };
 }
 
+/// Closes every descriptor above the standard ones but `kept`, in a child that owns no others.
+pub fn close_others<const N: usize>(mut kept: [i32; N]) {
+    kept.sort_unstable();
+    let mut first = 3;
+    for &fd in kept.iter().filter(|&&fd| fd >= 3) {
+        close_between(first, fd - 1);
+        first = fd + 1;
+    }
+    close_between(first, i32::MAX);
+}
+
+fn close_between(first: i32, last: i32) {
+    if first <= last {
+        // SAFETY: the caller is a child that leaves through execve or `exit_now`: its copies of our values, whose
+        // descriptors these are, are neither used nor dropped.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    }
+}
+
 /// Closes every descriptor from `first` up (close_range(2)), in a process that ends through [`exit_now`].
 pub fn close_all_from(first: u32) {
     // SAFETY: as above: no destructor runs after this, and the caller uses no descriptor again.

@@ -16,7 +16,7 @@ use crate::runtime::spawn::Running;
 use crate::sys::signal::SignalQueue;
 use crate::sys::{pidfd, tty};
 pub use channel::Channel;
-use raw_mode::RawMode;
+use raw_mode::{Passes, RawMode};
 
 /// Signals that the monitor takes for the container: all that a user or a program would send, and window changes. Those
 /// that stop and continue us are left to the kernel: they are about the command, not about the container.
@@ -75,10 +75,8 @@ impl Monitor<'_> {
             return;
         }
         self.copy_size();
-        let reads_terminal = self.channels.iter().any(Channel::reads_standard_input);
-        if reads_terminal {
-            self.raw_mode = RawMode::enter();
-        }
+        let reads = self.channels.iter().any(Channel::reads_standard_input);
+        self.raw_mode = RawMode::enter(if reads { Passes::Everything } else { Passes::Output });
     }
 
     fn copy_size(&self) {

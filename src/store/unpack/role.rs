@@ -69,6 +69,8 @@ fn duplicate(stream: std::os::fd::BorrowedFd<'_>) -> Result<File, UnpackError> {
 /// Leaves everything behind but the current directory, which is returned.
 fn confine(orders: &mut File, report: &mut File) -> Result<(OwnedFd, Ids), UnpackError> {
     namespace::unshare_parser().map_err(confining("making namespaces"))?;
+    // Whoever started us has the lock on this directory: after its death others may remove it.
+    crate::sys::process::die_with_parent().map_err(confining("tying itself to its parent"))?;
     report.write_all(&[READY]).map_err(channel("asking for ids"))?;
     let mut order = [0];
     orders.read_exact(&mut order).map_err(channel("waiting for ids"))?;
