@@ -90,9 +90,6 @@ impl Owned {
     }
 }
 
-/// Directory, in the container's, that is the lower layer of an image without layers.
-pub const EMPTY: &str = "empty";
-
 /// Makes the container's directory and publishes it under `name`.
 pub fn create(
     layout: &Layout,
@@ -111,8 +108,7 @@ pub fn create(
     let lock = fs::OpenOptions::new().write(true).open(&record_path).map_err(io(&record_path))?;
     ownership::take(lock.as_fd()).map_err(CreateError::Lock)?;
     // The upper directory becomes the container's root: its permissions are those of `/`.
-    let empty = (record.layers.is_empty() && record.image.is_some()).then_some((EMPTY, 0o755));
-    for (directory, mode) in [("upper", 0o755), ("work", 0o700)].into_iter().chain(empty) {
+    for (directory, mode) in [("upper", 0o755), ("work", 0o700)] {
         let path = building.path().join(directory);
         make_directory(&path, mode).map_err(io(&path))?;
     }

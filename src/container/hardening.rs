@@ -24,12 +24,11 @@ const MASKED: &[&str] = &[
     "/sys/devices/virtual/dmi",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
-    "/sys/fs/bpf",
-    "/sys/fs/selinux",
-    "/sys/kernel/debug",
-    "/sys/kernel/security",
-    "/sys/kernel/tracing",
 ];
+
+/// Hidden where `/sys` is the host's, with all that is mounted in it. A sysfs of the container's own has empty directories
+/// there. `/sys/kernel` holds debug, security and tracing file systems.
+const MASKED_IN_HOSTS_SYS: &[&str] = &["/sys/fs/bpf", "/sys/fs/selinux", "/sys/kernel"];
 
 /// Readable, not writable.
 const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
@@ -41,11 +40,23 @@ pub const DEVICES: &[(&str, u64, u64)] =
 /// Limits on processes of one user that a container gets where no cgroup bounds it: podman's default for pids.
 const PROCESS_LIMIT: u64 = 2048;
 
-/// Paths to hide under `options`. With the host's network `/sys` is the host's, and `/sys/kernel` is hidden whole.
+/// Paths to hide under `options`. With the host's network `/sys` is the host's.
 pub fn masked_paths(options: &SecurityOptions, host_network: bool) -> Vec<String> {
-    let extra = host_network.then_some("/sys/kernel");
-    let defaults = MASKED.iter().copied().chain(extra).filter(|path| !is_unmasked(options, path)).map(str::to_owned);
+    let extra = if host_network { MASKED_IN_HOSTS_SYS } else { &[] };
+    let defaults = MASKED.iter().chain(extra).copied().filter(|path| !is_unmasked(options, path)).map(str::to_owned);
     defaults.chain(options.mask.iter().cloned()).collect()
+}
+
+/// Where processors count how often they were too hot, which tells what else runs on them: one directory each.
+pub fn thermal_throttle_paths(options: &SecurityOptions) -> Vec<String> {
+    const PROCESSORS: &str = "/sys/devices/system/cpu";
+    let path = |name: &str| format!("{PROCESSORS}/{name}/thermal_throttle");
+    if !std::path::Path::new(&path("cpu0")).exists() {
+        return Vec::new();
+    }
+    let names = std::fs::read_dir(PROCESSORS).into_iter().flatten().flatten();
+    let paths = names.filter_map(|entry| entry.file_name().to_str().map(path));
+    paths.filter(|path| std::path::Path::new(path).exists() && !is_unmasked(options, path)).collect()
 }
 
 /// Paths to make read-only under `options`.

@@ -140,9 +140,10 @@ pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
 /// Removes a container's directory in which nothing was written: the usual end of `run --rm`, in a few system calls.
 /// Fails as soon as there is more.
 fn remove_untouched(path: &Path) -> io::Result<()> {
-    fs::remove_dir(path.join("upper"))?;
-    // The overlay's own: its work directory, and the mark of a volatile one.
-    for directory in ["work/work", "work/incompat/volatile", "work/incompat", "work"] {
+    use std::os::unix::fs::PermissionsExt;
+    // The overlay's own work directory lets nobody in; in it is the mark of a volatile one.
+    fs::set_permissions(path.join("work/work"), fs::Permissions::from_mode(0o700))?;
+    for directory in ["upper", "work/work/incompat/volatile", "work/work/incompat", "work/work", "work"] {
         fs::remove_dir(path.join(directory))?;
     }
     fs::remove_file(path.join("record.json"))?;

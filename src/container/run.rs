@@ -61,6 +61,7 @@ pub fn execute(layout: &Layout, request: &Request, base: &Base, release: impl Fn
         user: &user,
         cgroup2: kernel::has_cgroup2(),
         kernel: kernel::version(),
+        lacks_mount_targets: crate::store::TARGET_FILES.iter().any(|file| !view.contains(file)),
         has_32_bit_programs: view.contains(c"lib/ld-linux.so.2"),
     };
     let (owned, record, plan) = make(request, &surroundings)?;

@@ -13,7 +13,7 @@ use super::request::{
     TmpfsMount,
 };
 use super::user::ContainerUser;
-use super::{create, hardening, host_view, network_files};
+use super::{hardening, host_view, network_files};
 use crate::failure::{Explain, Failure};
 use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
@@ -40,9 +40,14 @@ pub struct Surroundings<'a> {
     pub cgroup2: bool,
     /// The running kernel's version.
     pub kernel: KernelVersion,
+    /// Whether the image lacks files that are mounted on.
+    pub lacks_mount_targets: bool,
     /// Whether it has programs for the 32-bit interface of our processor.
     pub has_32_bit_programs: bool,
 }
+
+/// The layer of mount targets, relative to the store ([`Layout::mount_targets`]).
+const MOUNT_TARGETS: &str = "targets";
 
 /// Linux 5.14 counts processes per user namespace.
 const PER_NAMESPACE_PROCESS_COUNT: KernelVersion = KernelVersion { major: 5, minor: 14 };
@@ -141,7 +146,11 @@ pub fn translate(
             .iter()
             .map(|&(name, major, minor)| (name, libc::makedev(major as u32, minor as u32)))
             .collect(),
-        masked: hardening::masked_paths(&request.security, host_network),
+        masked: [
+            hardening::masked_paths(&request.security, host_network),
+            hardening::thermal_throttle_paths(&request.security),
+        ]
+        .concat(),
         read_only_paths: hardening::read_only_paths(&request.security),
         sysctls: if host_network { Vec::new() } else { hardening::sysctls(groups) },
         process,
@@ -174,8 +183,9 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
         Base::Image(image) => {
             let layer = |diff_id: &crate::oci::digest::DiffId| c_string(format!("layers/{}/tree", diff_id.hex()));
             let lower = image.layers.iter().rev().map(layer).collect::<Result<Vec<_>, _>>()?;
-            // An image without layers has an empty root.
-            let lower = if lower.is_empty() { vec![c_string(relative(id, create::EMPTY))?] } else { lower };
+            // An image without layers has nothing but the targets.
+            let targets = (lower.is_empty() || surroundings.lacks_mount_targets).then(|| c_string(MOUNT_TARGETS));
+            let lower = lower.into_iter().map(Ok).chain(targets).collect::<Result<Vec<_>, _>>()?;
             let upper = (c_string(relative(id, "upper"))?, c_string(relative(id, "work"))?);
             return Ok(Rootfs::Overlay { lower, upper, volatile: request.removal == Removal::AtExit });
         }
@@ -298,7 +308,7 @@ fn mounts(request: &Request, layout: &Layout) -> Result<Vec<Mount>, Refused> {
     let mounts = binds.chain(tmpfs).collect::<Result<Vec<_>, _>>()?;
     for (index, mount) in mounts.iter().enumerate() {
         let destination = normal(&mount.destination);
-        if ["/", "/proc", "/sys", "/dev"].contains(&destination.as_str()) {
+        if is_reserved(&destination) {
             return Err(Refused::Reserved(destination));
         }
         if mounts[..index].iter().any(|other| normal(&other.destination) == destination) {
@@ -306,6 +316,24 @@ fn mounts(request: &Request, layout: &Layout) -> Result<Vec<Mount>, Refused> {
         }
     }
     Ok(mounts)
+}
+
+/// Files of `/proc` that programs such as lxcfs replace with their own: those that runc allows to be mounted on.
+const REPLACEABLE: &[&str] = &[
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+];
+
+/// Whether the runtime's own mounts must not be covered there.
+fn is_reserved(destination: &str) -> bool {
+    let own = ["/", "/proc", "/sys", "/dev"].contains(&destination);
+    own || (destination.starts_with("/proc/") && !REPLACEABLE.contains(&destination))
 }
 
 /// An absolute path without empty and `.` components. `..` stays: only the kernel knows what it means.

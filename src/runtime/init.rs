@@ -14,6 +14,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 
 use super::copy_up;
 use super::overlay_mount;
+use super::plan::OVERFLOW_ID;
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
@@ -57,7 +58,7 @@ impl From<std::io::Error> for Cause {
 
 struct Init<'a> {
     channel: BorrowedFd<'a>,
-    streams: Streams,
+    streams: Option<&'a [OwnedFd; 3]>,
     /// The pseudo-terminal's slave, once it is open.
     terminal: Option<OwnedFd>,
     slots: Vec<Option<Held>>,
@@ -65,14 +66,13 @@ struct Init<'a> {
 
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
-pub fn run(steps: &[Step], channel: OwnedFd, streams: Streams) -> u8 {
-    let mut init = Init { channel: channel.as_fd(), streams, terminal: None, slots: Vec::new() };
+pub fn run(steps: &[Step], channel: BorrowedFd<'_>, streams: Option<&[OwnedFd; 3]>) -> u8 {
+    let mut init = Init { channel, streams, terminal: None, slots: Vec::new() };
     for (index, step) in steps.iter().enumerate() {
         match init.execute(step) {
             Ok(Next::Step) => {}
             Ok(Next::ReapChild(child)) => {
                 drop(init);
-                drop(channel);
                 return reaper::reap(child);
             }
             Err(Cause { errno, detail }) => {
@@ -137,7 +137,7 @@ impl Init<'_> {
             Step::WriteSetting { at, value } => self.write_setting(at, value)?,
             Step::BringLoopbackUp => socket::bring_loopback_up()?,
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
-            Step::Mask { place, null, empty } => self.mask(place, *null, *empty)?,
+            Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
             Step::MakeReadOnly(place) => self.make_read_only(place)?,
             Step::SealMount(slot) => mount::add_attributes(self.slot(*slot)?, MountAttrs::RDONLY)?,
             Step::OpenTerminal { devpts, console } => self.open_terminal(*devpts, console)?,
@@ -308,13 +308,17 @@ impl Init<'_> {
         Ok(())
     }
 
-    fn mask(&mut self, place: &Place, null: Slot, empty: Slot) -> Result<(), Cause> {
+    fn mask(&mut self, place: &Place, null: Slot, empty: Slot, spare_refused: bool) -> Result<(), Cause> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
         let target = match open_below(self.slot(place.base)?, &place.path, flags, Resolve::NoSymlinks) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
             other => other?,
         };
-        let cover = if is_directory(&fstat(&target)?) { empty } else { null };
+        let stat = fstat(&target)?;
+        if spare_refused && !is_directory(&stat) && stat.st_uid == OVERFLOW_ID && stat.st_mode & 0o077 == 0 {
+            return Ok(());
+        }
+        let cover = if is_directory(&stat) { empty } else { null };
         // The first cover is the mount itself; once attached, it can be cloned (before Linux 6.15 a detached mount
         // cannot).
         let held = self.slots.get_mut(cover.0).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
@@ -357,7 +361,7 @@ impl Init<'_> {
     }
 
     fn take_streams(&mut self) -> Result<(), Errno> {
-        if let Some(streams) = self.streams.take() {
+        if let Some(streams) = self.streams {
             for (number, stream) in streams.iter().enumerate() {
                 process::duplicate_onto(stream.as_fd(), number as i32)?;
             }

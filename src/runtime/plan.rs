@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::sched::CloneFlags;
 
-use super::blueprint::{Blueprint, GivenFile, IdMaps, Mount, MountSource, Network, Process, Rootfs, ViewEntry};
+use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, ViewEntry};
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
@@ -23,6 +23,15 @@ pub struct LaunchPlan {
     pub steps: Vec<Step>,
 }
 
+/// Whether the child needs memory of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildMemory {
+    /// It executes a program, without help, and until then the monitor has nothing to do: it may use the monitor's.
+    Shared,
+    /// The monitor works while it does, or it stays.
+    Own,
+}
+
 const ROOT: Slot = Slot(0);
 const PROC: Slot = Slot(1);
 const SYS: Slot = Slot(2);
@@ -36,11 +45,20 @@ const SCRATCH: Slot = Slot(9);
 const FILES: Slot = Slot(10);
 const FIRST_FREE: usize = 11;
 
+/// What the kernel shows for an owner that has no id in the namespace (`kernel.overflowuid`).
+pub const OVERFLOW_ID: u32 = 65_534;
+
 const NOSUID_NODEV: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NODEV);
 const NO_EXEC_SUID_DEV: MountAttrs = NOSUID_NODEV.and(MountAttrs::NOEXEC);
 const DEVICE_ATTRS: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NOEXEC);
 
 impl LaunchPlan {
+    /// Whether the child needs memory of its own.
+    pub fn child_memory(&self) -> ChildMemory {
+        let stays = self.steps.iter().any(|step| matches!(step, Step::Reap));
+        if stays || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
+    }
+
     /// The plan for `blueprint`.
     pub fn new(blueprint: Blueprint) -> Self {
         let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE };
@@ -218,8 +236,6 @@ impl Planner {
                 attrs: read_only,
             }),
         }
-        let dev_options = [("mode", "755"), ("size", "1m"), ("nr_inodes", "4k")];
-        self.new_filesystem(DEV, c"tmpfs", &dev_options, DEVICE_ATTRS);
         let mut devpts_options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "620"), ("max", "1024")];
         if matches!(blueprint.ids, IdMaps::Ranges { .. }) {
             devpts_options.push(("gid", "5"));
@@ -227,7 +243,6 @@ impl Planner {
         self.new_filesystem(DEVPTS, c"devpts", &devpts_options, DEVICE_ATTRS);
         self.new_filesystem(SHM, c"tmpfs", &[("mode", "1777"), ("size", "64m")], NO_EXEC_SUID_DEV);
         self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
-        self.new_filesystem(EMPTY, c"tmpfs", &[("mode", "755"), ("size", "4k"), ("nr_inodes", "1")], read_only);
         if blueprint.cgroup2 {
             self.new_filesystem(CGROUP, c"cgroup2", &[], read_only);
         }
@@ -282,25 +297,36 @@ impl Planner {
         slot
     }
 
-    /// The given files are written into memory: no file of the host's disk is made, nor named in the container's mount
-    /// table. Their file system is attached for a moment, since only what is attached can be cloned (before Linux 6.15).
+    /// One small tmpfs holds what the runtime gives: `/dev`, the empty directory that hides others, and the given files, which
+    /// are thus neither made on the host's disk nor named in the container's mount table. It is attached for a moment, since
+    /// only what is attached can be cloned (before Linux 6.15).
     fn give_files(&mut self, blueprint: &Blueprint) -> Vec<(Slot, &'static str)> {
         let covered = |destination: &str| blueprint.mounts.iter().any(|mount| mount.destination == destination);
-        self.new_filesystem(FILES, c"tmpfs", &[("mode", "755"), ("size", "1m")], NO_EXEC_SUID_DEV);
+        let options = [("mode", "755"), ("size", "1m"), ("nr_inodes", "4k")];
+        self.new_filesystem(FILES, c"tmpfs", &options, DEVICE_ATTRS);
+        for name in ["dev", "empty"] {
+            self.steps.push(Step::MakeDirectory { at: Place::new(FILES, name), mode: 0o755 });
+        }
         let files: Vec<_> = blueprint.files.iter().filter(|file| !covered(file.destination)).collect();
         for file in &files {
             let (at, content) = (Place::new(FILES, file.name), file.content.clone());
             self.steps.push(Step::WriteFile { at, content });
         }
         self.steps.push(Step::AttachOnHost { slot: FILES, on: text(&blueprint.mountpoint) });
-        let clone = |file: &&GivenFile| {
-            let slot = self.new_slot();
-            let path = text(&format!("{}/{}", blueprint.mountpoint, file.name));
-            let (depth, attrs) = (Depth::Single, NO_EXEC_SUID_DEV);
-            self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs });
-            (slot, file.destination)
+        let mut clone = |slot, name: &str, attrs| {
+            let path = text(&format!("{}/{name}", blueprint.mountpoint));
+            self.steps.push(Step::CloneHost { slot, path, expect: None, depth: Depth::Single, attrs });
         };
-        files.iter().map(clone).collect()
+        clone(DEV, "dev", DEVICE_ATTRS);
+        clone(EMPTY, "empty", NO_EXEC_SUID_DEV.and(MountAttrs::RDONLY));
+        let mut slots = Vec::new();
+        for file in files {
+            let slot = Slot(self.next_slot + slots.len());
+            clone(slot, file.name, NO_EXEC_SUID_DEV);
+            slots.push((slot, file.destination));
+        }
+        self.next_slot += slots.len();
+        slots
     }
 
     fn attach(&mut self, slot: Slot, on: Place, kind: TargetKind, links: Links) {
@@ -370,8 +396,10 @@ impl Planner {
         for path in &blueprint.read_only_paths {
             self.steps.push(Step::MakeReadOnly(Place::new(ROOT, path)));
         }
+        let spare_refused = matches!(blueprint.ids, IdMaps::Single { uid, .. } if uid != OVERFLOW_ID);
         for path in &blueprint.masked {
-            self.steps.push(Step::Mask { place: Place::new(ROOT, path), null, empty: EMPTY });
+            let place = Place::new(ROOT, path);
+            self.steps.push(Step::Mask { place, null, empty: EMPTY, spare_refused });
         }
     }
 

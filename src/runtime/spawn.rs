@@ -8,9 +8,9 @@ use nix::unistd::Pid;
 
 use super::init::{self, Streams};
 use super::launch_error::LaunchError;
-use super::plan::LaunchPlan;
+use super::plan::{ChildMemory, LaunchPlan};
 use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
-use crate::sys::clone::{Child, fork_into};
+use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{pidfd, process, socket};
 
@@ -28,17 +28,17 @@ pub struct Running {
 pub fn launch(proof: &SingleThreaded, plan: &LaunchPlan, streams: Streams) -> Result<Running, LaunchError> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(LaunchError::Channel)?;
-    let mut for_child = Some((theirs, streams));
-    let child = fork_into(proof, plan.namespaces, || {
+    let run_init = || {
         process::reset_signals();
         process::set_name(c"coracle-init");
-        match for_child.take() {
-            Some((channel, streams)) => init::run(&plan.steps, channel, streams),
-            None => crate::failure::EXIT_OWN_FAILURE,
-        }
-    })
-    .map_err(LaunchError::Fork)?;
-    drop(for_child);
+        init::run(&plan.steps, theirs.as_fd(), streams.as_ref())
+    };
+    let child = match plan.child_memory() {
+        ChildMemory::Shared => spawn_sharing_memory(proof, plan.namespaces, run_init),
+        ChildMemory::Own => fork_into(proof, plan.namespaces, run_init),
+    };
+    let child = child.map_err(LaunchError::Fork)?;
+    drop((theirs, streams));
     let started = start(plan, &ours, &child);
     match started {
         Ok(terminal) => Ok(Running { child, terminal }),

@@ -227,6 +227,9 @@ pub enum Step {
         null: Slot,
         /// An empty read-only directory.
         empty: Slot,
+        /// Whether files that nobody but an owner of no id of ours may open are left alone: the kernel refuses them to
+        /// everybody in the container, whatever its capabilities (`capable_wrt_inode_uidgid`).
+        spare_refused: bool,
     },
     /// Make a place read-only, if it is there, with everything mounted below it.
     MakeReadOnly(Place),

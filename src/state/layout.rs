@@ -164,6 +164,12 @@ impl Layout {
         self.container(id).join("log.json")
     }
 
+    /// A layer below all others, with what containers need as targets of mounts and images may lack: a file that had to be
+    /// made in the container's own layer would have to be removed with it.
+    pub fn mount_targets(&self) -> PathBuf {
+        self.data.join("targets")
+    }
+
     /// The directory of container names.
     pub fn container_names(&self) -> PathBuf {
         self.data.join("names")

@@ -222,6 +222,12 @@ impl Drop for TemporaryDirectory {
 
 /// Removes `path` and everything below it.
 pub fn remove(path: &Path) -> io::Result<()> {
+    // Fast, but recursive, and helpless before directories that their owner may not enter.
+    match std::fs::remove_dir_all(path) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(_) => {}
+    }
     let directory = File::open(parent_of(path)?)?;
     let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok(remove_tree(directory.as_fd(), &CString::new(name.as_bytes())?)?)

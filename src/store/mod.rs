@@ -11,6 +11,7 @@ pub mod images;
 pub mod layers;
 pub mod unpack;
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -47,6 +48,7 @@ impl Store {
             {
                 make_directory(&directory)?;
             }
+            make_mount_targets(&layout.mount_targets())?;
             make_directory(&layout.container_names())?;
         }
         if !layout.process_records().is_dir() {
@@ -122,6 +124,35 @@ fn check_root(root: &Path, metadata: &std::fs::Metadata) -> Result<(), StoreErro
         0 => Ok(()),
         _ => Err(StoreError::OpenRoot { root: root.into(), mode: metadata.mode() & 0o7777 }),
     }
+}
+
+/// Directories and files of the layer of mount targets.
+const TARGET_DIRECTORIES: &[&str] = &["etc", "proc", "sys", "dev"];
+/// See [`TARGET_DIRECTORIES`].
+pub const TARGET_FILES: &[&std::ffi::CStr] = &[c"etc/hosts", c"etc/hostname", c"etc/resolv.conf"];
+
+/// Makes the layer of mount targets: ordinary modes, since containers see it.
+fn make_mount_targets(root: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| StoreError::io("making", &path, error)
+    };
+    let directory = |path: &Path| {
+        make_directory(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).map_err(failed(path))
+    };
+    directory(root)?;
+    for name in TARGET_DIRECTORIES {
+        directory(&root.join(name))?;
+    }
+    for name in TARGET_FILES {
+        let path = root.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+        let file = std::fs::File::options().write(true).create(true).truncate(false).mode(0o644).open(&path);
+        let file = file.map_err(failed(&path))?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed(&path))?;
+    }
+    Ok(())
 }
 
 /// Makes `path` and what is missing above it, all for the user alone.

@@ -50,6 +50,41 @@ pub fn fork_or_child(_proof: &SingleThreaded, namespaces: CloneFlags) -> Result<
     }
 }
 
+/// Size of the stack of a child that shares our memory: what init uses, many times over.
+const CHILD_STACK: usize = 256 * 1024;
+
+/// As [`fork_into`], but the child uses our memory until it executes a program or exits, and we stand still meanwhile
+/// (clone(2), CLONE_VM and CLONE_VFORK): no page tables are copied and no page is faulted in twice, which is a good part of
+/// the cost of a small program.
+///
+/// What the child does to memory stays done. It has its own descriptors, signal dispositions and working directory; values
+/// that own descriptors must therefore not be moved into `child`, or ours stay open.
+pub fn spawn_sharing_memory<F: FnOnce() -> u8>(
+    _proof: &SingleThreaded,
+    namespaces: CloneFlags,
+    child: F,
+) -> Result<Child, Errno> {
+    extern "C" fn enter<F: FnOnce() -> u8>(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: `argument` is the `call` below, which nobody else uses while its owner stands still.
+        let call = unsafe { &mut *argument.cast::<Option<F>>() };
+        exit_now(call.take().map_or(crate::failure::EXIT_OWN_FAILURE, |child| child()))
+    }
+    let mut call = Some(child);
+    let mut pidfd: RawFd = -1;
+    // Of a type that has the alignment which the ABI wants of a stack.
+    let mut stack = Vec::<u128>::with_capacity(CHILD_STACK / size_of::<u128>());
+    // SAFETY: one past the end of the allocation: stacks grow down.
+    let top = unsafe { stack.as_mut_ptr().add(stack.capacity()) };
+    let flags = namespaces.bits() | libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    // SAFETY: CLONE_VFORK lets nothing of this process run until the child is gone from its memory, so the child is alone
+    // with it, on a stack of its own; the proof says that there are no other threads. `call`, `pidfd` and `stack` live on.
+    let result = unsafe { libc::clone(enter::<F>, top.cast(), flags, (&raw mut call).cast(), &raw mut pidfd) };
+    let pid = Errno::result(result)?;
+    // SAFETY: the kernel has just made this descriptor for us (CLONE_PIDFD).
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Child { pid: Pid::from_raw(pid), pidfd })
+}
+
 /// Forks within the same namespaces, by fork(2): the default seccomp profile, which may be in force, has no clone3.
 /// `None` is the child.
 pub fn fork(_proof: &SingleThreaded) -> Result<Option<Pid>, Errno> {
