@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::host::env;
 use crate::runtime::blueprint::ViewEntry;
 
 /// File systems without files of a user: the container has its own, or none.
@@ -51,6 +52,29 @@ pub fn survey(directory: &Path) -> Vec<ViewEntry> {
         survey.take_apart(directory, 1);
     }
     survey.entries
+}
+
+/// Directories below `overlaid` to make in its upper layer, relative, parents first, with their permissions: those on the way
+/// to places where this user writes. The kernel would copy them up with their owner, who has no id in the container, and
+/// refuse (EOVERFLOW).
+pub fn made_beforehand(overlaid: &Path) -> Vec<(PathBuf, u32)> {
+    let home = env::get_absolute(&env::HOME);
+    let here = std::env::current_dir().ok();
+    let places = home.into_iter().chain(here).chain([PathBuf::from("/tmp"), PathBuf::from("/var/tmp")]);
+    let mut made: Vec<(PathBuf, u32)> = Vec::new();
+    for place in places {
+        let Ok(relative) = place.strip_prefix(overlaid) else { continue };
+        let mut path = PathBuf::new();
+        for component in relative.components() {
+            path.push(component);
+            let stat = fs::symlink_metadata(overlaid.join(&path));
+            let Some(stat) = stat.ok().filter(fs::Metadata::is_dir) else { break };
+            if !made.iter().any(|(known, _)| *known == path) {
+                made.push((path.clone(), stat.permissions().mode() & 0o7777));
+            }
+        }
+    }
+    made
 }
 
 struct Mount {
@@ -108,7 +132,7 @@ impl Survey<'_> {
         } else if splits || self.entries.len() >= MAX_ENTRIES {
             self.entries.push(ViewEntry::ReadOnly { relative, directory: true });
         } else {
-            self.entries.push(ViewEntry::Overlay { relative, mode });
+            self.entries.push(ViewEntry::Overlay { relative, mode, inner: made_beforehand(&path) });
         }
     }
 }

@@ -137,6 +137,17 @@ pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
     Ok(())
 }
 
+/// Removes what a mounted overlay leaves in its work directory and nobody needs any more: a directory that even its owner may
+/// not enter, so that `rm -rf` of the store would fail.
+pub fn tidy_work(layout: &Layout, id: &ContainerId) {
+    use std::os::unix::fs::PermissionsExt;
+    let work = layout.container(id).join("work/work");
+    // Without an overlay there is none.
+    if fs::set_permissions(&work, fs::Permissions::from_mode(0o700)).is_ok() {
+        let _ = fs::remove_dir_all(&work);
+    }
+}
+
 /// Removes a container's directory in which nothing was written: the usual end of `run --rm`, in a few system calls.
 /// Fails as soon as there is more.
 fn remove_untouched(path: &Path) -> io::Result<()> {

@@ -23,6 +23,7 @@ use crate::identity::map::Caller;
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::rootfs::view::View;
+use crate::runtime::blueprint::WindowSize;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn::{self, Running};
@@ -61,6 +62,8 @@ pub fn execute(layout: &Layout, request: &Request, base: &Base, release: impl Fn
         user: &user,
         cgroup2: kernel::has_cgroup2(),
         kernel: kernel::version(),
+        window: monitor::window_of_caller()
+            .map_or_else(WindowSize::default, |window| WindowSize { rows: window.ws_row, columns: window.ws_col }),
         lacks_mount_targets: crate::store::TARGET_FILES.iter().any(|file| !view.contains(file)),
         has_32_bit_programs: view.contains(c"lib/ld-linux.so.2"),
     };
@@ -255,6 +258,7 @@ impl Launch<'_> {
             // What cannot be removed now is removed by the next command that looks.
             let _ = remove::delete(self.layout, &self.owned.id);
         } else {
+            remove::tidy_work(self.layout, &self.owned.id);
             let exit = ExitRecord { code, started, finished: Timestamp::now() };
             record::write_volatile(&self.layout.exit_record(&self.owned.id), &exit)?;
             let _ = std::fs::remove_file(self.layout.process_record(&self.owned.id));

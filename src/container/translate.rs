@@ -19,7 +19,7 @@ use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
-use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs};
+use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
@@ -40,6 +40,8 @@ pub struct Surroundings<'a> {
     pub cgroup2: bool,
     /// The running kernel's version.
     pub kernel: KernelVersion,
+    /// The size of the caller's terminal.
+    pub window: WindowSize,
     /// Whether the image lacks files that are mounted on.
     pub lacks_mount_targets: bool,
     /// Whether it has programs for the 32-bit interface of our processor.
@@ -196,6 +198,7 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
         RootfsSource::Directory { writes: DirectoryWrites::Discarded, .. } => Ok(Rootfs::Discarded {
             path: path.clone(),
             mode: stat.mode() & 0o7777,
+            inner: host_view::made_beforehand(path),
             entries: host_view::survey(path),
             scratch: relative(id, "upper"),
             in_memory: surroundings.layout.data().starts_with(path),
@@ -233,7 +236,7 @@ fn process(
         filter: filter(request, surroundings, bounding)?,
         limits: hardening::limits(surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT),
         umask: 0o022,
-        terminal: request.terminal == Terminal::New,
+        terminal: (request.terminal == Terminal::New).then_some(surroundings.window),
     };
     Ok((process, argv))
 }
@@ -464,7 +467,7 @@ fn process_record(
         workdir: process.cwd.clone(),
         user: surroundings.user.asked.clone(),
         ids: (process.uid, process.gid),
-        terminal: process.terminal,
+        terminal: process.terminal.is_some(),
         stdin: request.stdin == Stdin::Open,
         effective: names(process.capabilities.effective),
         bounding: names(process.capabilities.bounding),

@@ -105,6 +105,9 @@ pub fn execute(
         remove_container(container)?;
     }
     let removed = store.images().remove(&id, &alone)?;
+    // Nobody else is in the store: whatever nothing points to goes too, such as the blobs of another manifest that had the
+    // same configuration, and what interrupted pulls have fetched.
+    collect::free_all(store, &alone)?;
     let names = removed.references.into_iter().map(Removed::Untagged);
     Ok(names.chain([Removed::Deleted(id)]).collect())
 }

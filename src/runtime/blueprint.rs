@@ -79,6 +79,8 @@ pub enum Rootfs {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
+        /// As [`ViewEntry::Overlay`]'s, if it is overlaid whole.
+        inner: Vec<(PathBuf, u32)>,
         /// What the view is put together from, parents first; none if the directory can be overlaid whole.
         entries: Vec<ViewEntry>,
         /// An empty directory, relative to the store, that holds what is written: in memory where the store lies below
@@ -112,6 +114,8 @@ pub enum ViewEntry {
         relative: PathBuf,
         /// Its permissions.
         mode: u32,
+        /// Directories below it to make in its upper layer, relative to it, with their permissions.
+        inner: Vec<(PathBuf, u32)>,
     },
     /// A file or directory of the host, read-only, with all mounts below it.
     ReadOnly {
@@ -197,6 +201,15 @@ pub enum MountSource {
     },
 }
 
+/// The size of a terminal's window; zeroes where it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
 /// The container's process.
 #[derive(Debug)]
 pub struct Process {
@@ -224,6 +237,6 @@ pub struct Process {
     pub limits: Vec<(u32, u64, u64)>,
     /// File mode creation mask.
     pub umask: u32,
-    /// Whether it gets a terminal of its own.
-    pub terminal: bool,
+    /// The terminal of its own, if it has one.
+    pub terminal: Option<WindowSize>,
 }

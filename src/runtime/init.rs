@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 
+use super::blueprint::WindowSize;
 use super::copy_up;
 use super::overlay_mount;
 use super::plan::OVERFLOW_ID;
@@ -140,7 +141,7 @@ impl Init<'_> {
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
             Step::MakeReadOnly(place) => self.make_read_only(place)?,
             Step::SealMount(slot) => mount::add_attributes(self.slot(*slot)?, MountAttrs::RDONLY)?,
-            Step::OpenTerminal { devpts, console } => self.open_terminal(*devpts, console)?,
+            Step::OpenTerminal { devpts, console, size } => self.open_terminal(*devpts, console, *size)?,
             Step::NewSession => drop(nix::unistd::setsid()?),
             Step::TakeStreams => self.take_streams()?,
             Step::NewKeyring => new_keyring()?,
@@ -343,11 +344,12 @@ impl Init<'_> {
         Ok(mount::attach(clone.as_fd(), target.as_fd())?)
     }
 
-    fn open_terminal(&mut self, devpts: Slot, console: &Place) -> Result<(), Cause> {
+    fn open_terminal(&mut self, devpts: Slot, console: &Place, size: WindowSize) -> Result<(), Cause> {
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
         let master = open_below(self.slot(devpts)?, c"ptmx", flags, Resolve::NoSymlinks)?;
         tty::unlock(master.as_fd())?;
         let slave = tty::open_peer(master.as_fd())?;
+        tty::set_size(slave.as_fd(), &tty::window(size.rows, size.columns))?;
         socket::send(self.channel, &FromInit::Terminal.encode(), Some(master.as_fd()))?;
         let target = target(self.slot(console.base)?, &console.path, TargetKind::File, Links::Refuse)?;
         let clone = mount::clone_tree(slave.as_fd(), c"", Depth::Single)?;

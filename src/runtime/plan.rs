@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 
@@ -151,13 +151,13 @@ impl Planner {
                 });
                 Vec::new()
             }
-            Rootfs::Discarded { path, mode, entries, scratch, in_memory } => {
+            Rootfs::Discarded { path, mode, inner, entries, scratch, in_memory } => {
                 if *in_memory {
                     self.new_filesystem(SCRATCH, c"tmpfs", &[("mode", "700")], NOSUID_NODEV);
                     self.steps.push(Step::AttachOnHost { slot: SCRATCH, on: text(scratch) });
                 }
                 if entries.is_empty() {
-                    let upper = self.scratch_upper(scratch, 0, *mode);
+                    let upper = self.scratch_upper(scratch, 0, *mode, inner);
                     let (lower, mountpoint, otherwise) = (self::path(path), text(mountpoint), Otherwise::Fail);
                     self.steps.push(Step::OverlayDirectory { slot: ROOT, lower, upper, mountpoint, otherwise });
                 } else {
@@ -185,8 +185,8 @@ impl Planner {
                 ViewEntry::Link { relative, target } => {
                     self.steps.push(Step::MakeLink { at: place(ROOT, relative), target: path(target) });
                 }
-                ViewEntry::Overlay { relative, mode } => {
-                    let (slot, upper) = (self.new_slot(), self.scratch_upper(scratch, index, *mode));
+                ViewEntry::Overlay { relative, mode, inner } => {
+                    let (slot, upper) = (self.new_slot(), self.scratch_upper(scratch, index, *mode, inner));
                     let (lower, mountpoint) = (path(&root.join(relative)), text(mountpoint));
                     let otherwise = Otherwise::ReadOnly;
                     self.steps.push(Step::OverlayDirectory { slot, lower, upper, mountpoint, otherwise });
@@ -205,10 +205,12 @@ impl Planner {
         mounts
     }
 
-    fn scratch_upper(&mut self, scratch: &str, index: usize, mode: u32) -> Upper {
+    fn scratch_upper(&mut self, scratch: &str, index: usize, mode: u32, inner: &[(PathBuf, u32)]) -> Upper {
         let base = format!("{scratch}/{index}");
         let (upperdir, workdir) = (text(&format!("{base}/upper")), text(&format!("{base}/work")));
-        let directories = vec![(text(&base), 0o700), (upperdir.clone(), mode), (workdir.clone(), 0o700)];
+        let mut directories = vec![(text(&base), 0o700), (upperdir.clone(), mode), (workdir.clone(), 0o700)];
+        directories
+            .extend(inner.iter().map(|(inner, mode)| (path(&Path::new(&base).join("upper").join(inner)), *mode)));
         self.steps.push(Step::MakeHostDirectories(directories));
         Upper { upperdir, workdir, volatile: true }
     }
@@ -418,8 +420,8 @@ impl Planner {
             self.steps.push(Step::SealMount(ROOT));
         }
         self.steps.push(Step::NewSession);
-        if process.terminal {
-            self.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: Place::new(DEV, "console") });
+        if let Some(size) = process.terminal {
+            self.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: Place::new(DEV, "console"), size });
         }
         self.steps.push(Step::TakeStreams);
         self.steps.push(Step::NewKeyring);

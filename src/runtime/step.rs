@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString};
 
+use super::blueprint::WindowSize;
 use crate::lsm::capability::Sets;
 use crate::name::capability::CapabilitySet;
 use crate::seccomp::Filter;
@@ -243,6 +244,8 @@ pub enum Step {
         devpts: Slot,
         /// Where the console is.
         console: Place,
+        /// The size of its window: the program may ask at once.
+        size: WindowSize,
     },
     /// Begin a session and a process group of our own.
     NewSession,

@@ -126,9 +126,9 @@ fn check_root(root: &Path, metadata: &std::fs::Metadata) -> Result<(), StoreErro
     }
 }
 
-/// Directories and files of the layer of mount targets.
+/// Directories of the layer of mount targets.
 const TARGET_DIRECTORIES: &[&str] = &["etc", "proc", "sys", "dev"];
-/// See [`TARGET_DIRECTORIES`].
+/// Files of the layer of mount targets, relative to its root.
 pub const TARGET_FILES: &[&std::ffi::CStr] = &[c"etc/hosts", c"etc/hostname", c"etc/resolv.conf"];
 
 /// Makes the layer of mount targets: ordinary modes, since containers see it.

@@ -29,6 +29,11 @@ pub fn make_controlling(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
     Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
 }
 
+/// A window of this many lines, and characters in a line.
+pub fn window(rows: u16, columns: u16) -> Winsize {
+    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
 /// The size of `terminal` (TIOCGWINSZ).
 pub fn size(terminal: BorrowedFd<'_>) -> Result<Winsize, Errno> {
     let mut size = Winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };

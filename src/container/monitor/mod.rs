@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::Winsize;
 use nix::sys::wait::WaitStatus;
 
 use crate::runtime::spawn::Running;
@@ -60,6 +61,11 @@ pub fn supervise(running: &Running, signals: &SignalQueue, channels: Vec<Channel
     Ok(code)
 }
 
+/// The size of our terminal's window, if one of the standard descriptors is a terminal.
+pub fn window_of_caller() -> Option<Winsize> {
+    [0, 1, 2].into_iter().find_map(|number| tty::size(streams::standard(number)).ok())
+}
+
 struct Monitor<'a> {
     running: &'a Running,
     channels: Vec<Channel>,
@@ -74,15 +80,13 @@ impl Monitor<'_> {
         if self.running.terminal.is_none() {
             return;
         }
-        self.copy_size();
         let reads = self.channels.iter().any(Channel::reads_standard_input);
         self.raw_mode = RawMode::enter(if reads { Passes::Everything } else { Passes::Output });
     }
 
     fn copy_size(&self) {
         let Some(master) = &self.running.terminal else { return };
-        let sizes = [0, 1, 2].into_iter().find_map(|number| tty::size(streams::standard(number)).ok());
-        if let Some(size) = sizes {
+        if let Some(size) = window_of_caller() {
             let _ = tty::set_size(master.as_fd(), &size);
         }
     }

@@ -2,7 +2,7 @@
 //! documentation without `define`, `template`, `block` and method calls, over JSON values.
 //!
 //! Objects stand for Go's structures, whose fields are fixed: naming one that is not there is an error that lists those
-//! that are. Only what is reached through a field of [`MAP_FIELDS`] is a map, where a missing key is `<no value>`.
+//! that are. Only what is reached through a field of `MAP_FIELDS` is a map, where a missing key is `<no value>`.
 
 mod compare;
 mod evaluate;
