@@ -2,7 +2,7 @@
 
 use super::error;
 use super::render::output;
-use super::run::Asked;
+use super::run::{Asked, PlanUse};
 use crate::container::base::{Base, BaseImage};
 use crate::container::list::NotFound;
 use crate::container::remove::IfRunning;
@@ -29,7 +29,7 @@ use crate::{container, image};
 
 /// Runs a container; its exit code.
 pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
-    let Asked { mut request, access, progress } = asked;
+    let Asked { mut request, access, progress, plan } = asked;
     let started = now();
     let store = Store::open(layout.clone())?;
     // Until the container's record names the image, nobody removes it.
@@ -47,6 +47,10 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
             Base::Image(base_image(found))
         }
     };
+    if plan == PlanUse::Print {
+        let plan = container::run::plan(layout, &request, &base)?;
+        return output::write(&format!("{plan:#?}\n")).map(|()| 0);
+    }
     if container::run::lacks_terminal(&request) {
         error::warn("the input device is no terminal: what is typed into it is passed on as it is");
     }

@@ -116,6 +116,9 @@ pub struct RunArgs {
     /// When to ask the registry for the image: always, missing, never or newer
     #[arg(long, value_name = "POLICY", default_value = "missing", help_heading = "Image")]
     pull: String,
+    /// Print the steps that the container's init would execute, and make nothing
+    #[arg(long, hide = true)]
+    print_plan: bool,
     /// Do not show the progress of a pull
     #[arg(short, long, help_heading = "Image")]
     quiet: bool,
@@ -134,6 +137,17 @@ pub struct Asked {
     pub access: RegistryAccess,
     /// What is said while pulling.
     pub progress: Progress,
+    /// What becomes of the plan.
+    pub plan: PlanUse,
+}
+
+/// What becomes of a container's launch plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanUse {
+    /// It is executed.
+    Execute,
+    /// It is printed (`--print-plan`).
+    Print,
 }
 
 impl Invocation for RunArgs {
@@ -208,7 +222,8 @@ impl RunArgs {
             cidfile: self.cidfile,
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
-        Ok(Asked { request, access: self.registry.access(None), progress })
+        let plan = if self.print_plan { PlanUse::Print } else { PlanUse::Execute };
+        Ok(Asked { request, access: self.registry.access(None), progress, plan })
     }
 
     fn rootfs_source(&self, working_directory: &Path) -> Result<RootfsSource, Failure> {

@@ -1,5 +1,6 @@
 //! `run`: make a container, launch it, serve it to its end.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -48,6 +49,32 @@ const NAME_ATTEMPTS: u8 = 20;
 
 /// Makes and runs the container. `release` is called once its record says what it is made from.
 pub fn execute(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<Report, Failure> {
+    let surroundings = surroundings(layout, request, base)?;
+    let (owned, record, plan) = make(request, &surroundings)?;
+    release();
+    let launch = Launch { layout, request, record, plan, owned, launched: Cell::new(false) };
+    let id = launch.record.id.clone();
+    let result = write_cidfile(request, &id).and_then(|()| match request.attach {
+        Attach::Foreground => launch.foreground().map(Report::Exited),
+        // The monitor clears up after itself.
+        Attach::Detached => launch.detached().map(|()| Report::Detached(id.clone())),
+    });
+    if result.is_err() && !launch.launched.get() {
+        // Nothing of a container that never ran is left behind; what one wrote is not thrown away with an error.
+        let _ = remove::delete(layout, &id);
+    }
+    result
+}
+
+/// The plan of a container that is not made.
+pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
+    let id = ContainerId::from_random([0; 32]);
+    let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, &id, &name_from(&id))?;
+    Ok(LaunchPlan::new(blueprint))
+}
+
+/// What is known beside the request.
+fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Result<Surroundings<'a>, Failure> {
     let capabilities = credentials::capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
     let caller = Caller::current(CapabilitySet::from_bits(capabilities.effective));
     let view = View::new(match base {
@@ -55,31 +82,18 @@ pub fn execute(layout: &Layout, request: &Request, base: &Base, release: impl Fn
         Base::Directory(path) => vec![path.clone()],
     });
     let user = ContainerUser::look_up(request, base, &view)?;
-    let surroundings = Surroundings {
+    Ok(Surroundings {
         layout,
-        caller: &caller,
+        caller,
         base,
-        user: &user,
+        user,
         cgroup2: kernel::has_cgroup2(),
         kernel: kernel::version(),
         window: monitor::window_of_caller()
             .map_or_else(WindowSize::default, |window| WindowSize { rows: window.ws_row, columns: window.ws_col }),
         lacks_mount_targets: crate::store::TARGET_FILES.iter().any(|file| !view.contains(file)),
         has_32_bit_programs: view.contains(c"lib/ld-linux.so.2"),
-    };
-    let (owned, record, plan) = make(request, &surroundings)?;
-    release();
-    let launch = Launch { layout, request, record, plan, owned };
-    let id = launch.record.id.clone();
-    let result = write_cidfile(request, &id).and_then(|()| match request.attach {
-        Attach::Foreground => launch.foreground().map(Report::Exited),
-        Attach::Detached => launch.detached().map(|()| Report::Detached(id.clone())),
-    });
-    if result.is_err() {
-        // Nothing of a container that never ran is left behind.
-        let _ = remove::delete(layout, &id);
-    }
-    result
+    })
 }
 
 fn internal(doing: &str, errno: Errno) -> Failure {
@@ -131,6 +145,8 @@ struct Launch<'a> {
     record: ContainerRecord,
     plan: LaunchPlan,
     owned: Owned,
+    /// Whether the container's process was executed.
+    launched: Cell<bool>,
 }
 
 impl Launch<'_> {
@@ -231,6 +247,7 @@ impl Launch<'_> {
     fn launch(&self, streams: Option<[std::os::fd::OwnedFd; 3]>) -> Result<(Running, Timestamp), Failure> {
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
         let running = spawn::launch(&proof, &self.plan, streams)?;
+        self.launched.set(true);
         let started = Timestamp::now();
         let processes = ProcessesRecord {
             boot_id: boot_id().unwrap_or_default(),
@@ -260,7 +277,8 @@ impl Launch<'_> {
         } else {
             remove::tidy_work(self.layout, &self.owned.id);
             let exit = ExitRecord { code, started, finished: Timestamp::now() };
-            record::write_volatile(&self.layout.exit_record(&self.owned.id), &exit)?;
+            // The code is told all the same: without a record, what is shown later is that the end was not seen.
+            let _ = record::write_volatile(&self.layout.exit_record(&self.owned.id), &exit);
             let _ = std::fs::remove_file(self.layout.process_record(&self.owned.id));
         }
         Ok(code)

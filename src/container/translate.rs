@@ -31,11 +31,11 @@ pub struct Surroundings<'a> {
     /// Where things are.
     pub layout: &'a Layout,
     /// Who asks.
-    pub caller: &'a Caller,
+    pub caller: Caller,
     /// What the container is made from.
     pub base: &'a Base,
     /// The user that it runs as, looked up.
-    pub user: &'a ContainerUser,
+    pub user: ContainerUser,
     /// Whether `/sys/fs/cgroup` of the host is a cgroup v2 hierarchy.
     pub cgroup2: bool,
     /// The running kernel's version.
@@ -170,7 +170,7 @@ fn c_string(bytes: impl Into<Vec<u8>>) -> Result<CString, Refused> {
 }
 
 fn id_maps(surroundings: &Surroundings<'_>) -> IdMaps {
-    let Caller { uid, gid, ranges } = surroundings.caller;
+    let Caller { uid, gid, ranges } = &surroundings.caller;
     match ranges {
         Some(ranges) => IdMaps::Ranges { uid_map: ranges.uid_map.clone(), gid_map: ranges.gid_map.clone() },
         None => {
@@ -218,7 +218,7 @@ fn process(
     let environment = environment(request, surroundings, defaults, hostname);
     let candidates = candidates(program, environment.get("PATH"))?;
     let workdir = request.workdir.as_deref().unwrap_or(&defaults.working_dir);
-    let user = surroundings.user;
+    let user = &surroundings.user;
     let bounding = capability::resolve(&request.capabilities, CapabilitySet::all())?;
     let capabilities = Sets::for_user(bounding, &request.capabilities, user.uid);
     // Without any capability to gain there is nothing that set-user-ID programs are needed for.

@@ -7,10 +7,16 @@ use std::ffi::{CStr, CString, c_char};
 use nix::errno::Errno;
 
 /// An argument or environment vector in the form the kernel reads: made before the fork, used after it.
-#[derive(Debug)]
 pub struct StringVector {
     strings: Vec<CString>,
     pointers: Vec<*const c_char>,
+}
+
+/// The strings: where they are is nobody's business.
+impl std::fmt::Debug for StringVector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.strings).finish()
+    }
 }
 
 impl StringVector {

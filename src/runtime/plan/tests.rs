@@ -1,0 +1,209 @@
+//! Plans as data: what every plan keeps to, whatever was asked for, and one plan in full.
+
+use super::*;
+use crate::lsm::capability::{DEFAULT, Sets};
+use crate::name::capability::CapabilitySet;
+use crate::name::capability_change::CapabilityChanges;
+use crate::runtime::blueprint::{GivenFile, WindowSize};
+use crate::seccomp::table::Arch;
+use crate::seccomp::{ForeignAbi, default_filter};
+
+fn single() -> IdMaps {
+    IdMaps::Single { uid: 0, gid: 0, host_uid: 1000, host_gid: 1000 }
+}
+
+fn ranges() -> IdMaps {
+    IdMaps::Ranges { uid_map: "0 0 4294967295\n".into(), gid_map: "0 0 4294967295\n".into() }
+}
+
+fn overlay() -> Rootfs {
+    let upper = (c"containers/x/upper".into(), c"containers/x/work".into());
+    Rootfs::Overlay { lower: vec![c"layers/b/tree".into(), c"layers/a/tree".into()], upper, volatile: true }
+}
+
+fn blueprint() -> Blueprint {
+    Blueprint {
+        store: "/store".into(),
+        mountpoint: "containers/x/work".into(),
+        rootfs: overlay(),
+        read_only: false,
+        ids: single(),
+        network: Network::Isolated,
+        hostname: "box".into(),
+        mounts: Vec::new(),
+        files: vec![GivenFile { name: "hosts", content: "hosts".into(), destination: "/etc/hosts" }],
+        cgroup2: false,
+        devices: vec![("null", 259), ("zero", 261)],
+        masked: vec!["/proc/kcore".into()],
+        read_only_paths: vec!["/proc/sys".into()],
+        sysctls: vec![("net/ipv4/ip_unprivileged_port_start".into(), "0".into())],
+        process: Process {
+            candidates: vec![c"/bin/true".into()],
+            argv: vec![c"true".into()],
+            envp: vec![c"PATH=/bin".into()],
+            cwd: "/".into(),
+            uid: 0,
+            gid: 0,
+            groups: vec![4],
+            capabilities: Sets::for_user(DEFAULT, &CapabilityChanges::default(), 0),
+            no_new_privileges: false,
+            filter: Some(default_filter(DEFAULT, Arch::NATIVE, ForeignAbi::Killed)),
+            limits: vec![(libc::RLIMIT_CORE, 0, 0)],
+            umask: 0o022,
+            terminal: None,
+        },
+        reaper: false,
+    }
+}
+
+fn bind(destination: &str) -> Mount {
+    let source = MountSource::Bind { path: "/srv".into(), inode: (1, 2), directory: true, recursive: true };
+    Mount { destination: destination.into(), source, read_only: true, exec: true }
+}
+
+/// Every combination of what changes the order of steps.
+fn combinations() -> Vec<Blueprint> {
+    let mut all = Vec::new();
+    for bits in 0..512_u32 {
+        let on = |bit: u32| bits & 1 << bit != 0;
+        let mut blueprint = blueprint();
+        blueprint.read_only = on(0);
+        blueprint.ids = if on(1) { ranges() } else { single() };
+        blueprint.network = if on(2) { Network::Host } else { Network::Isolated };
+        blueprint.process.terminal = on(3).then(WindowSize::default);
+        blueprint.process.no_new_privileges = on(4);
+        blueprint.reaper = on(5);
+        blueprint.cgroup2 = on(6);
+        if on(7) {
+            blueprint.mounts = vec![bind("/a/b"), bind("/a")];
+        }
+        if on(8) {
+            blueprint.rootfs = Rootfs::Directory { path: "/tree".into(), inode: (1, 2) };
+        }
+        all.push(blueprint);
+    }
+    all
+}
+
+fn position(steps: &[Step], matches: impl Fn(&Step) -> bool) -> Option<usize> {
+    steps.iter().position(matches)
+}
+
+#[test]
+fn nothing_of_the_host_is_named_after_the_root_is_entered() {
+    for blueprint in combinations() {
+        let plan = LaunchPlan::new(blueprint);
+        let entered = position(&plan.steps, |step| matches!(step, Step::EnterRoot { .. })).unwrap();
+        for (index, step) in plan.steps.iter().enumerate() {
+            let names_host = matches!(
+                step,
+                Step::CloneHost { .. }
+                    | Step::Overlay { .. }
+                    | Step::OverlayDirectory { .. }
+                    | Step::AttachOnHost { .. }
+                    | Step::MakeHostDirectories(_)
+                    | Step::EnterStore(_)
+            );
+            assert!(!names_host || index < entered, "{step:?}");
+            let is_inside = matches!(step, Step::Attach { .. } | Step::Mask { .. } | Step::MakeReadOnly(_));
+            assert!(!is_inside || index > entered, "{step:?}");
+        }
+    }
+}
+
+#[test]
+fn privileges_go_before_the_program_comes() {
+    for blueprint in combinations() {
+        let (limited, reaper) = (blueprint.process.no_new_privileges, blueprint.reaper);
+        let plan = LaunchPlan::new(blueprint);
+        let at = |matches: fn(&Step) -> bool| position(&plan.steps, matches);
+        let filter = at(|step| matches!(step, Step::InstallFilter(_))).unwrap();
+        let bounding = at(|step| matches!(step, Step::LimitBoundingSet(_))).unwrap();
+        let sets = at(|step| matches!(step, Step::SetCapabilities(_))).unwrap();
+        let masked = at(|step| matches!(step, Step::Mask { .. })).unwrap();
+        let streams = at(|step| matches!(step, Step::TakeStreams)).unwrap();
+        let no_new_privileges = at(|step| matches!(step, Step::SetNoNewPrivileges));
+        // Without no_new_privs the filter needs CAP_SYS_ADMIN, which goes with the sets.
+        match no_new_privileges {
+            Some(set) => assert!(limited && sets < set && set < filter),
+            None => assert!(!limited && filter < bounding),
+        }
+        assert!(masked < streams && streams < bounding && bounding < sets);
+        let last = plan.steps.len() - 1;
+        assert!(matches!(plan.steps[last], Step::Execute { .. }));
+        assert_eq!(matches!(plan.steps[last - 1], Step::Reap), reaper);
+        assert_eq!(plan.child_memory() == ChildMemory::Own, reaper || plan.id_maps.is_some());
+    }
+}
+
+#[test]
+fn every_mount_that_is_made_is_attached_and_every_slot_is_filled_once() {
+    for blueprint in combinations() {
+        let plan = LaunchPlan::new(blueprint);
+        let (mut made, mut attached) = (Vec::new(), Vec::new());
+        for step in &plan.steps {
+            match step {
+                Step::NewFilesystem { slot, .. } | Step::Overlay { slot, .. } | Step::CloneHost { slot, .. } => {
+                    assert!(!made.contains(&slot.0), "slot {} is filled twice", slot.0);
+                    made.push(slot.0);
+                }
+                Step::Attach { slot, .. } | Step::EnterRoot { slot, .. } | Step::AttachOnHost { slot, .. } => {
+                    assert!(made.contains(&slot.0), "slot {} is attached before it is filled", slot.0);
+                    attached.push(slot.0);
+                }
+                Step::Mask { empty, .. } => attached.push(empty.0),
+                _ => {}
+            }
+        }
+        // A cgroup file system has no place in a /sys of the host.
+        made.retain(|slot| !attached.contains(slot) && *slot != CGROUP.0);
+        assert!(made.is_empty(), "never attached: {made:?}");
+    }
+}
+
+#[test]
+fn parents_are_mounted_before_what_lies_below_them() {
+    let mut blueprint = blueprint();
+    blueprint.mounts = vec![bind("/a/b/c"), bind("/a"), bind("/a/b")];
+    let plan = LaunchPlan::new(blueprint);
+    let places: Vec<&[u8]> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Attach { on, links: Links::Follow, kind: TargetKind::Directory, .. } => Some(on.path.to_bytes()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(places, [&b"a"[..], b"a/b", b"a/b/c"]);
+}
+
+#[test]
+fn mounts_of_users_grant_nothing() {
+    let mut blueprint = blueprint();
+    blueprint.mounts = vec![bind("/a")];
+    let plan = LaunchPlan::new(blueprint);
+    let attrs = plan.steps.iter().find_map(|step| match step {
+        Step::CloneHost { path, attrs, expect, .. } if path.as_c_str() == c"/srv" => Some((*attrs, *expect)),
+        _ => None,
+    });
+    let expected = NOSUID_NODEV.and(MountAttrs::RDONLY);
+    assert_eq!(attrs, Some((expected, Some(Expect::Inode { device: 1, inode: 2 }))));
+}
+
+#[test]
+fn an_empty_bounding_set_is_kept_empty() {
+    let mut blueprint = blueprint();
+    blueprint.process.capabilities = Sets::default();
+    let plan = LaunchPlan::new(blueprint);
+    let limited =
+        plan.steps.iter().any(|step| matches!(step, Step::LimitBoundingSet(set) if *set == CapabilitySet::EMPTY));
+    assert!(limited);
+}
+
+/// One plan in full: a change of it is seen in review.
+#[test]
+fn the_plan_of_an_ordinary_run() {
+    let plan = LaunchPlan::new(blueprint());
+    let lines: Vec<String> = plan.steps.iter().map(|step| format!("{step:?}")).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
