@@ -11,7 +11,7 @@ use super::create::Owned;
 use super::status::{self, Status};
 use crate::failure::{Explain, Failure};
 use crate::host::boot::process_start;
-use crate::name::container::ContainerId;
+use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
@@ -115,9 +115,14 @@ fn kill(processes: &ProcessesRecord) {
 
 /// Removes everything about a container that this process owns: first from sight, by one rename, then from the disk.
 pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
+    let record = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten();
+    delete_named(layout, id, record.map(|record| record.name).as_ref())
+}
+
+/// The same, where the container's name is known.
+pub fn delete_named(layout: &Layout, id: &ContainerId, name: Option<&ContainerName>) -> Result<(), RemoveError> {
     let container = layout.container(id);
     let io = |cause| RemoveError::Io { path: container.clone(), cause };
-    let name = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten().map(|record| record.name);
     // Nobody has it locked there: if we are killed, the next command that collects removes it.
     let bin = layout.tmp().join(format!("{}{id}", Kind::Trash.prefix()));
     match fs::rename(&container, &bin) {
@@ -126,7 +131,7 @@ pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
     }
     let _ = fs::remove_file(layout.process_record(id));
     if let Some(name) = name {
-        let link = layout.container_name(&name);
+        let link = layout.container_name(name);
         if fs::read_link(&link).is_ok_and(|target| target == Path::new(id.as_str())) {
             let _ = fs::remove_file(link);
         }
@@ -140,20 +145,29 @@ pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
 /// Removes what a mounted overlay leaves in its work directory and nobody needs any more: a directory that even its owner may
 /// not enter, so that `rm -rf` of the store would fail.
 pub fn tidy_work(layout: &Layout, id: &ContainerId) {
-    use std::os::unix::fs::PermissionsExt;
-    let work = layout.container(id).join("work/work");
+    let container = layout.container(id);
     // Without an overlay there is none.
-    if fs::set_permissions(&work, fs::Permissions::from_mode(0o700)).is_ok() {
-        let _ = fs::remove_dir_all(&work);
+    if open_work(&container).is_ok() {
+        let _ = fs::remove_dir_all(container.join("work/work"));
+    }
+}
+
+/// What an overlay leaves in its work directory lets nobody in, down to the mark of a volatile one.
+fn open_work(container: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let open = |name| fs::set_permissions(container.join(name), fs::Permissions::from_mode(0o700));
+    open("work/work")?;
+    match open("work/work/incompat").and_then(|()| open("work/work/incompat/volatile")) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
     }
 }
 
 /// Removes a container's directory in which nothing was written: the usual end of `run --rm`, in a few system calls.
 /// Fails as soon as there is more.
 fn remove_untouched(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    // The overlay's own work directory lets nobody in; in it is the mark of a volatile one.
-    fs::set_permissions(path.join("work/work"), fs::Permissions::from_mode(0o700))?;
+    open_work(path)?;
+    fs::remove_file(path.join("work/work/incompat/volatile/dirty"))?;
     for directory in ["upper", "work/work/incompat/volatile", "work/work/incompat", "work/work", "work"] {
         fs::remove_dir(path.join(directory))?;
     }

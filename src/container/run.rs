@@ -273,7 +273,7 @@ impl Launch<'_> {
             .map_err(|errno| internal("watching the container", errno))?;
         if self.request.removal == Removal::AtExit {
             // What cannot be removed now is removed by the next command that looks.
-            let _ = remove::delete(self.layout, &self.owned.id);
+            let _ = remove::delete_named(self.layout, &self.owned.id, Some(&self.record.name));
         } else {
             remove::tidy_work(self.layout, &self.owned.id);
             let exit = ExitRecord { code, started, finished: Timestamp::now() };

@@ -139,7 +139,8 @@ pub fn read<T: Record>(path: &Path) -> Result<Option<T>, RecordError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let mut bytes = Vec::new();
+    // Most records fit, and are read at once.
+    let mut bytes = Vec::with_capacity(8192);
     file.take(MAX_SIZE).read_to_end(&mut bytes).map_err(failed)?;
     parse(&bytes, path).map(Some)
 }

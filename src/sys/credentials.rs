@@ -66,15 +66,12 @@ pub fn set_capabilities(wanted: ThreadCapabilities) -> Result<(), Errno> {
 /// Keeps in the bounding set only what is in `kept` (PR_CAPBSET_DROP for every other one the kernel has). What is not in
 /// the set to begin with stays out.
 pub fn limit_bounding_set(kept: u64) -> Result<(), Errno> {
-    for number in 0..64 {
-        // SAFETY: PR_CAPBSET_READ takes a number and touches no memory.
-        match unsafe { libc::prctl(libc::PR_CAPBSET_READ, number as libc::c_ulong, 0, 0, 0) } {
-            // EINVAL: the kernel has no such capability, and none above.
-            -1 => return Ok(()),
-            1 if kept >> number & 1 == 0 => {
-                // SAFETY: PR_CAPBSET_DROP takes a number and touches no memory.
-                Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number as libc::c_ulong, 0, 0, 0) })?;
-            }
+    for number in (0..64_u32).filter(|number| kept >> number & 1 == 0) {
+        // SAFETY: PR_CAPBSET_DROP takes a number and touches no memory.
+        match Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) }) {
+            // The kernel has no such capability, and none above.
+            Err(Errno::EINVAL) => return Ok(()),
+            Err(errno) if bounding_set() >> number & 1 == 1 => return Err(errno),
             _ => {}
         }
     }
