@@ -539,8 +539,11 @@ fn image(sandbox: &Sandbox, name: &str, tar: &[u8]) -> ImageRecord {
     if !store.layers().contains(&Digest::of(tar)) {
         sandbox.unpack(tar).unwrap();
     }
-    let layer =
-        ImageLayer { diff_id: Digest::of(tar), descriptor: blob(tar, "application/vnd.oci.image.layer.v1.tar") };
+    let layer = ImageLayer {
+        diff_id: Digest::of(tar),
+        descriptor: blob(tar, "application/vnd.oci.image.layer.v1.tar"),
+        opaque: false,
+    };
     let record = ImageRecord {
         id: blob(format!("config of {name}").as_bytes(), "config").digest,
         manifest: blob(format!("manifest of {name}").as_bytes(), "application/vnd.oci.image.manifest.v1+json"),

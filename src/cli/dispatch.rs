@@ -68,12 +68,8 @@ fn now() -> u64 {
 
 fn base_image(found: ResolvedImage) -> BaseImage {
     let name = found.reference.as_ref().map_or_else(|| found.record.id.hex().to_owned(), Reference::to_string);
-    BaseImage {
-        id: found.record.id,
-        name,
-        layers: found.record.layers.into_iter().map(|layer| layer.diff_id).collect(),
-        defaults: found.record.config,
-    }
+    let layers = found.record.visible_layers().iter().map(|layer| layer.diff_id.clone()).collect();
+    BaseImage { id: found.record.id, name, layers, defaults: found.record.config }
 }
 
 fn registry_access(access: RegistryAccess) -> Access {

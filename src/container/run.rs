@@ -199,7 +199,6 @@ impl Launch<'_> {
                 // The command waits for the end of the report.
                 process::close_inherited(reporter);
                 memory::set_command_line(&format!("coracle-monitor {}", self.owned.id.short()));
-                memory::release_unused();
                 self.serve(&running, &signals, channels, started).unwrap_or(crate::failure::EXIT_OWN_FAILURE)
             }
             Err(failure) => {

@@ -113,6 +113,7 @@ fn make(store: &Store, build: &str) -> Result<ResolvedImage, Failure> {
         layers: vec![ImageLayer {
             diff_id: diff_id.clone(),
             descriptor: BlobDescriptor { digest: diff_id, media_type: LAYER_TYPE.into(), size },
+            opaque: false,
         }],
         size,
         config: RunDefaults {

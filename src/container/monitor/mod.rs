@@ -9,13 +9,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::Winsize;
 use nix::sys::wait::WaitStatus;
 
 use crate::runtime::spawn::Running;
 use crate::sys::signal::SignalQueue;
-use crate::sys::{pidfd, tty};
+use crate::sys::{memory, pidfd, tty};
 pub use channel::Channel;
 use raw_mode::{Passes, RawMode};
 
@@ -42,6 +42,9 @@ pub fn is_forwarded(signal: i32) -> bool {
             | libc::SIGSYS
     )
 }
+
+/// After this time without anything to do the monitor gives its memory back, in milliseconds.
+const QUIET: u16 = 300;
 
 /// How often, and within what time, a user must ask a container that does not react to end before it is killed.
 const IMPATIENCE: (usize, Duration) = (3, Duration::from_secs(3));
@@ -111,7 +114,9 @@ impl Monitor<'_> {
     fn wait(&self, others: &[BorrowedFd<'_>]) -> Result<Vec<bool>, Errno> {
         let mut fds: Vec<PollFd<'_>> = others.iter().map(|&fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         fds.extend(self.channels.iter().filter_map(Channel::interest));
-        match poll(&mut fds, PollTimeout::NONE) {
+        match poll(&mut fds, QUIET) {
+            // Nothing has happened for a while, and it may be long before something does.
+            Ok(0) => memory::wait_lightly(&mut fds)?,
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }

@@ -31,9 +31,11 @@ pub(super) fn image_record(
     config: ImageConfig,
     layers: &[Layer],
 ) -> Result<ImageRecord, PullCause> {
-    let mut size = 0;
+    let (mut size, mut records) = (0, Vec::with_capacity(layers.len()));
     for layer in layers {
-        size += store.layers().manifest(&layer.diff_id)?.bytes;
+        let unpacked = store.layers().manifest(&layer.diff_id)?;
+        size += unpacked.bytes;
+        records.push(image_layer(layer, unpacked.opaque_root));
     }
     Ok(ImageRecord {
         id: manifest.config.digest.clone(),
@@ -44,20 +46,20 @@ pub(super) fn image_record(
         },
         platform: config.platform.normalized().unwrap_or_else(Platform::host),
         created: config.created.clone(),
-        layers: layers.iter().map(image_layer).collect(),
+        layers: records,
         size,
         config: run_defaults(config),
     })
 }
 
-fn image_layer(layer: &Layer) -> ImageLayer {
+fn image_layer(layer: &Layer, opaque: bool) -> ImageLayer {
     let descriptor = &layer.descriptor;
     let descriptor = BlobDescriptor {
         digest: descriptor.digest.clone(),
         media_type: descriptor.media_type.clone(),
         size: descriptor.size,
     };
-    ImageLayer { diff_id: layer.diff_id.clone(), descriptor }
+    ImageLayer { diff_id: layer.diff_id.clone(), descriptor, opaque }
 }
 
 /// What a container gets unless told otherwise. An entry of the environment without a name and `=` would import a

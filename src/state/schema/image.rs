@@ -27,6 +27,9 @@ pub struct ImageLayer {
     pub diff_id: DiffId,
     /// The blob it came from, as the manifest has it.
     pub descriptor: BlobDescriptor,
+    /// Whether it hides all lower layers (image-spec "Opaque Whiteout", in the root directory).
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub opaque: bool,
 }
 
 /// The parts of the image's configuration that a run needs (image-spec "OCI Image Configuration", `config`). History and
@@ -86,6 +89,15 @@ pub struct ImageRecord {
     pub config: RunDefaults,
 }
 
+impl ImageRecord {
+    /// The layers that can be seen, lowest first. The kernel's overlay ignores that a layer's root is opaque: what it hides is
+    /// left out.
+    pub fn visible_layers(&self) -> &[ImageLayer] {
+        let lowest = self.layers.iter().rposition(|layer| layer.opaque).unwrap_or(0);
+        &self.layers[lowest..]
+    }
+}
+
 impl Record for ImageRecord {
     const VERSION: u32 = 1;
     const KIND: &'static str = "image record";
@@ -105,4 +117,43 @@ pub struct ReferenceRecord {
 impl Record for ReferenceRecord {
     const VERSION: u32 = 1;
     const KIND: &'static str = "image reference";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(name: &str, opaque: bool) -> ImageLayer {
+        let digest = Digest::of(name.as_bytes());
+        let descriptor = BlobDescriptor { digest: digest.clone(), media_type: String::new(), size: 0 };
+        ImageLayer { diff_id: digest, descriptor, opaque }
+    }
+
+    #[test]
+    fn an_opaque_root_hides_what_lies_below() {
+        let visible = |opaque: [bool; 3]| {
+            let layers = ["a", "b", "c"].into_iter().zip(opaque).map(|(name, opaque)| layer(name, opaque)).collect();
+            let record = ImageRecord {
+                id: Digest::of(b""),
+                manifest: layer("m", false).descriptor,
+                platform: Platform::host(),
+                created: None,
+                layers,
+                size: 0,
+                config: RunDefaults::default(),
+            };
+            record.visible_layers().len()
+        };
+        assert_eq!(visible([false, false, false]), 3);
+        assert_eq!(visible([true, false, false]), 3);
+        assert_eq!(visible([false, true, false]), 2);
+        assert_eq!(visible([true, true, true]), 1);
+    }
+
+    #[test]
+    fn records_without_the_mark_still_load() {
+        let text = serde_json::to_string(&layer("a", false)).unwrap();
+        assert!(!text.contains("opaque"));
+        assert_eq!(serde_json::from_str::<ImageLayer>(&text).unwrap(), layer("a", false));
+    }
 }
