@@ -15,6 +15,7 @@ use super::request::{
 use super::user::ContainerUser;
 use super::{hardening, host_view, network_files};
 use crate::failure::{Explain, Failure};
+use crate::host::kernel;
 use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
@@ -241,6 +242,16 @@ fn process(
     Ok((process, argv))
 }
 
+/// `socketcall` of the 32-bit interface hides the address family from filters: where the kernel has one that is refused, it
+/// makes no sockets.
+fn foreign_abi(has_32_bit_programs: bool) -> ForeignAbi {
+    match has_32_bit_programs {
+        false => ForeignAbi::Killed,
+        true if kernel::has_refused_socket_families() => ForeignAbi::AllowedWithoutSocketcall,
+        true => ForeignAbi::Allowed,
+    }
+}
+
 fn filter(
     request: &Request,
     surroundings: &Surroundings<'_>,
@@ -249,7 +260,7 @@ fn filter(
     match &request.security.seccomp {
         SeccompChoice::Unconfined => Ok(None),
         SeccompChoice::Default => {
-            let foreign = if surroundings.has_32_bit_programs { ForeignAbi::Allowed } else { ForeignAbi::Killed };
+            let foreign = foreign_abi(surroundings.has_32_bit_programs);
             Ok(Some(crate::seccomp::default_filter(capabilities, Arch::NATIVE, foreign)))
         }
         SeccompChoice::File(path) => {

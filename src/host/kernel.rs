@@ -27,6 +27,14 @@ pub fn version() -> KernelVersion {
     release.and_then(|release| KernelVersion::of_release(&release)).unwrap_or(KernelVersion { major: 0, minor: 0 })
 }
 
+/// Whether the kernel makes sockets of the families that containers must not have: AF_ALG, whose parsers are reached without
+/// privilege, and AF_VSOCK, which leads to the hypervisor.
+pub fn has_refused_socket_families() -> bool {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    let pairs = [(AddressFamily::Alg, SockType::SeqPacket), (AddressFamily::Vsock, SockType::Stream)];
+    pairs.into_iter().any(|(family, kind)| socket(family, kind, SockFlag::SOCK_CLOEXEC, None).is_ok())
+}
+
 /// Whether `/sys/fs/cgroup` is a cgroup v2 hierarchy (cgroups(7)).
 pub fn has_cgroup2() -> bool {
     nix::sys::statfs::statfs("/sys/fs/cgroup")

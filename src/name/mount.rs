@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     fn bind(text: &str) -> Result<(BindMount, Relabel), MountRefused> {
-        parse_bind_mount(text, Path::new("/work"))
+        parse_bind_mount(text, Path::new("/here"))
     }
 
     #[test]
@@ -256,9 +256,9 @@ mod tests {
         assert_eq!(bind("/a:/b:rw,nosuid,nodev,rprivate,exec,rbind"), Ok((plain.clone(), Relabel::No)));
         let other = BindMount { access: Access::ReadOnly, recursive: false, exec: false, ..plain.clone() };
         assert_eq!(bind("/a:/b:ro,bind,noexec,private,Z"), Ok((other, Relabel::Yes)));
-        assert_eq!(bind("./a:/b").unwrap().0.source, Path::new("/work/a"));
-        assert_eq!(bind("./:/b").unwrap().0.source.as_os_str(), "/work");
-        assert_eq!(bind("..:/b").unwrap().0.source, Path::new("/work/.."));
+        assert_eq!(bind("./a:/b").unwrap().0.source, Path::new("/here/a"));
+        assert_eq!(bind("./:/b").unwrap().0.source.as_os_str(), "/here");
+        assert_eq!(bind("..:/b").unwrap().0.source, Path::new("/here/.."));
         assert_eq!(bind("/:/host").unwrap().0.source, Path::new("/"));
     }
 

@@ -60,20 +60,6 @@ impl Reference {
         let repository = self.repository.strip_prefix("library/").unwrap_or(&self.repository).to_owned();
         Self { registry: "localhost".into(), repository, short: false, ..self.clone() }
     }
-
-    /// What a registry is asked for: the digest where there is one, else the tag.
-    pub fn manifest_selector(&self) -> String {
-        match (&self.digest, &self.tag) {
-            (Some(digest), _) => digest.to_string(),
-            (None, tag) => tag.clone().unwrap_or_else(|| DEFAULT_TAG.into()),
-        }
-    }
-
-    /// The same repository, pinned to `digest`.
-    #[must_use]
-    pub fn with_digest(&self, digest: Digest) -> Self {
-        Self { digest: Some(digest), ..self.clone() }
-    }
 }
 
 /// Why a reference was refused.

@@ -15,7 +15,7 @@ fn parse(words: &[&str]) -> Result<RunArgs, String> {
 }
 
 fn asked_on(words: &[&str], modules: &security::Modules) -> Result<Asked, Failure> {
-    parse(words).map_err(|error| Failure::new("USAGE", error))?.into_asked(Path::new("/work"), modules)
+    parse(words).map_err(|error| Failure::new("USAGE", error))?.into_asked(Path::new("/here"), modules)
 }
 
 fn asked(words: &[&str]) -> Asked {
@@ -145,7 +145,7 @@ fn rootfs_directories() {
     let rootfs = |words: &[&str]| request(words).rootfs;
     let directory = |path: &str, writes| RootfsSource::Directory { path: path.into(), writes };
     assert_eq!(rootfs(&["--rootfs", "/x", "ls"]), directory("/x", DirectoryWrites::Through));
-    assert_eq!(rootfs(&["--rootfs", "x:O"]), directory("/work/x", DirectoryWrites::Discarded));
+    assert_eq!(rootfs(&["--rootfs", "x:O"]), directory("/here/x", DirectoryWrites::Discarded));
     assert_eq!(rootfs(&["--rootfs", "/:O", "bash"]), directory("/", DirectoryWrites::Discarded));
     for words in [&["--rootfs", ""][..], &["--rootfs", ":O"], &["--rootfs", "/x:idmap"]] {
         assert_eq!(refused(words).code(), "E_CONFIG");

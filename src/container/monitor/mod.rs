@@ -83,6 +83,8 @@ impl Monitor<'_> {
         if self.running.terminal.is_none() {
             return;
         }
+        // It may have changed since the plan was made.
+        self.copy_size();
         let reads = self.channels.iter().any(Channel::reads_standard_input);
         self.raw_mode = RawMode::enter(if reads { Passes::Everything } else { Passes::Output });
     }
