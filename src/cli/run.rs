@@ -182,14 +182,14 @@ impl Invocation for RunArgs {
         let working_directory = std::env::current_dir();
         let working_directory = working_directory
             .map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))?;
-        let asked = self.into_asked(&working_directory, &security::Modules::here())?;
+        let asked = self.into_asked(&working_directory, security::Modules::here)?;
         dispatch::run(&globals.layout()?, asked)
     }
 }
 
 impl RunArgs {
-    /// In types. Reads the files of `--env-file` and `--label-file`.
-    pub fn into_asked(self, working_directory: &Path, modules: &security::Modules) -> Result<Asked, Failure> {
+    /// In types. Reads the files of `--env-file` and `--label-file`; `modules` is asked only where they matter.
+    pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
         let rootfs = self.rootfs_source(working_directory)?;
         let (mounts, tmpfs) = self.mounts(working_directory, modules)?;
         if let Some(cidfile) = &self.cidfile {
@@ -274,13 +274,13 @@ impl RunArgs {
     fn mounts(
         &self,
         working_directory: &Path,
-        modules: &security::Modules,
+        modules: fn() -> security::Modules,
     ) -> Result<(Vec<BindMount>, Vec<TmpfsMount>), Failure> {
         let mut binds = Vec::new();
         for text in &self.volume {
             let (mount, relabel) =
                 parse_bind_mount(text, working_directory).map_err(|error| of_flag("--volume", error))?;
-            if relabel == Relabel::Yes && modules.selinux {
+            if relabel == Relabel::Yes && modules().selinux {
                 return Err(Failure::new(
                     "E_CONFIG",
                     format!("--volume {text}: this version cannot relabel for SELinux"),
@@ -301,12 +301,12 @@ impl RunArgs {
         Ok((binds, tmpfs))
     }
 
-    fn security_options(&self, modules: &security::Modules) -> Result<SecurityOptions, Failure> {
+    fn security_options(&self, modules: fn() -> security::Modules) -> Result<SecurityOptions, Failure> {
         let mut options = SecurityOptions::default();
         for option in all_parsed::<SecurityOption>("--security-opt", &self.security_opt)? {
             // Labels are never set, so there is nothing to disable; a profile of AppArmor that we are under ourselves
             // is another matter.
-            if option == SecurityOption::AppArmorUnconfined && modules.apparmor_profile.is_some() {
+            if option == SecurityOption::AppArmorUnconfined && modules().apparmor_profile.is_some() {
                 return Err(Failure::new(
                     "E_CONFIG",
                     "--security-opt apparmor=unconfined: coracle itself is confined by AppArmor and cannot leave that",

@@ -15,7 +15,7 @@ use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
-use crate::state::temporary::{self, Kind};
+use crate::state::temporary::{self, Kind, TemporaryDirectory};
 use crate::sys::pidfd;
 
 /// Why a container could not be removed.
@@ -116,19 +116,43 @@ fn kill(processes: &ProcessesRecord) {
 /// Removes everything about a container that this process owns: first from sight, by one rename, then from the disk.
 pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
     let record = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten();
-    delete_named(layout, id, record.map(|record| record.name).as_ref())
+    match hide(layout, id, record.map(|record| record.name).as_ref())? {
+        Some(bin) => remove_from_disk(bin),
+        None => Ok(()),
+    }
 }
 
-/// The same, where the container's name is known.
-pub fn delete_named(layout: &Layout, id: &ContainerId, name: Option<&ContainerName>) -> Result<(), RemoveError> {
-    let container = layout.container(id);
-    let io = |cause| RemoveError::Io { path: container.clone(), cause };
-    // Nobody has it locked there: if we are killed, the next command that collects removes it.
-    let bin = layout.tmp().join(format!("{}{id}", Kind::Trash.prefix()));
-    match fs::rename(&container, &bin) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(io(cause)),
-        _ => {}
+/// The same at the end of `run --rm`. Of a container in which nothing was written a few empty directories are left: they are
+/// removed by the next run, while that waits for its own container ([`sweep`]). Nobody waits for a disk that discards each
+/// freed block at once.
+pub fn retire(layout: &Layout, id: &ContainerId, name: &ContainerName) -> Result<(), RemoveError> {
+    match hide(layout, id, Some(name))? {
+        Some(bin) if is_untouched(bin.path()) => {
+            bin.abandon();
+            Ok(())
+        }
+        Some(bin) => remove_from_disk(bin),
+        None => Ok(()),
     }
+}
+
+/// Removes what retired containers have left, and nothing that would take long.
+pub fn sweep(layout: &Layout) {
+    let _ = temporary::collect(&layout.tmp(), &[Kind::Trash], remove_untouched);
+}
+
+/// Takes a container and its name out of sight; nothing if it is not there.
+fn hide(
+    layout: &Layout,
+    id: &ContainerId,
+    name: Option<&ContainerName>,
+) -> Result<Option<TemporaryDirectory>, RemoveError> {
+    let container = layout.container(id);
+    let bin = match TemporaryDirectory::take(&container, &layout.tmp(), Kind::Trash) {
+        Ok(bin) => Some(bin),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
+        Err(cause) => return Err(RemoveError::Io { path: container, cause }),
+    };
     let _ = fs::remove_file(layout.process_record(id));
     if let Some(name) = name {
         let link = layout.container_name(name);
@@ -136,10 +160,19 @@ pub fn delete_named(layout: &Layout, id: &ContainerId, name: Option<&ContainerNa
             let _ = fs::remove_file(link);
         }
     }
-    if remove_untouched(&bin).is_err() {
-        temporary::remove(&bin).map_err(|cause| RemoveError::Io { path: bin, cause })?;
+    Ok(bin)
+}
+
+fn remove_from_disk(bin: TemporaryDirectory) -> Result<(), RemoveError> {
+    let path = bin.path().to_owned();
+    // First the short way, for which it mostly is enough.
+    match remove_untouched(&path) {
+        Ok(()) => {
+            bin.abandon();
+            Ok(())
+        }
+        Err(_) => bin.remove().map_err(|cause| RemoveError::Io { path, cause }),
     }
-    Ok(())
 }
 
 /// Removes what a mounted overlay leaves in its work directory and nobody needs any more: a directory that even its owner may
@@ -163,8 +196,16 @@ fn open_work(container: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a container's directory in which nothing was written: the usual end of `run --rm`, in a few system calls.
-/// Fails as soon as there is more.
+/// Whether nothing was written in a container's directory.
+fn is_untouched(path: &Path) -> bool {
+    let is_known = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| ["record.json", "upper", "work"].iter().any(|known| entry.file_name() == *known))
+    };
+    fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_known))
+        && fs::read_dir(path.join("upper")).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Removes a container's directory in which nothing was written in a few system calls. Fails as soon as there is more.
 fn remove_untouched(path: &Path) -> io::Result<()> {
     open_work(path)?;
     fs::remove_file(path.join("work/work/incompat/volatile/dirty"))?;

@@ -268,11 +268,15 @@ impl Launch<'_> {
         channels: Vec<monitor::Channel>,
         started: Timestamp,
     ) -> Result<u8, Failure> {
+        if self.request.removal == Removal::AtExit {
+            // There is time now.
+            remove::sweep(self.layout);
+        }
         let code = monitor::supervise(running, signals, channels)
             .map_err(|errno| internal("watching the container", errno))?;
         if self.request.removal == Removal::AtExit {
             // What cannot be removed now is removed by the next command that looks.
-            let _ = remove::delete_named(self.layout, &self.owned.id, Some(&self.record.name));
+            let _ = remove::retire(self.layout, &self.owned.id, &self.record.name);
         } else {
             remove::tidy_work(self.layout, &self.owned.id);
             let exit = ExitRecord { code, started, finished: Timestamp::now() };

@@ -25,7 +25,7 @@ use crate::sys::exec::StringVector;
 use crate::sys::in_root::{Resolve, open_below};
 use crate::sys::mount::{self, Depth, FsContext, MountAttrs};
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{credentials, exec, keyring, process, seccomp, socket, tty};
+use crate::sys::{credentials, exec, keyring, network_namespace, process, seccomp, socket, tty};
 
 /// Length of a chain of dangling links that is followed to make a mount's target.
 const LINK_LIMIT: usize = 8;
@@ -62,13 +62,15 @@ struct Init<'a> {
     streams: Option<&'a [OwnedFd; 3]>,
     /// The pseudo-terminal's slave, once it is open.
     terminal: Option<OwnedFd>,
+    /// The network namespace that is being made.
+    network: Option<network_namespace::Making>,
     slots: Vec<Option<Held>>,
 }
 
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
 pub fn run(steps: &[Step], channel: BorrowedFd<'_>, streams: Option<&[OwnedFd; 3]>) -> u8 {
-    let mut init = Init { channel, streams, terminal: None, slots: Vec::new() };
+    let mut init = Init { channel, streams, terminal: None, network: None, slots: Vec::new() };
     for (index, step) in steps.iter().enumerate() {
         match init.execute(step) {
             Ok(Next::Step) => {}
@@ -136,7 +138,8 @@ impl Init<'_> {
             }
             Step::CopyUp { into, from, keep_mode } => self.copy_up(*into, from, *keep_mode)?,
             Step::WriteSetting { at, value } => self.write_setting(at, value)?,
-            Step::BringLoopbackUp => socket::bring_loopback_up()?,
+            Step::BeginNetwork => self.network = Some(network_namespace::begin()?),
+            Step::EnterNetwork => self.network.take().ok_or(Errno::EBADF)?.enter()?,
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
             Step::MakeReadOnly(place) => self.make_read_only(place)?,
@@ -280,6 +283,10 @@ impl Init<'_> {
 
     fn make_directory(&self, at: &Place, mode: u32) -> Result<(), Cause> {
         let base = self.slot(at.base)?;
+        let is_one_name = !at.path.to_bytes().contains(&b'/');
+        if is_one_name && mkdirat(base, at.path.as_c_str(), Mode::from_bits_truncate(mode)).is_ok() {
+            return Ok(());
+        }
         if let Err(Errno::ENOENT) = open_below(base, &at.path, OFlag::O_PATH, Resolve::InRoot) {
             make_target(base, &at.path, TargetKind::Directory, mode, LINK_LIMIT)?;
         }
@@ -472,21 +479,27 @@ fn make_target(base: BorrowedFd<'_>, path: &CStr, kind: TargetKind, mode: u32, l
     let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
     let (parent_path, name_c) = (c_string(if parent.is_empty() { b"." } else { parent })?, c_string(name)?);
     let resolve = if links == 0 { Resolve::NoSymlinks } else { Resolve::InRoot };
-    let parent_fd = match open_below(base, &parent_path, OFlag::O_PATH | OFlag::O_DIRECTORY, resolve) {
-        Err(Errno::ENOENT) => make_target(base, &parent_path, TargetKind::Directory, 0o755, links)?,
-        other => other?,
+    let open_parent = || open_below(base, &parent_path, OFlag::O_PATH | OFlag::O_DIRECTORY, resolve);
+    let opened = match parent {
+        b"." => None,
+        _ => match open_parent() {
+            Err(Errno::ENOENT) => Some(make_target(base, &parent_path, TargetKind::Directory, 0o755, links)?),
+            other => Some(other?),
+        },
     };
+    let parent_fd = opened.as_ref().map_or(base, AsFd::as_fd);
     let made = match kind {
-        TargetKind::Directory => mkdirat(&parent_fd, name_c.as_c_str(), Mode::from_bits_truncate(mode)),
+        TargetKind::Directory => mkdirat(parent_fd, name_c.as_c_str(), Mode::from_bits_truncate(mode))
+            .and_then(|()| open_below(parent_fd, &name_c, OFlag::O_PATH | OFlag::O_NOFOLLOW, Resolve::NoSymlinks)),
         TargetKind::File => {
             let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-            openat(&parent_fd, name_c.as_c_str(), flags, Mode::from_bits_truncate(0o644)).map(drop)
+            openat(parent_fd, name_c.as_c_str(), flags, Mode::from_bits_truncate(0o644))
         }
     };
     match made {
-        Ok(()) => Ok(open_below(parent_fd.as_fd(), &name_c, OFlag::O_PATH | OFlag::O_NOFOLLOW, Resolve::NoSymlinks)?),
+        Ok(made) => Ok(made),
         Err(Errno::EEXIST) if links > 0 => {
-            let link = readlinkat(&parent_fd, name_c.as_c_str())?;
+            let link = readlinkat(parent_fd, name_c.as_c_str())?;
             let joined = match link.as_bytes() {
                 absolute @ [b'/', ..] => absolute.to_vec(),
                 relative => [parent, b"/", relative].concat(),

@@ -148,6 +148,10 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             let what = "writing the id maps of the container's user namespace".into();
             Story { hint: Some(user_namespace_hint(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
+        Step::BeginNetwork | Step::EnterNetwork => {
+            let what = "making the container's network namespace".into();
+            Story { hint: Some(user_namespace_hint(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
+        }
         Step::EnterStore(path) => Story::plain(format!("entering the store {}", path.to_string_lossy()), "E_DIR"),
         Step::NewFilesystem { fstype, .. } => tell_filesystem(&fstype.to_string_lossy(), errno),
         Step::Overlay { lower, .. } => tell_overlay(lower.len(), errno),

@@ -50,6 +50,7 @@ pub const OVERFLOW_ID: u32 = 65_534;
 
 const NOSUID_NODEV: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NODEV);
 const NO_EXEC_SUID_DEV: MountAttrs = NOSUID_NODEV.and(MountAttrs::NOEXEC);
+const READ_ONLY_KERNEL: MountAttrs = NO_EXEC_SUID_DEV.and(MountAttrs::RDONLY);
 const DEVICE_ATTRS: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NOEXEC);
 
 impl LaunchPlan {
@@ -62,16 +63,19 @@ impl LaunchPlan {
     /// The plan for `blueprint`.
     pub fn new(blueprint: Blueprint) -> Self {
         let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE };
-        let namespaces = namespaces(&blueprint);
         // What is made has the permissions that the plan says, whatever the caller's mask.
         planner.steps.push(Step::SetUmask(0));
         let id_maps = planner.identity(&blueprint.ids);
+        if blueprint.network == Network::Isolated {
+            planner.steps.push(Step::BeginNetwork);
+        }
         planner.steps.push(Step::EnterStore(path(&blueprint.store)));
         let parts = planner.rootfs(&blueprint.rootfs, &blueprint.mountpoint);
         planner.own_filesystems(&blueprint);
         let devices = planner.clone_devices(&blueprint.devices);
         let mounts = planner.make_mounts(&blueprint.mounts);
         let files = planner.give_files(&blueprint);
+        planner.network(blueprint.network);
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
         for (slot, on, kind) in parts {
             planner.attach(slot, on, kind, Links::Refuse);
@@ -86,22 +90,17 @@ impl LaunchPlan {
         planner.kernel_settings(&blueprint);
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
         planner.process(blueprint);
-        Self { namespaces, id_maps, steps: planner.steps }
+        Self { namespaces: NAMESPACES, id_maps, steps: planner.steps }
     }
 }
 
-fn namespaces(blueprint: &Blueprint) -> CloneFlags {
-    let always = CloneFlags::CLONE_NEWUSER
-        | CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWCGROUP;
-    match blueprint.network {
-        Network::Isolated => always | CloneFlags::CLONE_NEWNET,
-        Network::Host => always,
-    }
-}
+/// The namespaces that every container gets; that of the network is made meanwhile.
+const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
+    .union(CloneFlags::CLONE_NEWNS)
+    .union(CloneFlags::CLONE_NEWPID)
+    .union(CloneFlags::CLONE_NEWIPC)
+    .union(CloneFlags::CLONE_NEWUTS)
+    .union(CloneFlags::CLONE_NEWCGROUP);
 
 struct Planner {
     steps: Vec<Step>,
@@ -225,19 +224,7 @@ impl Planner {
     /// File systems that every container gets. All are made before the root is entered: the kernel gives a procfs or
     /// sysfs only to a mount namespace that still shows one (`mount_too_revealing` in fs/namespace.c).
     fn own_filesystems(&mut self, blueprint: &Blueprint) {
-        let read_only = NO_EXEC_SUID_DEV.and(MountAttrs::RDONLY);
         self.new_filesystem(PROC, c"proc", &[], NO_EXEC_SUID_DEV);
-        match blueprint.network {
-            Network::Isolated => self.new_filesystem(SYS, c"sysfs", &[], read_only),
-            // A sysfs belongs to a network namespace: only its owner may make one.
-            Network::Host => self.steps.push(Step::CloneHost {
-                slot: SYS,
-                path: c"/sys".into(),
-                expect: None,
-                depth: Depth::Recursive,
-                attrs: read_only,
-            }),
-        }
         let mut devpts_options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "620"), ("max", "1024")];
         if matches!(blueprint.ids, IdMaps::Ranges { .. }) {
             devpts_options.push(("gid", "5"));
@@ -246,7 +233,25 @@ impl Planner {
         self.new_filesystem(SHM, c"tmpfs", &[("mode", "1777"), ("size", "64m")], NO_EXEC_SUID_DEV);
         self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
         if blueprint.cgroup2 {
-            self.new_filesystem(CGROUP, c"cgroup2", &[], read_only);
+            self.new_filesystem(CGROUP, c"cgroup2", &[], READ_ONLY_KERNEL);
+        }
+    }
+
+    /// The network namespace, which has been in the making since the beginning, and the sysfs that shows it.
+    fn network(&mut self, network: Network) {
+        match network {
+            Network::Isolated => {
+                self.steps.push(Step::EnterNetwork);
+                self.new_filesystem(SYS, c"sysfs", &[], READ_ONLY_KERNEL);
+            }
+            // A sysfs belongs to a network namespace: only its owner may make one.
+            Network::Host => self.steps.push(Step::CloneHost {
+                slot: SYS,
+                path: c"/sys".into(),
+                expect: None,
+                depth: Depth::Recursive,
+                attrs: READ_ONLY_KERNEL,
+            }),
         }
     }
 
@@ -323,7 +328,7 @@ impl Planner {
             self.steps.push(Step::CloneHost { slot, path, expect: None, depth: Depth::Single, attrs });
         };
         clone(DEV, "dev", DEVICE_ATTRS);
-        clone(EMPTY, "empty", NO_EXEC_SUID_DEV.and(MountAttrs::RDONLY));
+        clone(EMPTY, "empty", READ_ONLY_KERNEL);
         let mut slots = Vec::new();
         for file in files {
             let slot = Slot(self.next_slot + slots.len());
@@ -393,9 +398,6 @@ impl Planner {
 
     fn kernel_settings(&mut self, blueprint: &Blueprint) {
         self.steps.push(Step::SetHostname(text(&blueprint.hostname)));
-        if blueprint.network == Network::Isolated {
-            self.steps.push(Step::BringLoopbackUp);
-        }
         for (name, value) in &blueprint.sysctls {
             let at = Place::new(PROC, &format!("sys/{name}"));
             self.steps.push(Step::WriteSetting { at, value: value.clone() });

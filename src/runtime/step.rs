@@ -217,8 +217,10 @@ pub enum Step {
         /// Its value.
         value: String,
     },
-    /// Set the loopback device up.
-    BringLoopbackUp,
+    /// Begin to make a network namespace, with a loopback device that is up.
+    BeginNetwork,
+    /// Enter the network namespace that was begun.
+    EnterNetwork,
     /// Name the host.
     SetHostname(CString),
     /// Hide what is at a place, if it is there: a file behind the null device, a directory behind an empty one.

@@ -150,6 +150,7 @@ impl Drop for TemporaryFile {
 pub struct TemporaryDirectory {
     path: PathBuf,
     directory: Flock<File>,
+    /// Whether it is no longer ours to remove.
     published: bool,
 }
 
@@ -162,6 +163,31 @@ impl TemporaryDirectory {
         };
         let (path, directory) = create_locked(directory, kind, create)?;
         Ok(Self { path, directory, published: false })
+    }
+
+    /// Takes the directory `path` out of sight, at once and as a whole, into `directory`.
+    pub fn take(path: &Path, directory: &Path, kind: Kind) -> io::Result<Self> {
+        let file = File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| io::Error::from(errno))?;
+        loop {
+            let to = directory.join(unused_name(kind));
+            match std::fs::rename(path, &to) {
+                Ok(()) => return Ok(Self { path: to, directory: lock, published: false }),
+                Err(error) if is_occupied(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Removes it, and says what went wrong.
+    pub fn remove(mut self) -> io::Result<()> {
+        self.published = true;
+        remove(&self.path)
+    }
+
+    /// Leaves it to the next command that collects.
+    pub fn abandon(mut self) {
+        self.published = true;
     }
 
     /// Where it is for now.
@@ -237,10 +263,15 @@ pub fn remove(path: &Path) -> io::Result<()> {
 ///
 /// What cannot be removed is left for the next time: it is nobody's failure.
 pub fn collect_abandoned(directory: &Path) -> io::Result<()> {
+    collect(directory, &Kind::ALL, remove)
+}
+
+/// Removes, by `remove`, what nobody holds of these kinds.
+pub fn collect(directory: &Path, kinds: &[Kind], remove: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let (name, path) = (entry.file_name(), entry.path());
-        if !Kind::ALL.iter().any(|kind| name.as_bytes().starts_with(kind.prefix().as_bytes())) {
+        if !kinds.iter().any(|kind| name.as_bytes().starts_with(kind.prefix().as_bytes())) {
             continue;
         }
         let Ok(file) = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path) else {

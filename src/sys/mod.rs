@@ -13,6 +13,7 @@ pub mod landlock;
 pub mod memory;
 pub mod mount;
 pub mod namespace;
+pub mod network_namespace;
 pub mod ownership;
 pub mod pidfd;
 pub mod process;

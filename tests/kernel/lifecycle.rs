@@ -4,6 +4,27 @@ use std::fs;
 
 use crate::support::{Detached, Lab, busybox_arguments, is_running, wait_until};
 
+/// A container that wrote nothing leaves empty directories to the next command, one that wrote leaves nothing.
+#[test]
+fn what_a_removed_container_leaves_does_not_add_up() {
+    let lab = Lab::new();
+    let bytes = |path: &std::path::PathBuf| {
+        let find = std::process::Command::new("find").arg(path).args(["-type", "f", "-size", "+4k"]).output().unwrap();
+        find.stdout.len()
+    };
+    for _ in 0..4 {
+        lab.run_image("busybox", &[], &["true"]).ok();
+        let left = lab.leftovers();
+        assert!(left.len() <= 1 && left.iter().all(|path| bytes(path) == 0), "{left:?}");
+    }
+    lab.run_image("busybox", &[], &["sh", "-c", "head -c 100000 /dev/zero >/file"]).ok();
+    assert_eq!(lab.leftovers(), Vec::<std::path::PathBuf>::new());
+    lab.run_image("busybox", &["-v", "/tmp:/made"], &["true"]).ok();
+    assert_eq!(lab.leftovers(), Vec::<std::path::PathBuf>::new(), "a mount's target was made");
+    lab.run_image("busybox", &[], &["true"]).ok();
+    lab.assert_clean();
+}
+
 /// `run NAME-FLAGS` of busybox that is kept.
 fn keep(lab: &Lab, name: &str, command: &[&str]) -> crate::support::Output {
     let mut arguments = busybox_arguments(&["--name", name], command);

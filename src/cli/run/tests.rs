@@ -14,16 +14,16 @@ fn parse(words: &[&str]) -> Result<RunArgs, String> {
     RunArgs::from_arg_matches(&matches).map_err(|error| error.to_string())
 }
 
-fn asked_on(words: &[&str], modules: &security::Modules) -> Result<Asked, Failure> {
+fn asked_on(words: &[&str], modules: fn() -> security::Modules) -> Result<Asked, Failure> {
     parse(words).map_err(|error| Failure::new("USAGE", error))?.into_asked(Path::new("/here"), modules)
 }
 
 fn asked(words: &[&str]) -> Asked {
-    asked_on(words, &security::Modules::default()).unwrap()
+    asked_on(words, security::Modules::default).unwrap()
 }
 
 fn refused(words: &[&str]) -> Failure {
-    asked_on(words, &security::Modules::default()).expect_err(&words.join(" "))
+    asked_on(words, security::Modules::default).expect_err(&words.join(" "))
 }
 
 fn request(words: &[&str]) -> Request {
@@ -224,14 +224,15 @@ fn hostile_names_are_refused() {
 
 #[test]
 fn options_that_depend_on_security_modules() {
-    let none = security::Modules::default();
-    let selinux = security::Modules { selinux: true, ..none.clone() };
-    let confined = security::Modules { apparmor: true, apparmor_profile: Some("p (enforce)".into()), ..none.clone() };
+    let none = security::Modules::default;
+    let selinux = || security::Modules { selinux: true, ..Default::default() };
+    let confined =
+        || security::Modules { apparmor: true, apparmor_profile: Some("p (enforce)".into()), ..Default::default() };
     let relabel = ["-v", "/a:/b:Z", "debian"];
-    assert!(asked_on(&relabel, &none).is_ok());
-    assert!(asked_on(&relabel, &selinux).unwrap_err().to_string().contains("SELinux"));
+    assert!(asked_on(&relabel, none).is_ok());
+    assert!(asked_on(&relabel, selinux).unwrap_err().to_string().contains("SELinux"));
     let unconfined = ["--security-opt", "apparmor=unconfined", "--security-opt", "label=disable", "debian"];
-    assert!(asked_on(&unconfined, &none).is_ok());
-    assert!(asked_on(&unconfined, &selinux).is_ok());
-    assert!(asked_on(&unconfined, &confined).is_err());
+    assert!(asked_on(&unconfined, none).is_ok());
+    assert!(asked_on(&unconfined, selinux).is_ok());
+    assert!(asked_on(&unconfined, confined).is_err());
 }
