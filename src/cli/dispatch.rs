@@ -1,13 +1,18 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+use std::time::Duration;
+
 use super::error;
 use super::render::output;
 use super::run::{Asked, PlanUse};
+use crate::container::attach::Attachment;
 use crate::container::base::{Base, BaseImage};
-use crate::container::list::NotFound;
+use crate::container::launch::{Presence, Report};
+use crate::container::list::{Listed, NotFound};
+use crate::container::monitor::detach_keys::DetachKeys;
 use crate::container::remove::IfRunning;
-use crate::container::request::{EnvSetting, RootfsSource};
-use crate::container::run::Report;
+use crate::container::request::{EnvSetting, Request, RootfsSource, Stdin, Terminal};
+use crate::container::start::{Found, Startable};
 use crate::container::summary::Summary;
 use crate::container::{remove, translate};
 use crate::failure::Failure;
@@ -18,6 +23,7 @@ use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::{Progress, PullRequest, RegistryAccess};
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
+use crate::name::signal::Signal;
 use crate::oci::digest::ImageId;
 use crate::registry::{Access, Credential, TlsVerify};
 use crate::state::layout::Layout;
@@ -29,35 +35,150 @@ use crate::{container, image};
 
 /// Runs a container; its exit code.
 pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
-    let Asked { mut request, access, progress, plan } = asked;
     let started = now();
     let store = Store::open(layout.clone())?;
+    let Asked { mut request, access, progress, plan, presence, replaces } = asked;
     // Until the container's record names the image, nobody removes it.
     let guard = store.lock_shared(&mut say_waiting)?;
-    let base = match &request.rootfs {
+    let base = base(&store, &mut request, access, progress, started)?;
+    if plan == PlanUse::Print {
+        let plan = container::run::plan(layout, &request, &base)?;
+        return output::write(&format!("{plan:#?}\n")).map(|()| 0);
+    }
+    if container::run::lacks_terminal(&presence) {
+        error::warn("the input device is no terminal: what is typed into it is passed on as it is");
+    }
+    if replaces {
+        make_way(layout, &request)?;
+    }
+    match container::run::execute(layout, &request, &base, &presence, move || drop(guard))? {
+        Report::Exited(code) => Ok(code),
+        Report::Running(id) if matches!(presence, Presence::Detached) => output::write(&format!("{id}\n")).map(|()| 0),
+        Report::Running(_) => Ok(0),
+    }
+}
+
+/// Makes a container, and prints its id.
+pub fn create(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
+    let started = now();
+    let store = Store::open(layout.clone())?;
+    let Asked { mut request, access, progress, replaces, .. } = asked;
+    let guard = store.lock_shared(&mut say_waiting)?;
+    let base = base(&store, &mut request, access, progress, started)?;
+    if replaces {
+        make_way(layout, &request)?;
+    }
+    let id = container::run::create(layout, &request, &base, move || drop(guard))?;
+    output::write(&format!("{id}\n")).map(|()| 0)
+}
+
+/// Removes the container whose name is wanted.
+fn make_way(layout: &Layout, request: &Request) -> Result<(), Failure> {
+    let Some(name) = &request.name else { return Ok(()) };
+    match remove_container(layout, name.as_str(), IfRunning::Kill) {
+        Err(failure) if failure.code() != "E_NOTFOUND" => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+/// What the container is made from, pulled if it has to be.
+fn base(
+    store: &Store,
+    request: &mut Request,
+    access: RegistryAccess,
+    progress: Progress,
+    started: u64,
+) -> Result<Base, Failure> {
+    Ok(match &request.rootfs {
         RootfsSource::Directory { path, .. } => Base::Directory(translate::rootfs_directory(path)?),
         RootfsSource::Image { selector, pull, platform } => {
             let access = registry_access(access);
             let wanted = Wanted { selector, policy: *pull, platform: platform.as_ref(), access: &access };
-            let found = find::execute(&store, &wanted, &*reporter(progress))?;
+            let found = find::execute(store, &wanted, &*reporter(progress))?;
             if image::hello::is_hello(&found.record) {
                 let value = started.to_string().into();
                 request.env.push(EnvSetting::Set { name: env::STARTED.name.into(), value });
             }
             Base::Image(base_image(found))
         }
+    })
+}
+
+/// Starts a container that does not run, in the background.
+pub fn start(layout: &Layout, name: &str) -> Result<(), Failure> {
+    match container::start::find(layout, name)? {
+        Found::Running(_) => Ok(()),
+        Found::Startable(container) => start_as(layout, &container, &Presence::Detached).map(drop),
+    }
+}
+
+/// Starts a container and stays with it; its exit code. One that runs is joined.
+pub fn start_attached(
+    layout: &Layout,
+    name: &str,
+    input: bool,
+    signals: bool,
+    keys: DetachKeys,
+) -> Result<u8, Failure> {
+    match container::start::find(layout, name)? {
+        Found::Running(id) => attach(layout, id.as_str(), input, signals, keys),
+        Found::Startable(container) => {
+            let request = &container.request;
+            let input = input && request.stdin == Stdin::Open;
+            let terminal = request.terminal == Terminal::New;
+            let attachment = Attachment { input, output: true, error: true, terminal, signals, keys };
+            match start_as(layout, &container, &Presence::Attached(attachment))? {
+                Report::Exited(code) => Ok(code),
+                Report::Running(_) => Ok(0),
+            }
+        }
+    }
+}
+
+fn start_as(layout: &Layout, container: &Startable, presence: &Presence) -> Result<Report, Failure> {
+    let base = match (container.directory(), container.image()) {
+        (Some(directory), _) => directory,
+        (None, Some(image)) => {
+            let store = Store::open(layout.clone())?;
+            let selector = ImageSelector::Id(image.hex().to_owned());
+            let Some(found) = store.images().resolve(&selector)? else {
+                let failure = Failure::new("E_NOTFOUND", format!("the container's image {} is gone", image.hex()));
+                return Err(failure.with_hint("pull it again"));
+            };
+            let name = container.image_name().unwrap_or_default().to_owned();
+            Base::Image(BaseImage { name, ..base_image(found) })
+        }
+        (None, None) => {
+            return Err(Failure::new("E_STATE", "the container's record names nothing that it is made from"));
+        }
     };
-    if plan == PlanUse::Print {
-        let plan = container::run::plan(layout, &request, &base)?;
-        return output::write(&format!("{plan:#?}\n")).map(|()| 0);
-    }
-    if container::run::lacks_terminal(&request) {
-        error::warn("the input device is no terminal: what is typed into it is passed on as it is");
-    }
-    match container::run::execute(layout, &request, &base, move || drop(guard))? {
-        Report::Exited(code) => Ok(code),
-        Report::Detached(id) => output::write(&format!("{id}\n")).map(|()| 0),
-    }
+    container.execute(layout, &base, presence)
+}
+
+/// Stops a container that runs.
+pub fn stop(layout: &Layout, name: &str, patience: Option<Duration>) -> Result<(), Failure> {
+    container::stop::stop(layout, &loaded(layout, name)?, patience).map(drop)
+}
+
+/// Stops a container, if it runs, and starts it.
+pub fn restart(layout: &Layout, name: &str, patience: Option<Duration>) -> Result<(), Failure> {
+    stop(layout, name, patience)?;
+    start(layout, name)
+}
+
+/// Sends a signal to a container that runs.
+pub fn kill(layout: &Layout, name: &str, signal: Signal) -> Result<(), Failure> {
+    container::stop::kill(layout, &loaded(layout, name)?, signal)
+}
+
+/// Joins a container that runs; its exit code, or 0 if the user left it.
+pub fn attach(layout: &Layout, name: &str, input: bool, signals: bool, keys: DetachKeys) -> Result<u8, Failure> {
+    Ok(container::attach::execute(layout, name, input, signals, keys)?.unwrap_or(0))
+}
+
+fn loaded(layout: &Layout, name: &str) -> Result<Listed, Failure> {
+    let id = container::list::find(layout, name)?;
+    container::list::load(layout, &id)?.ok_or_else(|| NotFound::Unknown(name.into()).into())
 }
 
 /// Nanoseconds of the monotonic clock.

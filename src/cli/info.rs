@@ -50,7 +50,7 @@ impl Invocation for InfoArgs {
 
 fn activity(status: Status) -> Activity {
     match status {
-        Status::Running { .. } => Activity::Running,
+        Status::Running { .. } | Status::Restarting => Activity::Running,
         Status::Created | Status::Exited { .. } => Activity::Stopped,
     }
 }

@@ -1,8 +1,10 @@
 //! The command line: parse and render. One file per command: what it takes, the help that comes from it, how that
 //! becomes a request, and how the report becomes text.
 
+pub mod attach;
 pub mod complete;
 pub mod completion;
+pub mod create;
 mod dispatch;
 mod error;
 pub mod images;
@@ -17,6 +19,9 @@ pub mod render;
 pub mod rm;
 pub mod rmi;
 pub mod run;
+pub mod selection;
+pub mod start;
+pub mod stop;
 pub mod tree;
 pub mod version;
 

@@ -72,7 +72,7 @@ impl PsArgs {
             return containers.split_off(containers.len().saturating_sub(last));
         }
         if !self.all {
-            containers.retain(|container| matches!(container.status, Status::Running { .. }));
+            containers.retain(|container| matches!(container.status, Status::Running { .. } | Status::Restarting));
         }
         containers
     }
@@ -167,7 +167,7 @@ impl Times {
         let never =
             Self { pid: 0, exited: false, code: 0, started: time::NEVER_SECONDS, finished: time::NEVER_SECONDS };
         match status {
-            Status::Created => never,
+            Status::Created | Status::Restarting => never,
             Status::Running { pid, started } => Self { pid, started: started.as_second(), ..never },
             Status::Exited { code, started, finished } => {
                 let seconds = |time: Option<Timestamp>| time.map_or(time::NEVER_SECONDS, Timestamp::as_second);
@@ -180,6 +180,7 @@ impl Times {
 fn status(status: Status, now: Timestamp) -> String {
     match status {
         Status::Created => "Created".into(),
+        Status::Restarting => "Restarting".into(),
         Status::Running { started, .. } => format!("Up {}", time::duration(now.duration_since(started))),
         Status::Exited { code, finished: Some(finished), .. } => {
             format!("Exited ({code}) {}", time::ago(finished, now))

@@ -10,9 +10,12 @@ use clap::{Args, ValueHint};
 use super::dispatch;
 use super::registry_flags::{PlatformFlags, RegistryFlags};
 use super::tree::{Globals, Invocation};
+use crate::container::attach::Attachment;
+use crate::container::launch::Presence;
+use crate::container::monitor::detach_keys::DetachKeys;
 use crate::container::request::{
-    Attach, BindMount, CapabilityChanges, DirectoryWrites, Init, Removal, Request, RootfsSource, Stdin, Terminal,
-    TmpfsMount,
+    BindMount, CapabilityChanges, DirectoryWrites, Init, Removal, Request, RestartPolicy, RootfsSource, STOP_TIMEOUT,
+    Stdin, Terminal, TmpfsMount,
 };
 use crate::container::run::check_cidfile;
 use crate::failure::{Explain, Failure};
@@ -35,6 +38,41 @@ use crate::name::security_option::{SecurityOption, SecurityOptions};
 #[derive(Args, Clone, Debug, Default)]
 #[command(override_usage = "coracle run [OPTIONS] IMAGE [COMMAND [ARG]...]")]
 pub struct RunArgs {
+    /// Print the container's id and leave it running
+    #[arg(short, long)]
+    detach: bool,
+    #[command(flatten)]
+    presence: PresenceFlags,
+    #[command(flatten)]
+    container: ContainerFlags,
+}
+
+/// How a command takes part in the container that it starts.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PresenceFlags {
+    /// Keys that leave the container running, with a terminal; "" for none [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
+    /// Pass signals to this command on to the container
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = super::tree::parse_boolean)]
+    sig_proxy: Option<bool>,
+}
+
+impl PresenceFlags {
+    /// The keys.
+    pub fn keys(&self) -> Result<DetachKeys, Failure> {
+        Ok(parsed("--detach-keys", self.detach_keys.as_deref())?.unwrap_or_default())
+    }
+
+    /// Whether signals are passed on.
+    pub fn signals(&self) -> bool {
+        self.sig_proxy.unwrap_or(true)
+    }
+}
+
+/// What a new container is to be: of `run` and `create`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ContainerFlags {
     /// Image, then the command to run in place of the image's, and its arguments
     #[arg(value_name = "IMAGE", required = true, trailing_var_arg = true, num_args = 1..)]
     image_and_command: Vec<OsString>,
@@ -48,12 +86,28 @@ pub struct RunArgs {
     /// Give the container a terminal of its own
     #[arg(short, long)]
     tty: bool,
-    /// Print the container's id and leave it running
-    #[arg(short, long)]
-    detach: bool,
     /// Name of the container [default: chosen at random]
     #[arg(long)]
     name: Option<String>,
+
+    /// Attach to these streams only: stdin, stdout, stderr
+    #[arg(short, long, value_name = "STREAM", value_delimiter = ',')]
+    attach: Vec<String>,
+    /// Remove a container of the same name first, even if it runs
+    #[arg(long, requires = "name")]
+    replace: bool,
+    /// Start it again when it ends: no, always, unless-stopped, on-failure, on-failure:N
+    #[arg(long, value_name = "POLICY", help_heading = "End")]
+    restart: Option<String>,
+    /// Signal that asks it to end [default: the image's, or SIGTERM]
+    #[arg(long, value_name = "SIGNAL", help_heading = "End")]
+    stop_signal: Option<String>,
+    /// Seconds it has to end before it is killed [default: 10]
+    #[arg(long, value_name = "SECONDS", help_heading = "End")]
+    stop_timeout: Option<u32>,
+    /// Kill it after so many seconds; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, help_heading = "End")]
+    timeout: u32,
 
     /// Set an environment variable; NAME alone takes the value from here, PREFIX* all that begin so
     #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Process")]
@@ -139,6 +193,10 @@ pub struct Asked {
     pub progress: Progress,
     /// What becomes of the plan.
     pub plan: PlanUse,
+    /// How the command takes part.
+    pub presence: Presence,
+    /// Whether a container of the same name is removed first.
+    pub replaces: bool,
 }
 
 /// What becomes of a container's launch plan.
@@ -182,12 +240,51 @@ impl Invocation for RunArgs {
         let working_directory = std::env::current_dir();
         let working_directory = working_directory
             .map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))?;
-        let asked = self.into_asked(&working_directory, security::Modules::here)?;
-        dispatch::run(&globals.layout()?, asked)
+        dispatch::run(&globals.layout()?, self.into_asked(&working_directory, security::Modules::here)?)
     }
 }
 
 impl RunArgs {
+    /// In types: see [`ContainerFlags::into_asked`].
+    pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
+        let (keys, signals) = (self.presence.keys()?, self.presence.signals());
+        if self.detach && !self.container.attach.is_empty() {
+            return Err(Failure::new("E_CONFIG", "--detach leaves the container, --attach stays with it: choose one"));
+        }
+        let (input, output, error) = self.container.attached_streams()?;
+        let mut asked = self.container.into_asked(working_directory, modules)?;
+        let request = &asked.request;
+        let terminal = request.terminal == Terminal::New;
+        let is_plain = input && output && error && signals && !terminal && request.restart == RestartPolicy::No;
+        asked.presence = match self.detach {
+            true => Presence::Detached,
+            false if is_plain => Presence::Monitor,
+            false => {
+                let input = input && request.stdin == Stdin::Open;
+                Presence::Attached(Attachment { input, output, error, terminal, signals, keys })
+            }
+        };
+        Ok(asked)
+    }
+}
+
+impl ContainerFlags {
+    /// Which streams `--attach` names: input, output, error; all where it is absent.
+    fn attached_streams(&self) -> Result<(bool, bool, bool), Failure> {
+        let mut streams = (self.attach.is_empty(), self.attach.is_empty(), self.attach.is_empty());
+        for word in &self.attach {
+            match word.to_ascii_lowercase().as_str() {
+                "stdin" => streams.0 = true,
+                "stdout" => streams.1 = true,
+                "stderr" => streams.2 = true,
+                _ => {
+                    return Err(Failure::new("E_CONFIG", format!("--attach: {word:?} is not stdin, stdout or stderr")));
+                }
+            }
+        }
+        Ok(streams)
+    }
+
     /// In types. Reads the files of `--env-file` and `--label-file`; `modules` is asked only where they matter.
     pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
         let rootfs = self.rootfs_source(working_directory)?;
@@ -195,10 +292,16 @@ impl RunArgs {
         if let Some(cidfile) = &self.cidfile {
             check_cidfile(cidfile)?;
         }
+        let restart: RestartPolicy = parsed("--restart", self.restart.as_deref())?.unwrap_or_default();
+        if self.rm && restart != RestartPolicy::No {
+            return Err(Failure::new(
+                "E_CONFIG",
+                "--rm removes the container when it ends, --restart starts it again: choose one",
+            ));
+        }
         let request = Request {
             rootfs,
             name: parsed("--name", self.name.as_deref())?,
-            attach: if self.detach { Attach::Detached } else { Attach::Foreground },
             removal: if self.rm { Removal::AtExit } else { Removal::Never },
             stdin: if self.interactive { Stdin::Open } else { Stdin::Null },
             terminal: if self.tty { Terminal::New } else { Terminal::None },
@@ -219,11 +322,16 @@ impl RunArgs {
             mounts,
             tmpfs,
             labels: self.labels()?,
+            restart,
+            stop_signal: parsed("--stop-signal", self.stop_signal.as_deref())?,
+            stop_timeout: self.stop_timeout.unwrap_or(STOP_TIMEOUT),
+            time_limit: (self.timeout > 0).then_some(self.timeout),
             cidfile: self.cidfile,
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
         let plan = if self.print_plan { PlanUse::Print } else { PlanUse::Execute };
-        Ok(Asked { request, access: self.registry.access(None), progress, plan })
+        let access = self.registry.access(None);
+        Ok(Asked { request, access, progress, plan, presence: Presence::Detached, replaces: self.replace })
     }
 
     fn rootfs_source(&self, working_directory: &Path) -> Result<RootfsSource, Failure> {
@@ -343,7 +451,7 @@ fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
-fn parsed<T: FromStr<Err: Explain>>(flag: &'static str, text: Option<&str>) -> Result<Option<T>, Failure> {
+pub(super) fn parsed<T: FromStr<Err: Explain>>(flag: &'static str, text: Option<&str>) -> Result<Option<T>, Failure> {
     with(flag, text, str::parse)
 }
 

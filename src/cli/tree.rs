@@ -126,6 +126,12 @@ pub fn parse_boolean(text: &str) -> Result<bool, String> {
 /// Every command.
 pub static ENTRIES: &[Entry] = &[
     Entry::Verb(Verb::of::<super::run::RunArgs>("run", &[])),
+    Entry::Verb(Verb::of::<super::create::CreateArgs>("create", &[])),
+    Entry::Verb(Verb::of::<super::start::StartArgs>("start", &[])),
+    Entry::Verb(Verb::of::<super::start::RestartArgs>("restart", &[])),
+    Entry::Verb(Verb::of::<super::stop::StopArgs>("stop", &[])),
+    Entry::Verb(Verb::of::<super::stop::KillArgs>("kill", &[])),
+    Entry::Verb(Verb::of::<super::attach::AttachArgs>("attach", &[])),
     Entry::Verb(Verb::of::<super::pull::PullArgs>("pull", &[])),
     Entry::Verb(Verb::of::<super::ps::PsArgs>("ps", &[])),
     Entry::Verb(Verb::of::<super::rm::RmArgs>("rm", &[])),
@@ -137,6 +143,12 @@ pub static ENTRIES: &[Entry] = &[
         "Manage containers",
         &[
             Verb::of::<super::run::RunArgs>("run", &[]),
+            Verb::of::<super::create::CreateArgs>("create", &[]),
+            Verb::of::<super::start::StartArgs>("start", &[]),
+            Verb::of::<super::start::RestartArgs>("restart", &[]),
+            Verb::of::<super::stop::StopArgs>("stop", &[]),
+            Verb::of::<super::stop::KillArgs>("kill", &[]),
+            Verb::of::<super::attach::AttachArgs>("attach", &[]),
             Verb::of::<super::ps::PsArgs>("ls", &["list", "ps"]),
             Verb::of::<super::rm::RmArgs>("rm", &[]),
             Verb::of::<super::inspect::InspectContainerArgs>("inspect", &[]),

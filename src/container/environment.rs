@@ -13,6 +13,13 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 #[derive(Debug, Default)]
 pub struct Environment(Vec<(String, OsString)>);
 
+/// The settings with nothing left to be taken from our own environment.
+pub fn settled(settings: &[EnvSetting]) -> Vec<EnvSetting> {
+    let mut environment = Environment::default();
+    environment.add_settings(settings);
+    environment.0.into_iter().map(|(name, value)| EnvSetting::Set { name, value }).collect()
+}
+
 impl Environment {
     /// Sets `name`.
     pub fn set(&mut self, name: &str, value: impl Into<OsString>) {

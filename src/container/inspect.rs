@@ -177,19 +177,19 @@ impl State {
     fn of(status: &status::Status) -> Self {
         let written = |time: Option<Timestamp>| time.map_or_else(|| NEVER.to_owned(), |time| time.to_string());
         let (pid, exit_code, started, finished) = match Status::of(status) {
-            Status::Created => (0, 0, None, None),
+            Status::Created | Status::Restarting => (0, 0, None, None),
             Status::Running { pid, started } => (pid, 0, Some(started), None),
             Status::Exited { code, started, finished } => (0, code, started, finished),
         };
         let reason = match status {
-            status::Status::Stopped(stopped) => stopped.reason.unwrap_or_default(),
+            status::Status::Stopped(stopped) => stopped.reason.as_deref().unwrap_or_default(),
             _ => "",
         };
         Self {
             status: Status::of(status).as_str().to_owned(),
             running: pid != 0,
             paused: false,
-            restarting: false,
+            restarting: matches!(status, status::Status::Restarting(_)),
             oom_killed: false,
             dead: false,
             pid,
@@ -304,7 +304,9 @@ mod tests {
             read_only: false,
             init: false,
             security: Vec::new(),
-            detached: false,
+            restart: "no".into(),
+            stop_timeout: 10,
+            request: None,
         };
         Listed { record, status }
     }
@@ -338,16 +340,31 @@ mod tests {
     #[test]
     fn states() {
         assert_eq!(json(status::Status::Creating)["State"]["StartedAt"], NEVER);
-        let processes =
-            ProcessesRecord { boot_id: String::new(), monitor: 7, init: 42, init_start: 1, started: Timestamp(0) };
+        let processes = ProcessesRecord {
+            boot_id: String::new(),
+            monitor: 7,
+            init: 42,
+            init_start: 1,
+            started: Timestamp(0),
+            restarts: 0,
+        };
         let running = json(status::Status::Running(processes));
         assert_eq!((&running["State"]["Pid"], &running["State"]["Running"]), (&42.into(), &true.into()));
-        let exit = ExitRecord { code: 137, started: Timestamp(0), finished: Timestamp(1_000_000_000) };
+        let exit = ExitRecord {
+            code: 137,
+            started: Timestamp(0),
+            finished: Timestamp(1_000_000_000),
+            restarts: 0,
+            stopped_by_user: false,
+            error: None,
+        };
         let stopped = status::Stopped {
+            restarts: 0,
+            by_user: false,
             code: exit.code,
             started: Some(exit.started),
             finished: Some(exit.finished),
-            reason: Some("killed"),
+            reason: Some("killed".into()),
         };
         let exited = json(status::Status::Stopped(stopped));
         assert_eq!((&exited["State"]["Status"], &exited["State"]["ExitCode"]), (&"exited".into(), &137.into()));

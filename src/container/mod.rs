@@ -1,11 +1,13 @@
 //! What users name containers and do with them: one verb, one file.
 
+pub mod attach;
 pub mod base;
 pub mod create;
 pub mod environment;
 pub mod hardening;
 pub mod host_view;
 pub mod inspect;
+pub mod launch;
 pub mod list;
 pub mod monitor;
 pub mod network_files;
@@ -13,7 +15,9 @@ pub mod random_name;
 pub mod remove;
 pub mod request;
 pub mod run;
+pub mod start;
 pub mod status;
+pub mod stop;
 pub mod summary;
 pub mod translate;
 pub mod user;

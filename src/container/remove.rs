@@ -9,8 +9,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::create::Owned;
 use super::status::{self, Status};
+use super::stop;
 use crate::failure::{Explain, Failure};
-use crate::host::boot::process_start;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record;
@@ -91,9 +91,13 @@ const KILL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 fn kill_and_take(layout: &Layout, id: &ContainerId) -> Result<Option<Owned>, Failure> {
     let deadline = std::time::Instant::now() + KILL_PATIENCE;
+    stop::mark(layout, id);
     loop {
-        if let Ok(Status::Running(processes)) = status::of(layout, id) {
-            kill(&processes);
+        match status::of(layout, id) {
+            Ok(Status::Running(processes)) => kill(&processes),
+            // It may wait for its next start.
+            Ok(Status::Restarting(processes)) => stop::end_monitor(&processes),
+            _ => {}
         }
         match Owned::take(layout, id) {
             Ok(owned) => return Ok(Some(owned)),
@@ -106,9 +110,7 @@ fn kill_and_take(layout: &Layout, id: &ContainerId) -> Result<Option<Owned>, Fai
 
 /// Kills the container's pid 1, if the number still means that process.
 fn kill(processes: &ProcessesRecord) {
-    let Ok(process) = pidfd::open(nix::unistd::Pid::from_raw(processes.init)) else { return };
-    // Looked at after the descriptor was opened: a number that was given anew has another start.
-    if process_start(processes.init) == Some(processes.init_start) {
+    if let Some(process) = stop::open(processes) {
         let _ = pidfd::send_signal(process.as_fd(), libc::SIGKILL);
     }
 }
@@ -153,7 +155,9 @@ fn hide(
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
         Err(cause) => return Err(RemoveError::Io { path: container, cause }),
     };
-    let _ = fs::remove_file(layout.process_record(id));
+    for path in [layout.process_record(id), layout.attach_socket(id), layout.stop_marker(id)] {
+        let _ = fs::remove_file(path);
+    }
     if let Some(name) = name {
         let link = layout.container_name(name);
         if fs::read_link(&link).is_ok_and(|target| target == Path::new(id.as_str())) {
@@ -199,7 +203,9 @@ fn open_work(container: &Path) -> io::Result<()> {
 /// Whether nothing was written in a container's directory.
 fn is_untouched(path: &Path) -> bool {
     let is_known = |entry: io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| ["record.json", "upper", "work"].iter().any(|known| entry.file_name() == *known))
+        entry.is_ok_and(|entry| {
+            ["record.json", "created", "upper", "work"].iter().any(|known| entry.file_name() == *known)
+        })
     };
     fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_known))
         && fs::read_dir(path.join("upper")).is_ok_and(|mut entries| entries.next().is_none())
@@ -224,7 +230,7 @@ pub fn collect_leftovers(layout: &Layout) {
     for entry in fs::read_dir(layout.containers()).into_iter().flatten().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<ContainerId>().ok()) else { continue };
         let Ok(Some(record)) = record::read::<ContainerRecord>(&layout.container_record(&id)) else { continue };
-        if record.remove_at_exit && Owned::take(layout, &id).is_ok() {
+        if record.remove_at_exit && !layout.created_marker(&id).exists() && Owned::take(layout, &id).is_ok() {
             let _ = delete(layout, &id);
         }
     }

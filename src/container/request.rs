@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 pub use crate::name::capability_change::{CapabilityChanges, CapabilityName};
 use crate::name::container::ContainerName;
 pub use crate::name::env_setting::EnvSetting;
@@ -11,19 +13,22 @@ pub use crate::name::image_selector::ImageSelector;
 pub use crate::name::mount::{Access, BindMount, TmpfsMount};
 pub use crate::name::network_mode::NetworkMode;
 pub use crate::name::pull_policy::PullPolicy;
+pub use crate::name::restart_policy::RestartPolicy;
 pub use crate::name::security_option::{SeccompChoice, SecurityOptions, Unmask};
+pub use crate::name::signal::Signal;
 pub use crate::name::user::{UserName, UserSpec};
 use crate::oci::platform::Platform;
 
-/// A container to be made and started.
-#[derive(Clone, Debug)]
+/// Seconds between the signal that asks a container to end and the one that kills it, as docker's and podman's.
+pub const STOP_TIMEOUT: u32 = 10;
+
+/// A container to be made and started. What is about the command that makes it is not kept with the container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
     /// Where the files come from.
     pub rootfs: RootfsSource,
     /// The name, or one chosen at random.
     pub name: Option<ContainerName>,
-    /// Whether the command stays with the container.
-    pub attach: Attach,
     /// What becomes of the container once it has exited.
     pub removal: Removal,
     /// Whether the container reads our standard input.
@@ -39,6 +44,7 @@ pub struct Request {
     /// Replaces the image's entrypoint. `Some` of an empty vector clears it.
     pub entrypoint: Option<Vec<String>>,
     /// Command and arguments; the image's `Cmd` where empty.
+    #[serde(with = "crate::name::serialize::os_string::list")]
     pub command: Vec<OsString>,
     /// Host name inside; the container's short id where absent.
     pub hostname: Option<String>,
@@ -58,12 +64,21 @@ pub struct Request {
     pub tmpfs: Vec<TmpfsMount>,
     /// Labels, those of `--label-file` and `--label`.
     pub labels: BTreeMap<String, String>,
+    /// What happens when it ends.
+    pub restart: RestartPolicy,
+    /// The signal that asks it to end; the image's, or SIGTERM, where absent.
+    pub stop_signal: Option<Signal>,
+    /// Seconds it has to end after that signal before it is killed.
+    pub stop_timeout: u32,
+    /// Seconds after which it is asked to end, counted from its start; without limit where absent.
+    pub time_limit: Option<u32>,
     /// Where to write the container's identifier; must not exist.
+    #[serde(skip)]
     pub cidfile: Option<PathBuf>,
 }
 
 /// Where a container's files come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RootfsSource {
     /// An image of the store, or of a registry.
     Image {
@@ -77,6 +92,7 @@ pub enum RootfsSource {
     /// A directory of the host (`--rootfs`).
     Directory {
         /// The directory.
+        #[serde(with = "crate::name::serialize::os_string")]
         path: PathBuf,
         /// Whether writes reach it.
         writes: DirectoryWrites,
@@ -84,7 +100,7 @@ pub enum RootfsSource {
 }
 
 /// What happens to writes into a `--rootfs` directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DirectoryWrites {
     /// They reach the directory.
     Through,
@@ -92,17 +108,8 @@ pub enum DirectoryWrites {
     Discarded,
 }
 
-/// Whether the command stays with the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attach {
-    /// Until the container exits.
-    Foreground,
-    /// It prints the container's id and leaves.
-    Detached,
-}
-
 /// What becomes of a container that has exited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Removal {
     /// It is kept.
     Never,
@@ -111,7 +118,7 @@ pub enum Removal {
 }
 
 /// The container's standard input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stdin {
     /// `/dev/null`.
     Null,
@@ -120,7 +127,7 @@ pub enum Stdin {
 }
 
 /// The container's terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Terminal {
     /// None: pipes or files.
     None,
@@ -129,7 +136,7 @@ pub enum Terminal {
 }
 
 /// Pid 1 of the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Init {
     /// The container's own process.
     Payload,

@@ -13,10 +13,14 @@ use crate::sys::ownership;
 /// A container's status.
 #[derive(Clone, Debug)]
 pub enum Status {
+    /// It was made, and never started.
+    Created,
     /// Being started: its monitor lives and has not said more yet.
     Creating,
     /// Its process runs.
     Running(ProcessesRecord),
+    /// It has ended and will be started again: there is no process but the monitor.
+    Restarting(ProcessesRecord),
     /// It has ended.
     Stopped(Stopped),
 }
@@ -31,7 +35,11 @@ pub struct Stopped {
     /// When it ended, if that is known.
     pub finished: Option<Timestamp>,
     /// Why the code is not its own, if it is not.
-    pub reason: Option<&'static str>,
+    pub reason: Option<String>,
+    /// How many times it had been restarted by its policy.
+    pub restarts: u32,
+    /// Whether a user asked it to end.
+    pub by_user: bool,
 }
 
 /// Exit code of a container whose end nobody saw: it was killed with its monitor.
@@ -40,26 +48,38 @@ const CODE_LOST: u8 = 137;
 /// The status of the container. Takes no lock.
 pub fn of(layout: &Layout, id: &ContainerId) -> Result<Status, RecordError> {
     let alive = File::options()
-        .write(true)
+        .read(true)
         .open(layout.container_record(id))
         .is_ok_and(|lock| ownership::is_taken(lock.as_fd()).unwrap_or(false));
     let processes = record::read::<ProcessesRecord>(&layout.process_record(id)).ok().flatten();
     if alive {
         let current = processes.filter(|processes| Some(&processes.boot_id) == boot_id().as_ref());
-        return Ok(current.map_or(Status::Creating, Status::Running));
+        return Ok(match current {
+            Some(processes) if processes.init == 0 => Status::Restarting(processes),
+            Some(processes) => Status::Running(processes),
+            None => Status::Creating,
+        });
+    }
+    if layout.created_marker(id).exists() {
+        return Ok(Status::Created);
     }
     let exit = record::read::<ExitRecord>(&layout.exit_record(id))?;
     Ok(Status::Stopped(match exit {
         Some(exit) => {
-            Stopped { code: exit.code, started: Some(exit.started), finished: Some(exit.finished), reason: None }
+            let (restarts, by_user) = (exit.restarts, exit.stopped_by_user);
+            let (started, finished) = (Some(exit.started), Some(exit.finished));
+            Stopped { code: exit.code, started, finished, reason: exit.error, restarts, by_user }
         }
         None => {
+            let restarts = processes.as_ref().map_or(0, |processes| processes.restarts);
             let started = processes.map(|processes| processes.started);
             Stopped {
                 code: CODE_LOST,
                 started,
                 finished: None,
-                reason: Some("its monitor was killed, or the host restarted"),
+                reason: Some("its monitor was killed, or the host restarted".into()),
+                restarts,
+                by_user: false,
             }
         }
     }))

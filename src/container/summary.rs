@@ -47,6 +47,8 @@ pub enum Status {
         /// When it was started.
         started: Timestamp,
     },
+    /// Its process has ended, and will be started again.
+    Restarting,
     /// Its process has ended.
     Exited {
         /// Exit code, or 128 and the signal's number.
@@ -64,6 +66,7 @@ impl Status {
         match self {
             Self::Created => "created",
             Self::Running { .. } => "running",
+            Self::Restarting => "restarting",
             Self::Exited { .. } => "exited",
         }
     }
@@ -93,7 +96,8 @@ impl Status {
     /// That of a container whose status was asked for.
     pub fn of(status: &status::Status) -> Self {
         match status {
-            status::Status::Creating => Self::Created,
+            status::Status::Created | status::Status::Creating => Self::Created,
+            status::Status::Restarting(_) => Self::Restarting,
             status::Status::Running(processes) => {
                 Self::Running { pid: processes.init, started: time(processes.started) }
             }

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use super::base::Base;
 use super::environment::{DEFAULT_PATH, Environment};
 use super::request::{
-    Access, Attach, BindMount, Init, NetworkMode, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal,
-    TmpfsMount,
+    Access, BindMount, Init, NetworkMode, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal, TmpfsMount,
 };
 use super::user::ContainerUser;
 use super::{hardening, host_view, network_files};
@@ -457,7 +456,9 @@ fn record(
         read_only: request.rootfs_access == Access::ReadOnly,
         init: request.init == Init::Reaper,
         security: security_words(request),
-        detached: request.attach == Attach::Detached,
+        restart: request.restart.to_string(),
+        stop_timeout: request.stop_timeout,
+        request: None,
     }
 }
 
@@ -488,7 +489,11 @@ fn process_record(
             SeccompChoice::Unconfined => "unconfined".into(),
             SeccompChoice::File(path) => path.display().to_string(),
         },
-        stop_signal: defaults.stop_signal.clone().unwrap_or_else(|| "SIGTERM".into()),
+        stop_signal: request
+            .stop_signal
+            .map(|signal| signal.to_string())
+            .or_else(|| defaults.stop_signal.clone())
+            .unwrap_or_else(|| "SIGTERM".into()),
     }
 }
 

@@ -152,6 +152,8 @@ impl fmt::Display for Capability {
     }
 }
 
+super::serialize::as_text!(Capability);
+
 #[cfg(test)]
 mod tests {
     use super::*;

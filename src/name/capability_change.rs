@@ -2,10 +2,12 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::capability::{Capability, UnknownCapability};
 
 /// `--cap-add` and `--cap-drop`, in the order given.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CapabilityChanges {
     /// To add.
     pub add: Vec<CapabilityName>,
@@ -14,7 +16,7 @@ pub struct CapabilityChanges {
 }
 
 /// One capability, or all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CapabilityName {
     /// `ALL`.
     All,

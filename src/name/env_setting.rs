@@ -3,14 +3,19 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use serde::{Deserialize, Serialize};
+
+use super::serialize;
+
 /// One environment setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EnvSetting {
     /// `NAME=value`.
     Set {
         /// Name, not empty, without `=`.
         name: String,
         /// Any bytes but NUL.
+        #[serde(with = "serialize::os_string")]
         value: OsString,
     },
     /// `NAME`: our own value, if there is one.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::reference::{Reference, ReferenceSyntax};
+use super::serialize::as_text;
 
 /// What the user typed where an image is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ impl fmt::Display for ImageSelector {
         }
     }
 }
+
+as_text!(ImageSelector);
 
 #[cfg(test)]
 mod tests {

@@ -14,5 +14,8 @@ pub mod mount;
 pub mod network_mode;
 pub mod pull_policy;
 pub mod reference;
+pub mod restart_policy;
 pub mod security_option;
+pub mod serialize;
+pub mod signal;
 pub mod user;

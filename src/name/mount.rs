@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::byte_size::{SizeRefused, parse_bytes};
 use super::container_path::{PathRefused, parse_container_path};
 
 /// Whether something can be written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// It can.
     ReadWrite,
@@ -15,9 +17,10 @@ pub enum Access {
 }
 
 /// `-v SOURCE:DESTINATION[:OPTIONS]` where the source is a path of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BindMount {
     /// Path on the host, absolute.
+    #[serde(with = "super::serialize::os_string")]
     pub source: PathBuf,
     /// Path in the container, absolute.
     pub destination: String,
@@ -39,7 +42,7 @@ pub enum Relabel {
 }
 
 /// `--tmpfs DESTINATION[:OPTIONS]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TmpfsMount {
     /// Path in the container, absolute.
     pub destination: String,

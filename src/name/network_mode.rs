@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::serialize::as_text;
+
 /// The container's network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkMode {
@@ -54,6 +56,8 @@ impl fmt::Display for NetworkMode {
         f.write_str(self.as_str())
     }
 }
+
+as_text!(NetworkMode);
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::serialize::as_text;
+
 /// When to ask the registry for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum PullPolicy {
@@ -57,6 +59,8 @@ impl fmt::Display for PullPolicy {
         f.write_str(self.as_str())
     }
 }
+
+as_text!(PullPolicy);
 
 #[cfg(test)]
 mod tests {

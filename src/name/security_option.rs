@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::container_path::{PathRefused, parse_container_path};
 
 /// `--security-opt`, all of them taken together.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SecurityOptions {
     /// `no-new-privileges[=true|false]`; the policy decides where absent.
     pub no_new_privileges: Option<bool>,
@@ -19,7 +21,7 @@ pub struct SecurityOptions {
 }
 
 /// What not to mask.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unmask {
     /// Everything (`unmask=ALL`, `systempaths=unconfined`).
     All,
@@ -28,7 +30,7 @@ pub enum Unmask {
 }
 
 /// `--security-opt seccomp=`.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum SeccompChoice {
     /// The built-in profile.
     #[default]
@@ -36,7 +38,7 @@ pub enum SeccompChoice {
     /// No filter.
     Unconfined,
     /// A profile in docker's JSON format.
-    File(PathBuf),
+    File(#[serde(with = "super::serialize::os_string")] PathBuf),
 }
 
 /// One `--security-opt`.

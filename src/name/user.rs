@@ -90,6 +90,8 @@ impl fmt::Display for UserSpec {
     }
 }
 
+super::serialize::as_text!(UserSpec);
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -409,6 +409,9 @@ impl Init<'_> {
 }
 
 fn map_own_ids(uid_map: &str, gid_map: &str) -> Result<(), Cause> {
+    // Whoever hides may not open its own maps, and hiding is a property of the memory, which may be the monitor's: it has
+    // hidden in an earlier life of the container. Nothing of the container is there yet to look at us.
+    process::show_to_ptrace()?;
     // setgroups must be denied before an unprivileged process may write its gid_map (user_namespaces(7), CVE-2018-7169).
     for (path, content) in [(c"uid_map", uid_map), (c"setgroups", "deny"), (c"gid_map", gid_map)] {
         let path = [b"/proc/self/", path.to_bytes()].concat();

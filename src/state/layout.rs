@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
-//!                                       containers/ID/{record.json,upper,work,...}  names/NAME  tmp/  lock
-//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.json  (safe to lose)
+//!                                       containers/ID/{record.json,exit.json,created,log.json,upper,work,...}  names/NAME  tmp/  lock
+//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped}  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
 //! CACHE    $XDG_CACHE_HOME/coracle      partial downloads
 //! ```
@@ -159,6 +159,11 @@ impl Layout {
         self.container(id).join("exit.json")
     }
 
+    /// Marks a container that was made and not yet started.
+    pub fn created_marker(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("created")
+    }
+
     /// The log of a detached container.
     pub fn container_log(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("log.json")
@@ -183,6 +188,16 @@ impl Layout {
     /// The directory of process records.
     pub fn process_records(&self) -> PathBuf {
         self.runtime.join("containers")
+    }
+
+    /// The socket on which a container's monitor takes clients.
+    pub fn attach_socket(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.sock"))
+    }
+
+    /// Marks a container that a user asked to end: it is not restarted.
+    pub fn stop_marker(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.stopped"))
     }
 
     /// Which processes serve one container.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Explain;
+use crate::failure::{Explain, Failure};
 use crate::state::temporary::{Kind, TemporaryFile};
 
 /// Something that is kept in a file of its own.
@@ -117,6 +117,15 @@ pub fn io_hint(error: &io::Error) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
+}
+
+/// The failure of a file operation that has no error type of its own.
+pub fn failure(doing: &str, cause: &io::Error) -> Failure {
+    let failure = Failure::new(io_code(cause), format!("{doing}: {cause}"));
+    match io_hint(cause) {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
 }
 
 #[derive(Deserialize)]

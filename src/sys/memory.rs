@@ -5,9 +5,14 @@
 use nix::errno::Errno;
 use nix::poll::PollFd;
 
-/// Waits until one of `fds` is ready, however long, and holds next to no memory meanwhile: free heap is given back, and so are
+/// Waits until one of `fds` is ready, or `limit` is over, and holds next to no memory meanwhile: free heap is given back, and so are
 /// the pages of the program itself, which come back from the page cache as they are executed again.
-pub fn wait_lightly(fds: &mut [PollFd<'_>]) -> Result<(), Errno> {
+pub fn wait_lightly(fds: &mut [PollFd<'_>], limit: Option<std::time::Duration>) -> Result<(), Errno> {
+    let limit = limit.map(|limit| libc::timespec {
+        tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     let text = program_text();
     // SAFETY: malloc_trim only returns free memory of the heap to the kernel.
     unsafe { libc::malloc_trim(0) };
@@ -17,8 +22,9 @@ pub fn wait_lightly(fds: &mut [PollFd<'_>]) -> Result<(), Errno> {
         unsafe { libc::syscall(libc::SYS_madvise, start, end - start, libc::MADV_DONTNEED) };
     }
     // Through the same few instructions as the calls before: each page that is touched now brings its neighbours with it.
-    // SAFETY: PollFd is a transparent pollfd; the kernel reads and writes `fds.len()` of them; no time limit, no signal mask.
-    let result = unsafe { libc::syscall(libc::SYS_ppoll, fds.as_mut_ptr(), fds.len(), 0, 0, 0) };
+    // SAFETY: PollFd is a transparent pollfd; the kernel reads and writes `fds.len()` of them, and reads `limit` if it is not null; no
+    // signal mask.
+    let result = unsafe { libc::syscall(libc::SYS_ppoll, fds.as_mut_ptr(), fds.len(), limit, 0, 0) };
     match Errno::result(result) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno),

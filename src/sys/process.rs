@@ -26,6 +26,12 @@ pub fn hide_from_ptrace() -> Result<(), Errno> {
     Errno::result(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
 }
 
+/// Undoes that.
+pub fn show_to_ptrace() -> Result<(), Errno> {
+    // SAFETY: PR_SET_DUMPABLE takes one integer and touches no memory of ours.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).map(drop)
+}
+
 /// Names this process in `ps`; at most 15 bytes are kept (PR_SET_NAME).
 pub fn set_name(name: &std::ffi::CStr) {
     // SAFETY: `name` is a C string that outlives the call; the kernel copies it. It cannot fail with a valid pointer.

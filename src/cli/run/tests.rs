@@ -36,7 +36,7 @@ fn the_simplest_run() {
     let RootfsSource::Image { selector, pull, platform } = request.rootfs else { panic!("not an image") };
     assert_eq!(selector, ImageSelector::Reference("debian".parse().unwrap(), None));
     assert_eq!((pull, platform), (PullPolicy::Missing, None));
-    assert_eq!((request.attach, request.removal), (Attach::Foreground, Removal::Never));
+    assert_eq!((request.removal, request.restart), (Removal::Never, RestartPolicy::No));
     assert_eq!((request.stdin, request.terminal, request.init), (Stdin::Null, Terminal::None, Init::Payload));
     assert_eq!((request.rootfs_access, request.network), (Access::ReadWrite, NetworkMode::None));
     assert_eq!((request.name, request.workdir, request.user, request.hostname), (None, None, None, None));
@@ -94,7 +94,7 @@ fn everything_at_once() {
         "exit 3",
     ]);
     let request = asked.request;
-    assert_eq!((request.attach, request.removal), (Attach::Detached, Removal::AtExit));
+    assert_eq!(request.removal, Removal::AtExit);
     assert_eq!((request.stdin, request.terminal, request.init), (Stdin::Open, Terminal::New, Init::Reaper));
     assert_eq!(request.name.unwrap().as_str(), "web");
     assert_eq!(request.env, [EnvSetting::Set { name: "A".into(), value: "1".into() }, EnvSetting::Import("B".into())]);

@@ -1,49 +1,205 @@
-//! One direction of relayed bytes.
+//! What the monitor relays: the container's output to whoever wants it, and input to the container.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 
+use super::frame::STREAM_LIMIT;
 use super::log::Log;
 use super::streams::standard;
-
-/// Bytes taken at a time: what a pipe holds.
-const CHUNK: usize = 64 * 1024;
 
 /// The character that a terminal takes for the end of its input (termios(3), VEOF).
 const END_OF_TRANSMISSION: u8 = 4;
 
-enum Source {
-    /// Our standard input. It may be shared with the user's shell, so it stays in blocking mode.
-    StandardInput,
-    /// A pipe from the container, or its terminal; not blocking.
-    Container(OwnedFd),
+/// Input that is on the way: while there is more, no more is taken.
+const PENDING_LIMIT: usize = STREAM_LIMIT;
+
+/// One direction of relayed bytes.
+pub enum Channel {
+    /// From the container.
+    Output(Output),
+    /// To the container.
+    Input(Input),
 }
 
-/// Where bytes go.
-pub enum Sink {
+/// Which stream of the container's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Its standard output, or its terminal.
+    Output,
+    /// Its standard error.
+    Error,
+}
+
+/// A stream of the container, and who gets it beside the clients.
+pub struct Output {
+    source: OwnedFd,
+    /// Which it is.
+    pub stream: Stream,
     /// One of our standard descriptors; blocking: a user who stops the output stops the container's.
-    Standard(i32),
-    /// The container's standard input; not blocking.
-    Pipe(OwnedFd),
-    /// The container's terminal; not blocking.
-    Terminal(OwnedFd),
-    /// A log.
-    Log(Log),
+    standard: Option<i32>,
+    log: Option<Log>,
+    is_closed: bool,
 }
 
-impl Sink {
-    /// A pipe to the container.
-    pub fn pipe(fd: OwnedFd) -> Result<Self, Errno> {
-        without_blocking(fd).map(Self::Pipe)
+impl Channel {
+    /// Whether nothing will pass through it any more.
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Self::Output(output) => output.is_closed,
+            Self::Input(input) => input.is_closed,
+        }
     }
 
-    /// The container's terminal.
-    pub fn terminal(fd: OwnedFd) -> Result<Self, Errno> {
-        without_blocking(fd).map(Self::Terminal)
+    /// Whether it ends at one of our own standard descriptors.
+    pub fn is_standard(&self) -> bool {
+        match self {
+            Self::Output(output) => output.standard.is_some(),
+            Self::Input(input) => input.reads_standard_input,
+        }
+    }
+}
+
+impl Output {
+    /// From `source`, a pipe or a terminal.
+    pub fn new(source: OwnedFd, stream: Stream, standard: Option<i32>, log: Option<Log>) -> Result<Self, Errno> {
+        Ok(Self { source: without_blocking(source)?, stream, standard, log, is_closed: false })
+    }
+
+    /// What to wait for.
+    pub fn source(&self) -> BorrowedFd<'_> {
+        self.source.as_fd()
+    }
+
+    /// Takes what is there, at most a buffer full, for the log and our own descriptor: how many bytes there were.
+    pub fn take(&mut self, buffer: &mut [u8]) -> usize {
+        let count = match read(&self.source, buffer) {
+            Err(Errno::EAGAIN | Errno::EINTR) => return 0,
+            // A pseudo-terminal whose last slave is closed answers EIO.
+            Ok(0) | Err(_) => {
+                self.is_closed = true;
+                return 0;
+            }
+            Ok(count) => count,
+        };
+        if let Some(log) = &mut self.log {
+            log.write(&buffer[..count]);
+        }
+        let reader_is_gone = self.standard.is_some_and(|number| write_all(standard(number), &buffer[..count]).is_err());
+        if reader_is_gone {
+            // Closing our end tells the container, unless the log still wants it.
+            self.standard = None;
+            self.is_closed = self.log.is_none();
+        }
+        count
+    }
+}
+
+/// Writes all to a descriptor that may be shared with a program that made it non-blocking.
+fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match write(to, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                poll(&mut [PollFd::new(to, PollFlags::POLLOUT)], PollTimeout::NONE)?;
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Where input goes.
+enum Sink {
+    Pipe(OwnedFd),
+    Terminal(OwnedFd),
+}
+
+/// Input on its way to the container.
+pub struct Input {
+    sink: Sink,
+    /// Whether our own standard input, which may be shared with the user's shell and so stays blocking, is read.
+    pub reads_standard_input: bool,
+    pending: Vec<u8>,
+    ended: bool,
+    is_closed: bool,
+}
+
+impl Input {
+    /// Into a pipe, which ends by being closed.
+    pub fn pipe(fd: OwnedFd, reads_standard_input: bool) -> Result<Self, Errno> {
+        Ok(Self::new(Sink::Pipe(without_blocking(fd)?), reads_standard_input))
+    }
+
+    /// Into a terminal, where a character ends it.
+    pub fn terminal(fd: OwnedFd, reads_standard_input: bool) -> Result<Self, Errno> {
+        Ok(Self::new(Sink::Terminal(without_blocking(fd)?), reads_standard_input))
+    }
+
+    fn new(sink: Sink, reads_standard_input: bool) -> Self {
+        Self { sink, reads_standard_input, pending: Vec::new(), ended: false, is_closed: false }
+    }
+
+    /// Whether more can be taken.
+    pub fn has_room(&self) -> bool {
+        self.pending.len() < PENDING_LIMIT && !self.ended
+    }
+
+    /// Where there must be room before what is on the way can go on.
+    pub fn blocked(&self) -> Option<BorrowedFd<'_>> {
+        let (Sink::Pipe(fd) | Sink::Terminal(fd)) = &self.sink;
+        (!self.pending.is_empty()).then_some(fd.as_fd())
+    }
+
+    /// Takes what there is on our standard input.
+    pub fn take_standard(&mut self, buffer: &mut [u8]) {
+        match read(standard(0), buffer) {
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Ok(0) | Err(_) => self.end(),
+            Ok(count) => self.push(&buffer[..count]),
+        }
+    }
+
+    /// Sends bytes on their way.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if !self.ended {
+            self.pending.extend_from_slice(bytes);
+            self.flush();
+        }
+    }
+
+    /// There is no more input.
+    pub fn end(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            if matches!(self.sink, Sink::Terminal(_)) {
+                self.pending.push(END_OF_TRANSMISSION);
+            }
+            self.flush();
+        }
+    }
+
+    /// Moves what can be moved now.
+    pub fn flush(&mut self) {
+        let (Sink::Pipe(fd) | Sink::Terminal(fd)) = &self.sink;
+        while !self.pending.is_empty() {
+            match write(fd, &self.pending) {
+                Ok(count) => drop(self.pending.drain(..count)),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return,
+                // Nobody will read it.
+                Err(_) => {
+                    self.pending.clear();
+                    self.ended = true;
+                }
+            }
+        }
+        // A pipe ends by being closed, which dropping the channel does.
+        self.is_closed = self.ended;
     }
 }
 
@@ -51,142 +207,4 @@ fn without_blocking(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
     fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(fd)
-}
-
-/// A source, a sink, and what is on the way between them.
-pub struct Channel {
-    source: Source,
-    sink: Sink,
-    pending: Vec<u8>,
-    ended: bool,
-}
-
-/// What became of an attempt to move bytes.
-enum Moved {
-    /// Some were moved, or could not be just now.
-    On,
-    /// There will be no more.
-    End,
-}
-
-impl Channel {
-    /// From our standard input.
-    pub fn input(sink: Sink) -> Self {
-        Self { source: Source::StandardInput, sink, pending: Vec::new(), ended: false }
-    }
-
-    /// From the container.
-    pub fn output(source: OwnedFd, sink: Sink) -> Result<Self, Errno> {
-        let source = Source::Container(without_blocking(source)?);
-        Ok(Self { source, sink, pending: Vec::new(), ended: false })
-    }
-
-    /// Whether it reads our standard input.
-    pub fn reads_standard_input(&self) -> bool {
-        matches!(self.source, Source::StandardInput)
-    }
-
-    /// What to wait for: room where bytes are on the way, else bytes.
-    pub fn interest(&self) -> Option<PollFd<'_>> {
-        if !self.pending.is_empty() {
-            return match &self.sink {
-                Sink::Pipe(fd) | Sink::Terminal(fd) => Some(PollFd::new(fd.as_fd(), PollFlags::POLLOUT)),
-                Sink::Standard(_) | Sink::Log(_) => None,
-            };
-        }
-        Some(match &self.source {
-            Source::StandardInput => PollFd::new(standard(0), PollFlags::POLLIN),
-            Source::Container(fd) => PollFd::new(fd.as_fd(), PollFlags::POLLIN),
-        })
-    }
-
-    /// Moves what can be moved now; false when the channel is at its end.
-    pub fn turn(&mut self) -> bool {
-        if self.pending.is_empty() && !self.ended && !self.is_readable() {
-            return true;
-        }
-        match self.step() {
-            Moved::On => true,
-            Moved::End => false,
-        }
-    }
-
-    fn is_readable(&self) -> bool {
-        let mut fds: Vec<PollFd<'_>> = self.interest().into_iter().collect();
-        nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO).is_ok_and(|count| count > 0)
-    }
-
-    fn step(&mut self) -> Moved {
-        if self.pending.is_empty() {
-            let mut chunk = vec![0; CHUNK];
-            let count = match &self.source {
-                Source::StandardInput => read(standard(0), &mut chunk),
-                Source::Container(fd) => read(fd, &mut chunk),
-            };
-            match count {
-                Ok(0) => return self.end(),
-                Ok(count) => {
-                    chunk.truncate(count);
-                    self.pending = chunk;
-                }
-                Err(Errno::EAGAIN | Errno::EINTR) => return Moved::On,
-                // A pseudo-terminal whose last slave is closed answers EIO.
-                Err(_) => return self.end(),
-            }
-        }
-        self.flush()
-    }
-
-    fn flush(&mut self) -> Moved {
-        while !self.pending.is_empty() {
-            let written = match &mut self.sink {
-                Sink::Standard(number) => write(standard(*number), &self.pending),
-                Sink::Pipe(fd) | Sink::Terminal(fd) => write(fd, &self.pending),
-                Sink::Log(log) => {
-                    log.write(&self.pending);
-                    Ok(self.pending.len())
-                }
-            };
-            match written {
-                Ok(count) => drop(self.pending.drain(..count)),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) if !matches!(self.sink, Sink::Standard(_)) => return Moved::On,
-                Err(Errno::EAGAIN) => wait_for_room(&self.sink),
-                // Nobody reads: closing our end tells the container.
-                Err(_) => return Moved::End,
-            }
-        }
-        if self.ended { Moved::End } else { Moved::On }
-    }
-
-    /// A pipe ends by being closed, which dropping the channel does; a terminal by a character.
-    fn end(&mut self) -> Moved {
-        if self.ended || !matches!(self.sink, Sink::Terminal(_)) {
-            return Moved::End;
-        }
-        self.ended = true;
-        self.pending.push(END_OF_TRANSMISSION);
-        self.flush()
-    }
-
-    /// Moves all that is left, after the container has ended.
-    pub fn drain(&mut self) {
-        loop {
-            let before = self.pending.len();
-            if !self.is_readable() && self.pending.is_empty() {
-                return;
-            }
-            if matches!(self.step(), Moved::End) || (before > 0 && self.pending.len() == before) {
-                return;
-            }
-        }
-    }
-}
-
-/// Standard output shared with a program that made it non-blocking.
-fn wait_for_room(sink: &Sink) {
-    if let Sink::Standard(number) = sink {
-        let mut fds = [PollFd::new(standard(*number), PollFlags::POLLOUT)];
-        let _ = nix::poll::poll(&mut fds, nix::poll::PollTimeout::NONE);
-    }
 }

@@ -1,23 +1,32 @@
 //! The monitor: parent of a container's pid 1. One thread, one poll loop: streams, signals, the end.
 
 mod channel;
+mod client;
+pub mod detach_keys;
+pub mod frame;
+pub mod listener;
 pub mod log;
-mod raw_mode;
+pub mod raw_mode;
 pub mod streams;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::Winsize;
 use nix::sys::wait::WaitStatus;
+
+pub use channel::Channel;
+use channel::{Input, Stream};
+pub use client::Clients;
+use client::Said;
+use frame::{Frame, STREAM_LIMIT};
+use raw_mode::{Passes, RawMode};
 
 use crate::runtime::spawn::Running;
 use crate::sys::signal::SignalQueue;
 use crate::sys::{memory, pidfd, tty};
-pub use channel::Channel;
-use raw_mode::{Passes, RawMode};
 
 /// Signals that the monitor takes for the container: all that a user or a program would send, and window changes. Those
 /// that stop and continue us are left to the kernel: they are about the command, not about the container.
@@ -43,25 +52,18 @@ pub fn is_forwarded(signal: i32) -> bool {
     )
 }
 
-/// After this time without anything to do the monitor gives its memory back, in milliseconds.
-const QUIET: u16 = 300;
+/// After this time without anything to do the monitor gives its memory back.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// How often, and within what time, a user must ask a container that does not react to end before it is killed.
 const IMPATIENCE: (usize, Duration) = (3, Duration::from_secs(3));
 
-/// Serves the container until it has ended, and gives its exit code: its own, or 128 and the number of the signal that
-/// killed it.
+/// How long those who are attached may take, once the container has ended, to read what is left.
+const PARTING: Duration = Duration::from_secs(2);
+
+/// Serves a process that nobody else can attach to until it has ended: see [`Monitor::serve`].
 pub fn supervise(running: &Running, signals: &SignalQueue, channels: Vec<Channel>) -> Result<u8, Errno> {
-    let mut monitor = Monitor { running, channels, raw_mode: None, requests_to_end: Vec::new() };
-    monitor.prepare_terminal();
-    monitor.serve(signals)?;
-    let code = match pidfd::wait(running.child.pidfd.as_fd())? {
-        WaitStatus::Exited(_, code) => code as u8,
-        WaitStatus::Signaled(_, signal, _) => 128 + signal as u8,
-        _ => crate::failure::EXIT_OWN_FAILURE,
-    };
-    monitor.drain();
-    Ok(code)
+    Monitor::new(signals, Clients::default()).serve(running, channels, None)
 }
 
 /// The size of our terminal's window, if one of the standard descriptors is a terminal.
@@ -69,70 +71,230 @@ pub fn window_of_caller() -> Option<Winsize> {
     [0, 1, 2].into_iter().find_map(|number| tty::size(streams::standard(number)).ok())
 }
 
-struct Monitor<'a> {
-    running: &'a Running,
+/// Serves one run of a container after the other.
+pub struct Monitor<'a> {
+    signals: &'a SignalQueue,
+    clients: Clients,
     channels: Vec<Channel>,
     /// Restores the user's terminal when dropped.
     raw_mode: Option<RawMode>,
     requests_to_end: Vec<Instant>,
 }
 
-impl Monitor<'_> {
+/// What a descriptor that is ready means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Process,
+    Signals,
+    Listener,
+    Client(usize),
+    Output(usize),
+    StandardInput(usize),
+    Input(usize),
+}
+
+/// What ended a time of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// It is over.
+    Over,
+    /// Somebody asked for an end of everything.
+    AskedToEnd,
+}
+
+impl<'a> Monitor<'a> {
+    /// One that takes `signals`, and has these clients.
+    pub fn new(signals: &'a SignalQueue, clients: Clients) -> Self {
+        Self { signals, clients, channels: Vec::new(), raw_mode: None, requests_to_end: Vec::new() }
+    }
+
+    /// Serves the container until it has ended, and gives its exit code: its own, or 128 and the number of the signal that
+    /// killed it. After `limit` it is killed.
+    pub fn serve(&mut self, running: &Running, channels: Vec<Channel>, limit: Option<Duration>) -> Result<u8, Errno> {
+        self.channels = channels;
+        self.prepare_terminal(running);
+        let mut deadline = limit.map(|limit| Instant::now() + limit);
+        while !self.turn(Some(running), deadline)? {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                deadline = None;
+                let _ = pidfd::send_signal(running.child.pidfd.as_fd(), libc::SIGKILL);
+            }
+        }
+        let code = match pidfd::wait(running.child.pidfd.as_fd())? {
+            WaitStatus::Exited(_, code) => code as u8,
+            WaitStatus::Signaled(_, signal, _) => 128 + signal as u8,
+            _ => crate::failure::EXIT_OWN_FAILURE,
+        };
+        self.drain();
+        self.raw_mode = None;
+        Ok(code)
+    }
+
+    /// Waits while no container runs.
+    pub fn pause(&mut self, length: Duration) -> Result<Pause, Errno> {
+        let end = Instant::now() + length;
+        while Instant::now() < end {
+            if self.turn(None, Some(end))? {
+                return Ok(Pause::AskedToEnd);
+            }
+        }
+        Ok(Pause::Over)
+    }
+
+    /// Tells those who are attached how it ended.
+    pub fn part(&mut self, code: u8) {
+        self.clients.broadcast(Frame::Exited(code));
+        let end = Instant::now() + PARTING;
+        while self.clients.have_queued() && Instant::now() < end && self.turn(None, Some(end)).is_ok() {}
+    }
+
     /// The user's terminal passes everything through, and the container's has its size.
-    fn prepare_terminal(&mut self) {
-        if self.running.terminal.is_none() {
+    fn prepare_terminal(&mut self, running: &Running) {
+        if running.terminal.is_none() || !self.channels.iter().any(Channel::is_standard) {
             return;
         }
         // It may have changed since the plan was made.
-        self.copy_size();
-        let reads = self.channels.iter().any(Channel::reads_standard_input);
+        copy_size(running);
+        let reads = self.input().is_some_and(|input| input.reads_standard_input);
         self.raw_mode = RawMode::enter(if reads { Passes::Everything } else { Passes::Output });
     }
 
-    fn copy_size(&self) {
-        let Some(master) = &self.running.terminal else { return };
-        if let Some(size) = window_of_caller() {
-            let _ = tty::set_size(master.as_fd(), &size);
-        }
-    }
-
-    fn serve(&mut self, signals: &SignalQueue) -> Result<(), Errno> {
-        let pidfd = self.running.child.pidfd.as_fd();
-        loop {
-            let ready = self.wait(&[pidfd, signals.as_fd()])?;
-            if ready[1] {
-                while let Some(signal) = signals.next() {
-                    self.forward(signal);
+    /// Waits for something to happen and deals with it; true once the process has ended, or, without one, once we are asked
+    /// to end.
+    fn turn(&mut self, running: Option<&Running>, deadline: Option<Instant>) -> Result<bool, Errno> {
+        let mut ended = false;
+        for (source, events) in self.wait(running, deadline)? {
+            match source {
+                Source::Process => ended = true,
+                Source::Signals => {
+                    while let Some(signal) = self.signals.next() {
+                        ended |= self.forward(running, signal);
+                    }
+                }
+                Source::Listener => self.clients.accept(),
+                Source::Client(index) => {
+                    if events.contains(PollFlags::POLLOUT) {
+                        self.clients.flush(index);
+                    }
+                    if events.intersects(!PollFlags::POLLOUT)
+                        && let Some(said) = self.clients.receive(index)
+                    {
+                        self.hear(running, said);
+                    }
+                }
+                Source::Output(index) => {
+                    self.take(index);
+                }
+                Source::StandardInput(index) => self.feed(index),
+                Source::Input(_) => {
+                    if let Some(input) = self.input() {
+                        input.flush();
+                    }
                 }
             }
-            self.channels.retain_mut(Channel::turn);
-            if ready[0] {
-                return Ok(());
+        }
+        self.clients.tidy();
+        self.channels.retain(|channel| !channel.is_closed());
+        Ok(ended)
+    }
+
+    fn wait(&self, running: Option<&Running>, deadline: Option<Instant>) -> Result<Vec<(Source, PollFlags)>, Errno> {
+        let mut wanted: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
+        let read = PollFlags::POLLIN;
+        wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
+        wanted.push((Source::Signals, self.signals.as_fd(), read));
+        wanted.extend(self.clients.listener().map(|listener| (Source::Listener, listener, read)));
+        let has_room =
+            self.channels.iter().all(|channel| !matches!(channel, Channel::Input(input) if !input.has_room()));
+        for (index, (socket, has_queued)) in self.clients.sockets().enumerate() {
+            let mut flags = if has_room { read } else { PollFlags::empty() };
+            flags.set(PollFlags::POLLOUT, has_queued);
+            wanted.push((Source::Client(index), socket, flags));
+        }
+        for (index, channel) in self.channels.iter().enumerate() {
+            match channel {
+                Channel::Output(output) if self.clients.keep_up() => {
+                    wanted.push((Source::Output(index), output.source(), read));
+                }
+                Channel::Output(_) => {}
+                Channel::Input(input) => {
+                    wanted.extend(input.blocked().map(|fd| (Source::Input(index), fd, PollFlags::POLLOUT)));
+                    if input.reads_standard_input && input.has_room() {
+                        wanted.push((Source::StandardInput(index), streams::standard(0), read));
+                    }
+                }
+            }
+        }
+        let mut fds: Vec<PollFd<'_>> = wanted.iter().map(|&(_, fd, flags)| PollFd::new(fd, flags)).collect();
+        poll_lightly(&mut fds, deadline)?;
+        let happened = |(fd, (source, ..)): (&PollFd<'_>, &(Source, BorrowedFd<'_>, PollFlags))| {
+            let events = fd.revents().unwrap_or(PollFlags::empty());
+            (!events.is_empty()).then_some((*source, events))
+        };
+        Ok(fds.iter().zip(&wanted).filter_map(happened).collect())
+    }
+
+    fn input(&mut self) -> Option<&mut Input> {
+        self.channels.iter_mut().find_map(|channel| match channel {
+            Channel::Input(input) => Some(input),
+            Channel::Output(_) => None,
+        })
+    }
+
+    fn hear(&mut self, running: Option<&Running>, said: Said) {
+        match (said, running) {
+            (Said::Input(bytes), _) => {
+                if let Some(input) = self.input() {
+                    input.push(&bytes);
+                }
+            }
+            (Said::EndOfInput, _) => {
+                if let Some(input) = self.input() {
+                    input.end();
+                }
+            }
+            (Said::Resize(rows, columns), Some(Running { terminal: Some(master), .. })) => {
+                let _ = tty::set_size(master.as_fd(), &tty::window(rows, columns));
+            }
+            (Said::Resize(..), _) => {}
+            (Said::Signal(signal), _) => {
+                self.forward(running, signal);
             }
         }
     }
 
-    /// Waits until something happens; whether it happened to each of `others`.
-    fn wait(&self, others: &[BorrowedFd<'_>]) -> Result<Vec<bool>, Errno> {
-        let mut fds: Vec<PollFd<'_>> = others.iter().map(|&fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        fds.extend(self.channels.iter().filter_map(Channel::interest));
-        match poll(&mut fds, QUIET) {
-            // Nothing has happened for a while, and it may be long before something does.
-            Ok(0) => memory::wait_lightly(&mut fds)?,
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
+    /// Takes some of the container's output, for everybody: how much there was.
+    fn take(&mut self, index: usize) -> usize {
+        let Some(Channel::Output(output)) = self.channels.get_mut(index) else { return 0 };
+        let mut buffer = vec![0; STREAM_LIMIT];
+        let count = output.take(&mut buffer);
+        if count > 0 {
+            let bytes = &buffer[..count];
+            self.clients.broadcast(match output.stream {
+                Stream::Output => Frame::Output(bytes),
+                Stream::Error => Frame::Error(bytes),
+            });
         }
-        Ok(fds[..others.len()].iter().map(|fd| fd.revents().is_some_and(|events| !events.is_empty())).collect())
+        count
     }
 
-    fn forward(&mut self, signal: i32) {
-        let pidfd = self.running.child.pidfd.as_fd();
+    fn feed(&mut self, index: usize) {
+        if let Some(Channel::Input(input)) = self.channels.get_mut(index) {
+            input.take_standard(&mut vec![0; STREAM_LIMIT]);
+        }
+    }
+
+    /// Passes a signal on to the container; whether, without one, it means that we are to end.
+    fn forward(&mut self, running: Option<&Running>, signal: i32) -> bool {
+        let Some(running) = running else { return matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGHUP) };
         if signal == libc::SIGWINCH {
-            return self.copy_size();
+            copy_size(running);
+            return false;
         }
         let signal = if self.is_impatient(signal) { libc::SIGKILL } else { signal };
         // It may have ended meanwhile.
-        let _ = pidfd::send_signal(pidfd, signal);
+        let _ = pidfd::send_signal(running.child.pidfd.as_fd(), signal);
+        false
     }
 
     /// A pid 1 without a handler is deaf to SIGINT and SIGTERM. Who asks again and again is not left helpless.
@@ -148,9 +310,29 @@ impl Monitor<'_> {
 
     /// What the container wrote before it ended.
     fn drain(&mut self) {
-        self.channels.retain(|channel| !channel.reads_standard_input());
-        for channel in &mut self.channels {
-            channel.drain();
+        for index in 0..self.channels.len() {
+            while self.take(index) > 0 {}
         }
+        self.channels.clear();
+    }
+}
+
+fn copy_size(running: &Running) {
+    if let (Some(master), Some(size)) = (&running.terminal, window_of_caller()) {
+        let _ = tty::set_size(master.as_fd(), &size);
+    }
+}
+
+/// Waits for one of `fds`, until `deadline`, and gives memory back once nothing has happened for a while: it may be long before
+/// something does.
+fn poll_lightly(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> Result<(), Errno> {
+    let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let soon = left().map_or(QUIET, |left| left.min(QUIET));
+    // Rounded up: a deadline that is nearly there must not be asked for again and again.
+    let soon = PollTimeout::try_from(soon.as_millis() as i32 + 1).unwrap_or(PollTimeout::ZERO);
+    match poll(fds, soon) {
+        Ok(0) if left().is_none_or(|left| left > QUIET) => memory::wait_lightly(fds, left()),
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }

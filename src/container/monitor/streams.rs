@@ -2,14 +2,16 @@
 //!
 //! A terminal of the user never enters a container (SECURITY.md R18): whoever holds it can type into the user's shell.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{isatty, pipe2};
 
-use super::channel::{Channel, Sink};
+use super::channel::{Channel, Input, Output, Stream};
 use super::log::Log;
 use crate::container::request::Stdin;
 
@@ -26,58 +28,91 @@ pub struct Streams {
     pub channels: Vec<Channel>,
 }
 
-/// Streams of a container without a terminal, attached to this command.
-pub fn attached(stdin: Stdin) -> Result<Streams, Errno> {
+/// A log that both streams of a container write to.
+pub type SharedLog = Rc<RefCell<File>>;
+
+/// Streams of a process without a terminal, attached to this command; `log` gets its output, too.
+pub fn attached(stdin: Stdin, log: Option<&SharedLog>) -> Result<Streams, Errno> {
     let mut channels = Vec::new();
     let input = match stdin {
         Stdin::Null => null()?,
         Stdin::Open if isatty(standard(0)).unwrap_or(false) => {
             let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-            channels.push(Channel::input(Sink::pipe(write)?));
+            channels.push(Channel::Input(Input::pipe(write, true)?));
             read
         }
         Stdin::Open => duplicate(standard(0))?,
     };
-    let output = output(1, &mut channels)?;
-    let error = self::output(2, &mut channels)?;
+    let output = output(1, log, &mut channels)?;
+    let error = self::output(2, log, &mut channels)?;
     Ok(Streams { given: [input, output, error], channels })
 }
 
-fn output(number: i32, channels: &mut Vec<Channel>) -> Result<OwnedFd, Errno> {
-    if !isatty(standard(number)).unwrap_or(false) {
+/// A stream that goes to one of our own descriptors: as it is, unless that is a terminal or there is a log.
+fn output(number: i32, log: Option<&SharedLog>, channels: &mut Vec<Channel>) -> Result<OwnedFd, Errno> {
+    if log.is_none() && !isatty(standard(number)).unwrap_or(false) {
         return duplicate(standard(number));
     }
+    let is_open = fcntl(standard(number), FcntlArg::F_GETFD).is_ok();
+    relayed(stream(number), is_open.then_some(number), log, channels)
+}
+
+fn stream(number: i32) -> Stream {
+    if number == 2 { Stream::Error } else { Stream::Output }
+}
+
+fn relayed(
+    stream: Stream,
+    standard: Option<i32>,
+    log: Option<&SharedLog>,
+    channels: &mut Vec<Channel>,
+) -> Result<OwnedFd, Errno> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    channels.push(Channel::output(read, Sink::Standard(number))?);
+    channels.push(Channel::Output(Output::new(read, stream, standard, log.map(|log| log_of(log, stream)))?));
     Ok(write)
 }
 
-/// Streams of a detached container: its output goes to a log.
-pub fn logged(log: File) -> Result<Streams, Errno> {
-    let log = std::rc::Rc::new(std::cell::RefCell::new(log));
-    let mut channels = Vec::new();
-    let mut stream = |name| -> Result<OwnedFd, Errno> {
-        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        channels.push(Channel::output(read, Sink::Log(Log::new(log.clone(), name)))?);
-        Ok(write)
+fn log_of(log: &SharedLog, stream: Stream) -> Log {
+    let name = match stream {
+        Stream::Output => "stdout",
+        Stream::Error => "stderr",
     };
-    let (output, error) = (stream("stdout")?, stream("stderr")?);
-    Ok(Streams { given: [null()?, output, error], channels })
+    Log::new(log.clone(), name)
 }
 
-/// Channels between this command and the container's terminal.
+/// Streams of a container whose monitor stands alone: its output goes to a log and to clients, its input comes from them.
+pub fn detached(stdin: Stdin, log: Option<&SharedLog>) -> Result<Streams, Errno> {
+    let mut channels = Vec::new();
+    let input = match stdin {
+        Stdin::Null => null()?,
+        Stdin::Open => {
+            let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+            channels.push(Channel::Input(Input::pipe(write, false)?));
+            read
+        }
+    };
+    let output = relayed(Stream::Output, None, log, &mut channels)?;
+    let error = relayed(Stream::Error, None, log, &mut channels)?;
+    Ok(Streams { given: [input, output, error], channels })
+}
+
+/// Channels between this command and a terminal that stands for the user's.
 pub fn terminal(master: &OwnedFd, stdin: Stdin) -> Result<Vec<Channel>, Errno> {
-    let mut channels = vec![Channel::output(duplicate(master.as_fd())?, Sink::Standard(1))?];
+    let mut channels = vec![Channel::Output(Output::new(duplicate(master.as_fd())?, Stream::Output, Some(1), None)?)];
     if stdin == Stdin::Open {
-        channels.push(Channel::input(Sink::terminal(duplicate(master.as_fd())?)?));
+        channels.push(Channel::Input(Input::terminal(duplicate(master.as_fd())?, true)?));
     }
     Ok(channels)
 }
 
-/// The channel between a detached container's terminal and its log.
-pub fn terminal_log(master: &OwnedFd, log: File) -> Result<Vec<Channel>, Errno> {
-    let log = Log::new(std::rc::Rc::new(std::cell::RefCell::new(log)), "stdout");
-    Ok(vec![Channel::output(duplicate(master.as_fd())?, Sink::Log(log))?])
+/// Channels of a terminal whose monitor stands alone.
+pub fn detached_terminal(master: &OwnedFd, stdin: Stdin, log: Option<&SharedLog>) -> Result<Vec<Channel>, Errno> {
+    let log = log.map(|log| log_of(log, Stream::Output));
+    let mut channels = vec![Channel::Output(Output::new(duplicate(master.as_fd())?, Stream::Output, None, log)?)];
+    if stdin == Stdin::Open {
+        channels.push(Channel::Input(Input::terminal(duplicate(master.as_fd())?, false)?));
+    }
+    Ok(channels)
 }
 
 fn null() -> Result<OwnedFd, Errno> {

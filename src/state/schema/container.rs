@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::name::container::{ContainerId, ContainerName};
 use crate::oci::digest::{DiffId, ImageId};
@@ -44,8 +45,15 @@ pub struct ContainerRecord {
     pub init: bool,
     /// `--security-opt` as given in effect.
     pub security: Vec<String>,
-    /// Whether it is detached from the command that started it, with its output in a log.
-    pub detached: bool,
+    /// What happens when it ends, as `--restart` names it.
+    #[serde(default)]
+    pub restart: String,
+    /// Seconds it has to end before it is killed.
+    #[serde(default)]
+    pub stop_timeout: u32,
+    /// What it was asked for, to be repeated when it is started again. Absent where it is removed when it exits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Box<RawValue>>,
 }
 
 /// The image of a container.
@@ -136,6 +144,9 @@ pub struct ProcessesRecord {
     pub init_start: u64,
     /// When the container's process was executed.
     pub started: Timestamp,
+    /// How many times it was restarted by its policy. With no process it waits for the next time.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 impl Record for ProcessesRecord {
@@ -152,6 +163,15 @@ pub struct ExitRecord {
     pub started: Timestamp,
     /// When it ended.
     pub finished: Timestamp,
+    /// How many times it had been restarted by its policy.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Whether a user asked it to end.
+    #[serde(default)]
+    pub stopped_by_user: bool,
+    /// Why it could not be started again, if that is how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 impl Record for ExitRecord {

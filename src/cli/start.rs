@@ -1,0 +1,88 @@
+//! `start` and `restart`.
+
+use clap::Args;
+
+use super::dispatch;
+use super::run::PresenceFlags;
+use super::selection::{IfMissing, Selection, for_each, is_up};
+use super::tree::{Globals, Invocation};
+use crate::failure::Failure;
+
+/// Start containers
+///
+/// Those that were made and not started yet, and those that have ended. Prints their names; with --attach, stays with one
+/// container as `run` does.
+#[derive(Args, Clone, Debug, Default)]
+pub struct StartArgs {
+    /// Show what the container writes, pass signals on, and end with its exit code
+    #[arg(short = 'a', long)]
+    attach: bool,
+    /// Pass standard input on, if the container was made to read it; implies --attach
+    #[arg(short, long)]
+    interactive: bool,
+    /// Start all containers that do not run
+    #[arg(long, conflicts_with_all = ["containers", "latest", "attach", "interactive"])]
+    all: bool,
+    /// The container that was made last
+    #[arg(short, long, conflicts_with = "containers")]
+    latest: bool,
+    #[command(flatten)]
+    presence: PresenceFlags,
+    /// Names, ids, or beginnings of ids
+    #[arg(value_name = "CONTAINER", required_unless_present_any = ["all", "latest"])]
+    containers: Vec<String>,
+}
+
+impl Invocation for StartArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] =
+        &[("In the background", "coracle start web"), ("With its terminal", "coracle start -ai shell")];
+    const EXIT_STATUS: &'static [(&'static str, &'static str)] =
+        &[("0", "Success."), ("N", "With --attach: the container's exit code."), ("125", "A failure.")];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let layout = globals.layout()?;
+        let selection =
+            Selection { all: self.all, latest: self.latest, containers: self.containers, cidfile: Vec::new() };
+        let names = selection.names(&layout, IfMissing::Report, |container| !is_up(container))?;
+        if !self.attach && !self.interactive {
+            return for_each(&names, IfMissing::Report, |name| dispatch::start(&layout, name));
+        }
+        match names.as_slice() {
+            [name] => dispatch::start_attached(
+                &layout,
+                name,
+                self.interactive,
+                self.presence.signals(),
+                self.presence.keys()?,
+            ),
+            _ => Err(Failure::new("E_CONFIG", "--attach and --interactive are for one container")),
+        }
+    }
+}
+
+/// Stop containers and start them again
+///
+/// Those that do not run are started.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RestartArgs {
+    /// Seconds that a container has to end before it is killed [default: the container's]
+    #[arg(short, long, value_name = "SECONDS", allow_hyphen_values = true)]
+    time: Option<i64>,
+    /// With --all: only those that run
+    #[arg(long)]
+    running: bool,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Invocation for RestartArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[("At once", "coracle restart -t 0 web")];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let layout = globals.layout()?;
+        let selection = Selection { all: self.selection.all || self.running, ..self.selection };
+        let names = selection.names(&layout, IfMissing::Report, |container| !self.running || is_up(container))?;
+        let patience = super::stop::patience(self.time);
+        for_each(&names, IfMissing::Report, |name| dispatch::restart(&layout, name, patience))
+    }
+}

@@ -1,0 +1,258 @@
+//! `attach`, and the user's side of every container whose monitor stands alone.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv, send};
+use nix::unistd::{read, write};
+
+use super::list;
+use super::monitor::detach_keys::{DetachKeys, Watch};
+use super::monitor::frame::{FRAME_LIMIT, Frame, STREAM_LIMIT};
+use super::monitor::raw_mode::{Passes, RawMode};
+use super::monitor::streams::standard;
+use super::monitor::{is_forwarded, listener, window_of_caller};
+use super::status::{self, Status};
+use crate::failure::Failure;
+use crate::name::container::ContainerId;
+use crate::state::layout::Layout;
+use crate::sys::signal::SignalQueue;
+
+/// How a user takes part in a container.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// Whether what is typed, or piped, goes to the container.
+    pub input: bool,
+    /// Whether its output is shown.
+    pub output: bool,
+    /// Whether its standard error is shown.
+    pub error: bool,
+    /// Whether the container has a terminal.
+    pub terminal: bool,
+    /// Whether signals to this command go to the container.
+    pub signals: bool,
+    /// What leaves the container running.
+    pub keys: DetachKeys,
+}
+
+/// How it came to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The container has ended with this exit code.
+    Exited(u8),
+    /// The user left, by the keys.
+    Detached,
+    /// The monitor is gone without a word: it was killed, and the container with it.
+    Lost,
+}
+
+/// After this time without another key, the beginning of the keys that leave was meant for the container.
+const KEY_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Attaches to a container that runs; the exit code, or nothing if the user left.
+pub fn execute(
+    layout: &Layout,
+    name: &str,
+    input: bool,
+    signals: bool,
+    keys: DetachKeys,
+) -> Result<Option<u8>, Failure> {
+    let id = list::find(layout, name)?;
+    let Some(container) = list::load(layout, &id)? else { return Err(list::NotFound::Unknown(name.into()).into()) };
+    let short = id.short();
+    if !matches!(status::of(layout, &id)?, Status::Running(_) | Status::Restarting(_)) {
+        let failure = Failure::new("E_STATE", format!("attaching to container {short}: it is not running"));
+        return Err(failure.with_hint(format!("coracle start --attach {name} starts it")));
+    }
+    let connection = listener::connect_to(&layout.attach_socket(&id)).map_err(|errno| {
+        let failure = Failure::new("E_STATE", format!("attaching to container {short}: {errno}"));
+        failure.with_hint(
+            "the output of a container that was started in the foreground with --rm goes to that command only",
+        )
+    })?;
+    let process = &container.record.process;
+    let attachment = Attachment {
+        input: input && process.stdin,
+        output: true,
+        error: true,
+        terminal: process.terminal,
+        signals,
+        keys,
+    };
+    finish(layout, &id, serve(&connection, &attachment))
+}
+
+/// The exit code that an end stands for; nothing if the user left.
+pub fn finish(layout: &Layout, id: &ContainerId, end: Result<End, Errno>) -> Result<Option<u8>, Failure> {
+    match end {
+        Ok(End::Exited(code)) => Ok(Some(code)),
+        Ok(End::Detached) => Ok(None),
+        Ok(End::Lost) => match status::of(layout, id)? {
+            // We fell behind, or the end was told while we could not listen.
+            Status::Stopped(stopped) => Ok(Some(stopped.code)),
+            _ => Err(Failure::new("E_STATE", format!("container {} has closed the connection", id.short()))),
+        },
+        Err(errno) => Err(Failure::new("E_IO", format!("relaying the streams of container {}: {errno}", id.short()))),
+    }
+}
+
+/// Stands between the user and a monitor until the container ends or the user leaves.
+pub fn serve(monitor: &OwnedFd, attachment: &Attachment) -> Result<End, Errno> {
+    let is_taken = |signal| match attachment.signals {
+        true => is_forwarded(signal),
+        false => signal == libc::SIGWINCH,
+    };
+    let signals = SignalQueue::new(is_taken)?;
+    let mut visitor = Visitor {
+        monitor,
+        attachment,
+        outgoing: Vec::new(),
+        watch: attachment.terminal.then(|| Watch::new(attachment.keys.clone())),
+        key_deadline: None,
+        input_is_open: attachment.input,
+    };
+    visitor.say_size();
+    // Restored when dropped.
+    let _raw_mode =
+        attachment.terminal.then(|| RawMode::enter(if attachment.input { Passes::Everything } else { Passes::Output }));
+    loop {
+        if let Some(end) = visitor.turn(&signals)? {
+            return Ok(end);
+        }
+    }
+}
+
+struct Visitor<'a> {
+    monitor: &'a OwnedFd,
+    attachment: &'a Attachment,
+    /// Messages that the monitor has no room for yet, first to last.
+    outgoing: Vec<Vec<u8>>,
+    /// Looks for the keys that leave; absent without a terminal.
+    watch: Option<Watch>,
+    key_deadline: Option<Instant>,
+    input_is_open: bool,
+}
+
+impl Visitor<'_> {
+    fn turn(&mut self, signals: &SignalQueue) -> Result<Option<End>, Errno> {
+        let mut to_monitor = PollFlags::POLLIN;
+        to_monitor.set(PollFlags::POLLOUT, !self.outgoing.is_empty());
+        let mut fds =
+            vec![PollFd::new(self.monitor.as_fd(), to_monitor), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        if self.input_is_open && self.outgoing.is_empty() {
+            fds.push(PollFd::new(standard(0), PollFlags::POLLIN));
+        }
+        let timeout = self.key_deadline.map_or(PollTimeout::NONE, |deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            PollTimeout::try_from(left.as_millis() as i32 + 1).unwrap_or(PollTimeout::ZERO)
+        });
+        match poll(&mut fds, timeout) {
+            Err(Errno::EINTR) => return Ok(None),
+            other => other?,
+        };
+        let happened = |index: usize| fds.get(index).and_then(PollFd::revents).is_some_and(|events| !events.is_empty());
+        let (from_monitor, from_signals, from_input) = (happened(0), happened(1), happened(2));
+        while let Some(signal) = from_signals.then(|| signals.next()).flatten() {
+            self.tell_signal(signal);
+        }
+        if from_input && self.take_input()? {
+            return Ok(Some(End::Detached));
+        }
+        if self.key_deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            self.key_deadline = None;
+            if let Some(held) = self.watch.as_mut().map(Watch::release) {
+                self.say(Frame::Input(&held));
+            }
+        }
+        self.flush();
+        if from_monitor { self.hear() } else { Ok(None) }
+    }
+
+    fn tell_signal(&mut self, signal: i32) {
+        if signal == libc::SIGWINCH {
+            self.say_size();
+        } else {
+            self.say(Frame::Signal(signal));
+        }
+    }
+
+    fn say_size(&mut self) {
+        if let Some(size) = self.attachment.terminal.then(window_of_caller).flatten() {
+            self.say(Frame::Resize { rows: size.ws_row, columns: size.ws_col });
+        }
+    }
+
+    fn say(&mut self, frame: Frame<'_>) {
+        self.outgoing.push(frame.encode());
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        let sent = self.outgoing.iter().take_while(|message| {
+            // A monitor that is gone is noticed by its silence.
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            !matches!(send(self.monitor.as_raw_fd(), message, flags), Err(Errno::EAGAIN | Errno::EINTR))
+        });
+        let count = sent.count();
+        self.outgoing.drain(..count);
+    }
+
+    /// Takes what was typed or piped; whether the user leaves.
+    fn take_input(&mut self) -> Result<bool, Errno> {
+        let mut buffer = vec![0; STREAM_LIMIT];
+        let count = match read(standard(0), &mut buffer) {
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(false),
+            Err(_) => 0,
+            Ok(count) => count,
+        };
+        if count == 0 {
+            self.input_is_open = false;
+            self.say(Frame::EndOfInput);
+            return Ok(false);
+        }
+        let Some(watch) = &mut self.watch else {
+            self.say(Frame::Input(&buffer[..count]));
+            return Ok(false);
+        };
+        let typed = watch.take(&buffer[..count]);
+        self.key_deadline = watch.holds().then(|| Instant::now() + KEY_PATIENCE);
+        if !typed.bytes.is_empty() {
+            self.say(Frame::Input(&typed.bytes));
+        }
+        Ok(typed.leaves)
+    }
+
+    fn hear(&mut self) -> Result<Option<End>, Errno> {
+        let mut message = vec![0; FRAME_LIMIT];
+        let len = match recv(self.monitor.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT) {
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+            Err(Errno::ECONNRESET) => 0,
+            other => other?,
+        };
+        match Frame::decode(&message[..len]) {
+            Some(Frame::Output(bytes)) if self.attachment.output => show(1, bytes),
+            Some(Frame::Error(bytes)) if self.attachment.error => show(2, bytes),
+            Some(Frame::Output(_) | Frame::Error(_)) => {}
+            Some(Frame::Exited(code)) => return Ok(Some(End::Exited(code))),
+            _ if len == 0 => return Ok(Some(End::Lost)),
+            _ => return Err(Errno::EPROTO),
+        }
+        Ok(None)
+    }
+}
+
+/// A user who closed the output misses it; the container goes on.
+fn show(number: i32, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match write(standard(number), bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let _ = poll(&mut [PollFd::new(standard(number), PollFlags::POLLOUT)], PollTimeout::NONE);
+            }
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Those who are attached to a container.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, SockFlag, accept4, recv, send};
+
+use super::frame::{FRAME_LIMIT, Frame};
+
+/// How far a guest may fall behind: who falls further is let go, since nobody may stop a container by not reading.
+const GUEST_LIMIT: usize = 4 << 20;
+
+/// How far the command that started the container may fall behind before no more is taken from the container: as with a
+/// terminal of its own, whose user stops the output.
+const OWNER_LIMIT: usize = 256 << 10;
+
+/// Whether the container waits for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Owner,
+    Guest,
+}
+
+/// One of them.
+struct Client {
+    socket: OwnedFd,
+    standing: Standing,
+    queue: VecDeque<Vec<u8>>,
+    /// Bytes in the queue.
+    queued: usize,
+    has_left: bool,
+}
+
+/// All of them, and where new ones come from.
+#[derive(Default)]
+pub struct Clients {
+    listener: Option<OwnedFd>,
+    connected: Vec<Client>,
+}
+
+/// What a client says.
+pub enum Said {
+    /// Bytes for the container.
+    Input(Vec<u8>),
+    /// There will be no more.
+    EndOfInput,
+    /// The size of its window: rows and columns.
+    Resize(u16, u16),
+    /// A signal for the container.
+    Signal(i32),
+}
+
+impl Clients {
+    /// Those that will come to `listener`, and the command that starts the container.
+    pub fn new(listener: Option<OwnedFd>, owner: Option<OwnedFd>) -> Self {
+        let owner = owner.map(|socket| Client::new(socket, Standing::Owner));
+        Self { listener, connected: owner.into_iter().collect() }
+    }
+
+    /// Where new ones come.
+    pub fn listener(&self) -> Option<BorrowedFd<'_>> {
+        self.listener.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Each one's socket, and whether there is something to send to it.
+    pub fn sockets(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
+        self.connected.iter().map(|client| (client.socket.as_fd(), !client.queue.is_empty()))
+    }
+
+    /// Whether the owner keeps up.
+    pub fn keep_up(&self) -> bool {
+        self.connected.iter().all(|client| client.standing == Standing::Guest || client.queued < OWNER_LIMIT)
+    }
+
+    /// Lets a new one in.
+    pub fn accept(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        if let Ok(socket) = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC)
+            && let Some(socket) = crate::sys::process::adopt_fd(socket)
+        {
+            self.connected.push(Client::new(socket, Standing::Guest));
+        }
+    }
+
+    /// What the client of this index says; nothing if it has said nothing, or has left.
+    pub fn receive(&mut self, index: usize) -> Option<Said> {
+        let client = self.connected.get_mut(index)?;
+        let mut message = vec![0; FRAME_LIMIT];
+        match recv(client.socket.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT) {
+            Err(Errno::EAGAIN | Errno::EINTR) => return None,
+            Ok(len) if len > 0 => match Frame::decode(&message[..len]) {
+                Some(Frame::Input(bytes)) => return Some(Said::Input(bytes.to_vec())),
+                Some(Frame::EndOfInput) => return Some(Said::EndOfInput),
+                Some(Frame::Resize { rows, columns }) => return Some(Said::Resize(rows, columns)),
+                Some(Frame::Signal(number)) => return Some(Said::Signal(number)),
+                _ => {}
+            },
+            _ => {}
+        }
+        // It has left, or speaks nonsense.
+        client.leave();
+        None
+    }
+
+    /// Sends to all; queued for those who are behind.
+    pub fn broadcast(&mut self, frame: Frame<'_>) {
+        if self.connected.is_empty() {
+            return;
+        }
+        let message = frame.encode();
+        for client in &mut self.connected {
+            client.queue(&message);
+        }
+        self.tidy();
+    }
+
+    /// Sends on what is queued for the client of this index.
+    pub fn flush(&mut self, index: usize) {
+        if let Some(client) = self.connected.get_mut(index) {
+            client.flush();
+        }
+    }
+
+    /// Forgets those who have left. Indices change.
+    pub fn tidy(&mut self) {
+        self.connected.retain(|client| !client.has_left);
+    }
+
+    /// Whether something is still to be sent.
+    pub fn have_queued(&self) -> bool {
+        self.connected.iter().any(|client| !client.queue.is_empty())
+    }
+}
+
+impl Client {
+    fn new(socket: OwnedFd, standing: Standing) -> Self {
+        Self { socket, standing, queue: VecDeque::new(), queued: 0, has_left: false }
+    }
+
+    fn queue(&mut self, message: &[u8]) {
+        self.queued += message.len();
+        self.queue.push_back(message.to_vec());
+        self.flush();
+        if self.standing == Standing::Guest && self.queued > GUEST_LIMIT {
+            self.leave();
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(message) = self.queue.front() {
+            match send(self.socket.as_raw_fd(), message, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+                Ok(_) => {
+                    self.queued -= message.len();
+                    self.queue.pop_front();
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN | Errno::ENOBUFS) => return,
+                Err(_) => return self.leave(),
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
+        self.has_left = true;
+    }
+}

@@ -1,0 +1,97 @@
+//! `start`: containers that were made, or have ended, run again.
+
+use std::fs;
+
+use super::base::Base;
+use super::create::Owned;
+use super::launch::{self, Launch, Presence, Report};
+use super::list::{self, Listed};
+use super::request::{Request, RootfsSource};
+use super::run;
+use super::status::Status;
+use crate::failure::Failure;
+use crate::name::container::ContainerId;
+use crate::oci::digest::ImageId;
+use crate::state::layout::Layout;
+
+/// A container that can be started, and what it was asked for.
+#[derive(Debug)]
+pub struct Startable {
+    container: Listed,
+    /// What it was asked for.
+    pub request: Request,
+}
+
+/// What there is to do about a container that is to run.
+#[derive(Debug)]
+pub enum Found {
+    /// It has to be started.
+    Startable(Box<Startable>),
+    /// It runs.
+    Running(ContainerId),
+}
+
+/// Looks at the container of this name or id.
+pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
+    let id = list::find(layout, name)?;
+    let Some(container) = list::load(layout, &id)? else { return Err(list::NotFound::Unknown(name.into()).into()) };
+    let short = id.short();
+    match &container.status {
+        Status::Running(_) | Status::Restarting(_) => return Ok(Found::Running(id)),
+        Status::Creating => {
+            return Err(Failure::new("E_BUSY", format!("starting container {short}: another command is starting it")));
+        }
+        Status::Created | Status::Stopped(_) => {}
+    }
+    let Some(kept) = &container.record.request else {
+        let failure = Failure::new("E_STATE", format!("starting container {short}: it was made to run once"));
+        return Err(failure.with_hint("a container of `run --rm` is removed when it ends; make it with `create`"));
+    };
+    let request = serde_json::from_str(kept.get());
+    let request = request.map_err(|cause| {
+        let failure = Failure::new("E_STATE", format!("starting container {short}: its record is damaged: {cause}"));
+        failure.with_hint("remove it, and make it anew")
+    })?;
+    Ok(Found::Startable(Box::new(Startable { container, request })))
+}
+
+impl Startable {
+    /// The image it was made from; nothing for a directory.
+    pub fn image(&self) -> Option<&ImageId> {
+        self.container.record.image.as_ref().map(|image| &image.id)
+    }
+
+    /// The name under which that image was found.
+    pub fn image_name(&self) -> Option<&str> {
+        self.container.record.image.as_ref().map(|image| image.name.as_str())
+    }
+
+    /// The directory it was made from; nothing for an image.
+    pub fn directory(&self) -> Option<Base> {
+        match &self.request.rootfs {
+            RootfsSource::Directory { path, .. } => {
+                Some(Base::Directory(self.container.record.rootfs.clone().unwrap_or_else(|| path.clone())))
+            }
+            RootfsSource::Image { .. } => None,
+        }
+    }
+
+    /// Starts it. `E_BUSY` if somebody else was faster.
+    pub fn execute(&self, layout: &Layout, base: &Base, presence: &Presence) -> Result<Report, Failure> {
+        let record = &self.container.record;
+        let (id, name) = (&record.id, &record.name);
+        let owned = Owned::take(layout, id).map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::NotFound => Failure::from(list::NotFound::Unknown(name.to_string())),
+            _ => Failure::new("E_BUSY", format!("starting container {}: another command has it: {cause}", id.short())),
+        })?;
+        launch::tidy(layout, &self.request, id);
+        let plan = run::plan_again(layout, &self.request, base, id, name)?;
+        let _ = fs::remove_file(layout.stop_marker(id));
+        let launch = Launch::new(layout, &self.request, name.clone(), plan, owned);
+        let result = launch.execute(presence);
+        if launch.was_executed() {
+            let _ = fs::remove_file(layout.created_marker(id));
+        }
+        result
+    }
+}
