@@ -405,7 +405,10 @@ mod tests {
     #[test]
     fn options_and_their_values() {
         assert_eq!(values("run --pul"), ["--pull"]);
-        assert_eq!(values("run --rm --r"), ["--read-only", "--root", "--rootfs", "--runroot"]);
+        assert_eq!(
+            values("run --rm --r"),
+            ["--read-only", "--replace", "--restart", "--root", "--rootfs", "--runroot"]
+        );
         assert_eq!(values("run --pull "), ["always", "missing", "never", "newer"]);
         assert_eq!(values("run --pull=ne"), ["--pull=never", "--pull=newer"]);
         assert_eq!(values("run --net h"), ["host"]);

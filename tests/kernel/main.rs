@@ -11,6 +11,7 @@ mod hostile;
 mod image_store;
 mod images;
 mod init;
+mod life;
 mod lifecycle;
 mod mounts;
 mod namespaces;

@@ -3,7 +3,6 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::signals::descendants;
 use crate::support::{Lab, Terminal, busybox_arguments, wait_until};
 
 fn shell(lab: &Lab) -> Terminal {
@@ -103,7 +102,7 @@ fn the_terminal_is_restored_when_the_payload_is_killed() {
     let lab = Lab::new();
     let mut terminal = shell(&lab);
     assert!(!terminal.is_restored(), "it should be raw");
-    let payload = *descendants(terminal.pid()).last().unwrap();
+    let payload = lab.containers()[0]["Pid"].as_i64().unwrap() as i32;
     kill(Pid::from_raw(payload), Signal::SIGKILL).unwrap();
     assert_eq!(terminal.wait(), 137);
     assert!(terminal.is_restored());
@@ -116,11 +115,11 @@ fn the_terminal_is_restored_when_we_are_told_to_end() {
         let mut terminal =
             Terminal::start(&lab, busybox_arguments(&["-it", "--init"], &["sh", "-c", "echo ready; exec sleep 1000"]));
         terminal.expect("ready");
-        let below = descendants(terminal.pid());
+        let payload = lab.containers()[0]["Pid"].as_i64().unwrap() as i32;
         terminal.signal(signal);
         assert_ne!(terminal.wait(), 0);
         assert!(terminal.is_restored(), "after {signal}");
-        wait_until("all processes are gone", || !below.iter().any(|pid| crate::support::is_running(*pid)));
+        wait_until("its process is gone", || !crate::support::is_running(payload));
         assert_eq!(lab.containers().len(), 0);
     }
 }
@@ -220,7 +219,8 @@ fn much_output_comes_through_whole() {
 fn input_is_unchanged_by_the_relay() {
     let lab = Lab::new();
     let script = "stty raw -echo; echo ready; head -c 256 | od -An -v -tu1 | tr -s ' \\n' ' '; echo; echo end";
-    let mut terminal = Terminal::start(&lab, busybox_arguments(&["-it"], &["sh", "-c", script]));
+    let flags = ["-it", "--detach-keys", ""];
+    let mut terminal = Terminal::start(&lab, busybox_arguments(&flags, &["sh", "-c", script]));
     terminal.expect("ready");
     // Control characters too, but for those beyond ASCII, which `send` would encode.
     let bytes: String = (0..=127_u8).chain(0..=127).map(char::from).collect();
@@ -237,8 +237,33 @@ fn our_terminal_going_away_ends_the_container() {
     let mut terminal = shell(&lab);
     terminal.send("echo $$\n");
     terminal.expect("1\r\n");
-    let below = descendants(terminal.pid());
     drop(terminal);
-    wait_until("all processes are gone", || !below.iter().any(|pid| crate::support::is_running(*pid)));
-    assert_eq!(lab.containers().len(), 0);
+    wait_until("the container is gone", || lab.containers().is_empty());
+}
+
+#[test]
+fn the_keys_leave_the_container_and_attach_comes_back() {
+    let lab = Lab::new();
+    let mut arguments = busybox_arguments(&["-it", "--name", "left"], &["sh"]);
+    arguments.remove(1); // --rm
+    let mut terminal = Terminal::start(&lab, arguments);
+    terminal.send("echo in$((1+1))\n");
+    terminal.expect("in2\r\n");
+    terminal.send("\u{10}\u{11}");
+    assert_eq!(terminal.wait(), 0);
+    assert!(terminal.is_restored());
+    assert_eq!(lab.inspect("left")["State"]["Status"], "running");
+    let mut again = Terminal::start(&lab, ["attach", "left"].map(String::from));
+    again.send("echo back$((1+1))\n");
+    again.expect("back2\r\n");
+    // The first key alone is the container's.
+    again.send("exit 6\n");
+    assert_eq!(again.wait(), 6);
+    let mut started = Terminal::start(&lab, ["start", "-ai", "--detach-keys", "a,b", "left"].map(String::from));
+    started.send("echo third$((1+1))\n");
+    started.expect("third2\r\n");
+    started.send("ab");
+    assert_eq!(started.wait(), 0);
+    lab.coracle(["rm", "-f", "left"]).ok();
+    lab.assert_clean();
 }
