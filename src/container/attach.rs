@@ -228,7 +228,8 @@ impl Visitor<'_> {
         let mut message = vec![0; FRAME_LIMIT];
         let len = match recv(self.monitor.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT) {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
-            Err(Errno::ECONNRESET) => 0,
+            // It has left something of ours unread; what it has said before is still to be heard.
+            Err(Errno::ECONNRESET) => return Ok(None),
             other => other?,
         };
         match Frame::decode(&message[..len]) {

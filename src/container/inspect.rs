@@ -161,7 +161,11 @@ impl Report {
             image_name: record.image.as_ref().map(|image| image.name.clone()).unwrap_or_default(),
             rootfs: record.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             name: record.name.to_string(),
-            restart_count: 0,
+            restart_count: match &listed.status {
+                status::Status::Running(processes) | status::Status::Restarting(processes) => processes.restarts,
+                status::Status::Stopped(stopped) => stopped.restarts,
+                _ => 0,
+            },
             driver: record.driver.clone(),
             effective_caps: process.effective.clone(),
             bounding_caps: process.bounding.clone(),
@@ -306,6 +310,7 @@ mod tests {
             security: Vec::new(),
             restart: "no".into(),
             stop_timeout: 10,
+            health: None,
             request: None,
         };
         Listed { record, status }

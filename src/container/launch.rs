@@ -16,9 +16,11 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use super::attach::{self, Attachment};
 use super::create::Owned;
 use super::monitor::streams::{self, SharedLog, Streams};
-use super::monitor::{self, Channel, Clients, Monitor, Pause, listener};
-use super::remove;
-use super::request::{DirectoryWrites, Removal, Request, RestartPolicy, RootfsSource, Terminal};
+use super::monitor::{self, Care, Channel, Clients, Cure, Monitor, Pause, health, listener};
+use super::request::{
+    DirectoryWrites, HealthCheck, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
+};
+use super::{remove, stop};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::{ContainerId, ContainerName};
@@ -27,10 +29,10 @@ use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn::{self, Running};
 use crate::state::layout::Layout;
 use crate::state::record;
-use crate::state::schema::container::{ExitRecord, ProcessesRecord, Timestamp};
+use crate::state::schema::container::{ContainerRecord, ExitRecord, ProcessesRecord, Timestamp};
 use crate::sys::signal::SignalQueue;
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{clone, memory, process};
+use crate::sys::{clone, memory, pidfd, process};
 
 /// How the command takes part in the container's life.
 #[derive(Clone, Debug)]
@@ -66,6 +68,7 @@ pub struct Launch<'a> {
     id: ContainerId,
     name: ContainerName,
     plan: LaunchPlan,
+    health: Option<HealthCheck>,
     /// Until it has ended, or another process of ours has it.
     owned: RefCell<Option<Owned>>,
     was_executed: Cell<bool>,
@@ -80,10 +83,23 @@ struct Life {
 
 impl<'a> Launch<'a> {
     /// Of a container that this process owns.
-    pub fn new(layout: &'a Layout, request: &'a Request, name: ContainerName, plan: LaunchPlan, owned: Owned) -> Self {
-        let id = owned.id.clone();
-        let owned = RefCell::new(Some(owned));
-        Self { layout, request, id, name, plan, owned, was_executed: Cell::new(false) }
+    pub fn new(
+        layout: &'a Layout,
+        request: &'a Request,
+        record: &ContainerRecord,
+        plan: LaunchPlan,
+        owned: Owned,
+    ) -> Self {
+        Self {
+            layout,
+            request,
+            id: owned.id.clone(),
+            name: record.name.clone(),
+            plan,
+            health: record.health.clone(),
+            owned: RefCell::new(Some(owned)),
+            was_executed: Cell::new(false),
+        }
     }
 
     /// Whether the container's process was executed.
@@ -95,11 +111,13 @@ impl<'a> Launch<'a> {
     pub fn execute(&self, presence: &Presence) -> Result<Report, Failure> {
         match presence {
             Presence::Monitor => self.as_monitor().map(Report::Exited),
-            Presence::Detached => self.fork_monitor(None).map(|()| Report::Running(self.id.clone())),
+            Presence::Detached => self.fork_monitor(None).map(|_| Report::Running(self.id.clone())),
             Presence::Attached(attachment) => {
                 let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
                 let (ours, theirs) = pair.map_err(|errno| internal("making a socket", errno))?;
-                self.fork_monitor(Some(theirs))?;
+                let ours = self
+                    .fork_monitor(Some((ours, theirs)))?
+                    .ok_or_else(|| internal("making a socket", Errno::EBADF))?;
                 let end = attach::serve(&ours, attachment);
                 let code = attach::finish(self.layout, &self.id, end)?;
                 Ok(code.map_or_else(|| Report::Running(self.id.clone()), Report::Exited))
@@ -126,7 +144,9 @@ impl<'a> Launch<'a> {
     }
 
     /// Forks a monitor that is nobody's child and outlives this command.
-    fn fork_monitor(&self, owner: Option<OwnedFd>) -> Result<(), Failure> {
+    /// Of a pair of connected sockets, the second is the monitor's, and the first is given back.
+    fn fork_monitor(&self, pair: Option<(OwnedFd, OwnedFd)>) -> Result<Option<OwnedFd>, Failure> {
+        let (ours, theirs) = pair.unzip();
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
         let (mut report, reporter) =
             std::io::pipe().map_err(|cause| Failure::new("E_IO", format!("making a pipe: {cause}")))?;
@@ -135,15 +155,16 @@ impl<'a> Launch<'a> {
             let monitor = SingleThreaded::prove().ok().and_then(|proof| clone::fork(&proof).ok());
             process::exit_now(match monitor {
                 Some(None) => {
-                    drop(report);
-                    self.stand_alone(reporter, owner)
+                    // Who keeps the other ends does not see when they are closed.
+                    drop((report, ours));
+                    self.stand_alone(reporter, theirs)
                 }
                 Some(Some(_)) => 0,
                 None => EXIT_OWN_FAILURE,
             })
         };
-        drop((reporter, owner));
-        let _ = crate::sys::pidfd::wait(middle.pidfd.as_fd());
+        drop((reporter, theirs));
+        let _ = pidfd::wait(middle.pidfd.as_fd());
         let mut story = Vec::new();
         report
             .read_to_end(&mut story)
@@ -152,7 +173,7 @@ impl<'a> Launch<'a> {
             // The lock is now the monitor's alone.
             self.owned.take();
             self.was_executed.set(true);
-            return Ok(());
+            return Ok(ours);
         }
         Err(Failure::from_report(&story).unwrap_or_else(|| {
             Failure::new("E_HELPER_DIED", "the container's monitor ended before the container was started")
@@ -258,8 +279,15 @@ impl<'a> Launch<'a> {
         let mut restarts = 0;
         loop {
             let Life { running, channels, started } = life;
-            let limit = self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into()));
-            let mut code = monitor.serve(&running, channels, limit).map_err(watching)?;
+            let must_restart = Cell::new(false);
+            let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
+            let care = Care {
+                limit: self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
+                health: self.health.clone().map(|check| health::Watch::new(self.layout, &self.id, check)),
+                is_ill: &is_ill,
+                patience: Duration::from_secs(self.request.stop_timeout.into()),
+            };
+            let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
             drop(running);
             let mut error = None;
             if Timestamp::now().0.saturating_sub(started.0) > SETTLED.as_nanos() as i64 {
@@ -267,7 +295,8 @@ impl<'a> Launch<'a> {
             }
             // What cannot be started is tried again like what fails at once.
             life = loop {
-                if !self.request.restart.restarts(code, restarts) || self.was_stopped() {
+                let is_restarted = must_restart.take() || self.request.restart.restarts(code, restarts);
+                if !is_restarted || self.was_stopped() {
                     self.finish(ExitRecord { error, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
@@ -290,13 +319,32 @@ impl<'a> Launch<'a> {
         }
     }
 
+    /// What is done about ill health.
+    fn cure(&self, running: &Running, verdict: OnFailure, must_restart: &Cell<bool>) -> Cure {
+        match verdict {
+            OnFailure::None => Cure::Wait,
+            OnFailure::Kill => Cure::Kill,
+            OnFailure::Restart => {
+                must_restart.set(true);
+                Cure::Kill
+            }
+            OnFailure::Stop => {
+                stop::mark(self.layout, &self.id);
+                let signal = self.request.stop_signal.unwrap_or(Signal::TERM);
+                let _ = pidfd::send_signal(running.child.pidfd.as_fd(), signal.number());
+                Cure::Wait
+            }
+        }
+    }
+
     fn exit(&self, code: u8, started: Timestamp, restarts: u32) -> ExitRecord {
         let stopped_by_user = self.layout.stop_marker(&self.id).exists();
         ExitRecord { code, started, finished: Timestamp::now(), restarts, stopped_by_user, error: None }
     }
 
     fn was_stopped(&self) -> bool {
-        self.request.restart != RestartPolicy::No && self.layout.stop_marker(&self.id).exists()
+        let may_restart = self.request.restart != RestartPolicy::No || self.health.is_some();
+        may_restart && self.layout.stop_marker(&self.id).exists()
     }
 
     /// What one life leaves in the way of the next.
@@ -317,6 +365,7 @@ impl<'a> Launch<'a> {
             self.layout.process_record(&self.id),
             self.layout.attach_socket(&self.id),
             self.layout.stop_marker(&self.id),
+            self.layout.health_record(&self.id),
         ] {
             let _ = fs::remove_file(path);
         }

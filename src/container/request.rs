@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::name::capability_change::{CapabilityChanges, CapabilityName};
 use crate::name::container::ContainerName;
 pub use crate::name::env_setting::EnvSetting;
+pub use crate::name::health::{HealthCheck, HealthRequest, OnFailure};
 pub use crate::name::image_selector::ImageSelector;
 pub use crate::name::mount::{Access, BindMount, TmpfsMount};
 pub use crate::name::network_mode::NetworkMode;
@@ -66,6 +67,8 @@ pub struct Request {
     pub labels: BTreeMap<String, String>,
     /// What happens when it ends.
     pub restart: RestartPolicy,
+    /// How its health is checked.
+    pub health: HealthRequest,
     /// The signal that asks it to end; the image's, or SIGTERM, where absent.
     pub stop_signal: Option<Signal>,
     /// Seconds it has to end after that signal before it is killed.

@@ -44,7 +44,7 @@ pub fn execute(
     let (owned, record, plan) = make(request, &surroundings, keeps)?;
     release();
     let id = owned.id.clone();
-    let launch = Launch::new(layout, request, record.name, plan, owned);
+    let launch = Launch::new(layout, request, &record, plan, owned);
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
     if result.is_err() && !launch.was_executed() {
         // Nothing of a container that never ran is left behind; what one wrote is not thrown away with an error.

@@ -14,6 +14,7 @@ use crate::host::boot::process_start;
 use crate::name::container::ContainerId;
 use crate::name::signal::Signal;
 use crate::state::layout::Layout;
+use crate::state::record;
 use crate::state::schema::container::ProcessesRecord;
 use crate::sys::{ownership, pidfd};
 
@@ -39,7 +40,7 @@ pub fn stop(layout: &Layout, container: &Listed, patience: Option<Duration>) -> 
         Status::Restarting(processes) => {
             mark(layout, id);
             end_monitor(processes);
-            await_release(layout, id, "stopping")?;
+            await_release(layout, id, processes)?;
             return Ok(Stopping::Ended);
         }
         Status::Created | Status::Creating | Status::Stopped(_) => return Ok(Stopping::DidNotRun),
@@ -56,7 +57,7 @@ pub fn stop(layout: &Layout, container: &Listed, patience: Option<Duration>) -> 
             }
         }
     }
-    await_release(layout, id, "stopping")?;
+    await_release(layout, id, processes)?;
     Ok(Stopping::Ended)
 }
 
@@ -132,12 +133,28 @@ fn ends_within(process: &OwnedFd, patience: Duration) -> Result<bool, Failure> {
     }
 }
 
-/// Waits until the monitor has recorded the end and let go of the container.
-pub fn await_release(layout: &Layout, id: &ContainerId, doing: &str) -> Result<(), Failure> {
-    match OpenOptions::new().read(true).open(layout.container_record(id)) {
-        Ok(lock) => ownership::await_free(lock.as_fd())
-            .map_err(|errno| Failure::new("E_IO", format!("{doing} container {}: {errno}", id.short()))),
-        // Removed at its end.
-        Err(_) => Ok(()),
+/// How often a monitor that has let go of its container and lives on, to serve a slow client, is looked at, in milliseconds.
+const GLANCE: u8 = 20;
+
+/// Waits until the monitor of this life has recorded the end and let go of the container. Somebody else may have started
+/// another life by then.
+fn await_release(layout: &Layout, id: &ContainerId, processes: &ProcessesRecord) -> Result<(), Failure> {
+    let monitor = pidfd::open(nix::unistd::Pid::from_raw(processes.monitor)).ok();
+    loop {
+        let is_same_life = || {
+            let now = record::read::<ProcessesRecord>(&layout.process_record(id)).ok().flatten();
+            now.is_none_or(|now| (now.monitor, now.started) == (processes.monitor, processes.started))
+        };
+        let lock = OpenOptions::new().read(true).open(layout.container_record(id));
+        // Without a record it was removed at its end.
+        let is_taken = lock.is_ok_and(|lock| ownership::is_taken(lock.as_fd()).unwrap_or(false));
+        let Some(monitor) = monitor.as_ref().filter(|_| is_taken && is_same_life()) else { return Ok(()) };
+        match poll(&mut [PollFd::new(monitor.as_fd(), PollFlags::POLLIN)], GLANCE) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => {
+                return Err(Failure::new("E_IO", format!("stopping container {}: waiting: {errno}", id.short())));
+            }
+        }
     }
 }

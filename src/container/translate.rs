@@ -458,6 +458,7 @@ fn record(
         security: security_words(request),
         restart: request.restart.to_string(),
         stop_timeout: request.stop_timeout,
+        health: request.health.settle(defaults.healthcheck.as_ref()),
         request: None,
     }
 }

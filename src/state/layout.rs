@@ -3,7 +3,7 @@
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
 //!                                       containers/ID/{record.json,exit.json,created,log.json,upper,work,...}  names/NAME  tmp/  lock
-//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped}  (safe to lose)
+//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,health.json}  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
 //! CACHE    $XDG_CACHE_HOME/coracle      partial downloads
 //! ```
@@ -198,6 +198,11 @@ impl Layout {
     /// Marks a container that a user asked to end: it is not restarted.
     pub fn stop_marker(&self, id: &ContainerId) -> PathBuf {
         self.process_records().join(format!("{id}.stopped"))
+    }
+
+    /// How the health of a container that runs is.
+    pub fn health_record(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.health.json"))
     }
 
     /// Which processes serve one container.

@@ -15,37 +15,15 @@ fn whole_file(kind: libc::c_int) -> libc::flock {
 
 /// Takes the file for as long as this open file description lives, in whatever process. EAGAIN or EACCES if it is taken.
 pub fn take(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    loop {
-        match set(file, libc::F_OFD_SETLK, libc::F_WRLCK) {
-            // Somebody who waited for it looks at it for an instant.
-            Err(Errno::EAGAIN | Errno::EACCES) if !is_taken(file)? => std::thread::yield_now(),
-            other => return other,
-        }
-    }
+    let lock = whole_file(libc::F_WRLCK);
+    // SAFETY: F_OFD_SETLK reads one struct flock, which outlives the call.
+    Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }).map(drop)
 }
 
 /// Whether somebody else has taken the file. Takes nothing itself, so that looking never gets in anyone's way.
 pub fn is_taken(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    // Those who wait share the file: only its owner is in a reader's way.
-    let mut lock = whole_file(libc::F_RDLCK);
+    let mut lock = whole_file(libc::F_WRLCK);
     // SAFETY: F_OFD_GETLK reads and writes one struct flock, which outlives the call.
     Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) })?;
     Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
-}
-
-/// Waits until nobody has the file taken. `file` is open for reading.
-pub fn await_free(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    loop {
-        match set(file, libc::F_OFD_SETLKW, libc::F_RDLCK) {
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-            Ok(()) => return set(file, libc::F_OFD_SETLK, libc::F_UNLCK),
-        }
-    }
-}
-
-fn set(file: BorrowedFd<'_>, command: libc::c_int, kind: libc::c_int) -> Result<(), Errno> {
-    let lock = whole_file(kind);
-    // SAFETY: the commands read one struct flock, which outlives the call.
-    Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), command, &raw const lock) }).map(drop)
 }

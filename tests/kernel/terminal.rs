@@ -237,8 +237,24 @@ fn our_terminal_going_away_ends_the_container() {
     let mut terminal = shell(&lab);
     terminal.send("echo $$\n");
     terminal.expect("1\r\n");
-    drop(terminal);
+    terminal.hang_up();
     wait_until("the container is gone", || lab.containers().is_empty());
+    assert_ne!(terminal.wait(), 125);
+}
+
+/// Nobody's terminal is pulled down with the command that showed it.
+#[test]
+fn a_container_outlives_the_command_that_was_killed() {
+    let lab = Lab::new();
+    let mut terminal = Terminal::start(&lab, busybox_arguments(&["-it", "--name", "left"], &["sh"]));
+    terminal.send("echo in$((1+1))\n");
+    terminal.expect("in2\r\n");
+    terminal.signal(Signal::SIGKILL);
+    terminal.wait();
+    let mut again = Terminal::start(&lab, ["attach", "left"].map(String::from));
+    again.send("exit 3\n");
+    assert_eq!(again.wait(), 3);
+    wait_until("it is removed, as was asked for", || lab.containers().is_empty());
 }
 
 #[test]

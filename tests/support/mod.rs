@@ -87,6 +87,15 @@ impl Default for Lab {
     }
 }
 
+/// Containers live on without the command that started them.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if fs::read_dir(self.store().join("containers")).is_ok_and(|mut containers| containers.next().is_some()) {
+            let _ = self.command(["rm", "--force", "--all"]).output();
+        }
+    }
+}
+
 impl Lab {
     /// An empty home and an empty store.
     pub fn new() -> Self {

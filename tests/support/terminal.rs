@@ -109,6 +109,12 @@ impl Terminal {
         &self.transcript
     }
 
+    /// Takes the terminal away, as the end of a connection does; what has been started in it stays.
+    pub fn hang_up(&mut self) {
+        self.master = File::open("/dev/null").unwrap();
+        self.slave = File::open("/dev/null").unwrap();
+    }
+
     /// Whether the terminal has the settings it had before the command started.
     pub fn is_restored(&self) -> bool {
         let now = tcgetattr(&self.slave).unwrap();

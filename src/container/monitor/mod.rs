@@ -4,6 +4,7 @@ mod channel;
 mod client;
 pub mod detach_keys;
 pub mod frame;
+pub mod health;
 pub mod listener;
 pub mod log;
 pub mod raw_mode;
@@ -24,6 +25,7 @@ use client::Said;
 use frame::{Frame, STREAM_LIMIT};
 use raw_mode::{Passes, RawMode};
 
+use crate::name::health::OnFailure;
 use crate::runtime::spawn::Running;
 use crate::sys::signal::SignalQueue;
 use crate::sys::{memory, pidfd, tty};
@@ -63,7 +65,7 @@ const PARTING: Duration = Duration::from_secs(2);
 
 /// Serves a process that nobody else can attach to until it has ended: see [`Monitor::serve`].
 pub fn supervise(running: &Running, signals: &SignalQueue, channels: Vec<Channel>) -> Result<u8, Errno> {
-    Monitor::new(signals, Clients::default()).serve(running, channels, None)
+    Monitor::new(signals, Clients::default()).serve(running, channels, Care::default())
 }
 
 /// The size of our terminal's window, if one of the standard descriptors is a terminal.
@@ -79,6 +81,7 @@ pub struct Monitor<'a> {
     /// Restores the user's terminal when dropped.
     raw_mode: Option<RawMode>,
     requests_to_end: Vec<Instant>,
+    health: Option<health::Watch>,
 }
 
 /// What a descriptor that is ready means.
@@ -86,11 +89,39 @@ pub struct Monitor<'a> {
 enum Source {
     Process,
     Signals,
+    HealthCheck,
     Listener,
     Client(usize),
     Output(usize),
     StandardInput(usize),
     Input(usize),
+}
+
+/// How a container is looked after while it runs.
+pub struct Care<'a> {
+    /// Time after which it is killed.
+    pub limit: Option<Duration>,
+    /// Its health checks.
+    pub health: Option<health::Watch>,
+    /// Called once when they have failed: what else is to be done about it now.
+    pub is_ill: &'a dyn Fn(OnFailure) -> Cure,
+    /// How long one that is asked to end for its ill health may take.
+    pub patience: Duration,
+}
+
+impl Default for Care<'_> {
+    fn default() -> Self {
+        Self { limit: None, health: None, is_ill: &|_| Cure::Kill, patience: Duration::ZERO }
+    }
+}
+
+/// What the monitor does about ill health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cure {
+    /// It kills the container.
+    Kill,
+    /// It waits: the container was asked to end.
+    Wait,
 }
 
 /// What ended a time of waiting.
@@ -105,21 +136,34 @@ pub enum Pause {
 impl<'a> Monitor<'a> {
     /// One that takes `signals`, and has these clients.
     pub fn new(signals: &'a SignalQueue, clients: Clients) -> Self {
-        Self { signals, clients, channels: Vec::new(), raw_mode: None, requests_to_end: Vec::new() }
+        Self { signals, clients, channels: Vec::new(), raw_mode: None, requests_to_end: Vec::new(), health: None }
     }
 
     /// Serves the container until it has ended, and gives its exit code: its own, or 128 and the number of the signal that
-    /// killed it. After `limit` it is killed.
-    pub fn serve(&mut self, running: &Running, channels: Vec<Channel>, limit: Option<Duration>) -> Result<u8, Errno> {
+    /// killed it.
+    pub fn serve(&mut self, running: &Running, channels: Vec<Channel>, care: Care<'_>) -> Result<u8, Errno> {
         self.channels = channels;
+        self.health = care.health;
         self.prepare_terminal(running);
-        let mut deadline = limit.map(|limit| Instant::now() + limit);
-        while !self.turn(Some(running), deadline)? {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let mut deadline = care.limit.map(|limit| Instant::now() + limit);
+        loop {
+            let next = [deadline, self.health.as_ref().and_then(health::Watch::deadline)];
+            if self.turn(Some(running), next.into_iter().flatten().min())? {
+                break;
+            }
+            let mut kill = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let verdict = self.health.as_mut().map_or(OnFailure::None, health::Watch::turn);
+            if verdict != OnFailure::None {
+                self.health = None;
+                kill |= (care.is_ill)(verdict) == Cure::Kill;
+                deadline = Some(Instant::now() + care.patience);
+            }
+            if kill {
                 deadline = None;
                 let _ = pidfd::send_signal(running.child.pidfd.as_fd(), libc::SIGKILL);
             }
         }
+        self.health = None;
         let code = match pidfd::wait(running.child.pidfd.as_fd())? {
             WaitStatus::Exited(_, code) => code as u8,
             WaitStatus::Signaled(_, signal, _) => 128 + signal as u8,
@@ -171,6 +215,8 @@ impl<'a> Monitor<'a> {
                         ended |= self.forward(running, signal);
                     }
                 }
+                // Looked at in any case.
+                Source::HealthCheck => {}
                 Source::Listener => self.clients.accept(),
                 Source::Client(index) => {
                     if events.contains(PollFlags::POLLOUT) {
@@ -203,6 +249,8 @@ impl<'a> Monitor<'a> {
         let read = PollFlags::POLLIN;
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
         wanted.push((Source::Signals, self.signals.as_fd(), read));
+        let check = self.health.as_ref().and_then(health::Watch::process);
+        wanted.extend(check.map(|process| (Source::HealthCheck, process, read)));
         wanted.extend(self.clients.listener().map(|listener| (Source::Listener, listener, read)));
         let has_room =
             self.channels.iter().all(|channel| !matches!(channel, Channel::Input(input) if !input.has_room()));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::name::container::{ContainerId, ContainerName};
+use crate::name::health::HealthCheck;
 use crate::oci::digest::{DiffId, ImageId};
 use crate::state::record::Record;
 
@@ -51,6 +52,9 @@ pub struct ContainerRecord {
     /// Seconds it has to end before it is killed.
     #[serde(default)]
     pub stop_timeout: u32,
+    /// How its health is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
     /// What it was asked for, to be repeated when it is started again. Absent where it is removed when it exits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Box<RawValue>>,
@@ -177,4 +181,42 @@ pub struct ExitRecord {
 impl Record for ExitRecord {
     const VERSION: u32 = 1;
     const KIND: &'static str = "exit record";
+}
+
+/// `RUNTIME/containers/ID.health.json`: what the checks of a container that runs have shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthRecord {
+    /// One of the words below.
+    pub status: String,
+    /// Failures since the last success.
+    pub failing_streak: u32,
+    /// The last results, oldest first.
+    pub log: Vec<HealthResult>,
+}
+
+impl HealthRecord {
+    /// No check has succeeded yet, and not enough have failed.
+    pub const STARTING: &str = "starting";
+    /// The last one that counted was a success.
+    pub const HEALTHY: &str = "healthy";
+    /// Too many have failed in a row.
+    pub const UNHEALTHY: &str = "unhealthy";
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthResult {
+    /// When it began.
+    pub start: Timestamp,
+    /// When it ended.
+    pub end: Timestamp,
+    /// Its exit code; -1 for one that took too long.
+    pub exit_code: i32,
+    /// The beginning of what it wrote.
+    pub output: String,
+}
+
+impl Record for HealthRecord {
+    const VERSION: u32 = 1;
+    const KIND: &'static str = "health record";
 }
