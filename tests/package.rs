@@ -29,6 +29,7 @@ fn the_package_has_the_binary_the_manual_and_the_completions() {
         "-rw-r--r-- root/root ./usr/share/zsh/vendor-completions/_coracle",
         "-rw-r--r-- root/root ./usr/share/fish/vendor_completions.d/coracle.fish",
         "-rw-r--r-- root/root ./usr/share/doc/coracle/copyright",
+        "-rw-r--r-- root/root ./usr/share/coracle/apparmor-profile",
     ] {
         let (mode_and_owner, path) = file.rsplit_once(' ').unwrap();
         assert!(

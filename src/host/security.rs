@@ -15,13 +15,15 @@ pub struct Modules {
     pub apparmor: bool,
     /// The profile of AppArmor that confines us, if one does.
     pub apparmor_profile: Option<String>,
+    /// Whether AppArmor has no profile for us: not even one that takes nothing from us.
+    pub apparmor_unconfined: bool,
 }
 
 impl Modules {
     /// Those of this kernel and process.
     pub fn here() -> Self {
         let apparmor = one_line(Path::new("/sys/module/apparmor/parameters/enabled")).as_deref() == Some("Y");
-        let profile = || {
+        let label = || {
             let own = one_line(Path::new("/proc/self/attr/apparmor/current"));
             own.or_else(|| one_line(Path::new("/proc/self/attr/current")))
         };
@@ -30,8 +32,15 @@ impl Modules {
             active: active.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
             selinux: Path::new("/sys/fs/selinux/enforce").exists(),
             apparmor,
-            apparmor_profile: apparmor.then(profile).flatten().filter(|profile| is_confining(profile)),
+            ..Self::default()
         }
+        .with_apparmor_label(apparmor.then(label).flatten())
+    }
+
+    /// These, for a process with this label: a line of `/proc/self/attr/apparmor/current`.
+    pub fn with_apparmor_label(self, label: Option<String>) -> Self {
+        let apparmor_unconfined = label.as_deref() == Some("unconfined");
+        Self { apparmor_unconfined, apparmor_profile: label.filter(|label| is_confining(label)), ..self }
     }
 }
 

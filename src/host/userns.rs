@@ -1,5 +1,6 @@
 //! Whether this user can make user namespaces, and if not, why (user_namespaces(7)).
 
+use nix::errno::Errno;
 use serde::Serialize;
 
 use super::{kernel, security::Modules};
@@ -15,7 +16,7 @@ pub struct Facts {
     pub clone_allowed: Option<bool>,
     /// Ubuntu's `kernel.apparmor_restrict_unprivileged_userns`.
     pub apparmor_restricts: bool,
-    /// Whether AppArmor is enabled, and leaves us unconfined.
+    /// Whether AppArmor is enabled, and has no profile for us.
     pub unconfined: bool,
     /// Whether our root directory is not that of a mount: the kernel makes no user namespace in a chroot(2).
     pub chrooted: bool,
@@ -41,11 +42,12 @@ impl Facts {
     pub fn gather(modules: &Modules) -> Self {
         let is_one = |setting: &str| kernel::setting(setting).map(|value| value == "1");
         Self {
-            supported: std::path::Path::new("/proc/self/ns/user").exists(),
+            // A security module may hide what it is, and not that it is there.
+            supported: std::path::Path::new("/proc/self/ns/user").try_exists().unwrap_or(true),
             limit: kernel::setting("user/max_user_namespaces").and_then(|value| value.parse().ok()),
             clone_allowed: is_one("kernel/unprivileged_userns_clone"),
             apparmor_restricts: is_one("kernel/apparmor_restrict_unprivileged_userns") == Some(true),
-            unconfined: modules.apparmor && modules.apparmor_profile.is_none(),
+            unconfined: modules.apparmor_unconfined,
             chrooted: std::fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| is_chroot(&mounts)),
             privileged: nix::unistd::geteuid().is_root(),
         }
@@ -77,12 +79,37 @@ impl Facts {
             return refused(
                 "AppArmor takes the capabilities from user namespaces of unconfined programs \
                  (kernel.apparmor_restrict_unprivileged_userns is 1)",
-                "as root: give coracle an AppArmor profile with `userns,`, or \
+                "as root: give coracle an AppArmor profile with `userns,` (its package has one in /usr/share/coracle), or \
                  sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
             );
         }
         let limit = self.limit.map_or_else(String::new, |limit| format!(" (user.max_user_namespaces is {limit})"));
         Verdict { available: true, reason: format!("nothing is in the way{limit}"), cure: None }
+    }
+}
+
+/// The cure when the kernel refuses a namespace, or its id maps, with `errno`.
+pub fn cure(errno: Errno) -> String {
+    Facts::gather(&Modules::here()).verdict().cure.unwrap_or_else(|| cure_of_errno(errno).into())
+}
+
+/// Where no setting is in the way (user_namespaces(7), namespaces(7), unshare(2)).
+fn cure_of_errno(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOSPC | Errno::EUSERS => {
+            "a limit on nested namespaces is reached: see the files in /proc/sys/user/max_*_namespaces"
+        }
+        // The hook of security modules (userns_create, Linux 6.1); AppArmor refuses with this error.
+        Errno::EACCES => {
+            "a security module refuses user namespaces to this program, and the kernel's log says which: a profile of \
+             AppArmor has to grant `userns,`"
+        }
+        Errno::EPERM => {
+            "this process may not make user namespaces: a seccomp filter or security module (of an outer container) forbids it"
+        }
+        _ => {
+            "the kernel does not support a kind of namespace that containers need (user, mount, pid, ipc, uts, cgroup, net)"
+        }
     }
 }
 
@@ -115,6 +142,25 @@ mod tests {
         assert!(Facts { privileged: true, ..restrictions.clone() }.verdict().available);
         let confined = Facts { clone_allowed: None, unconfined: false, ..restrictions };
         assert!(confined.verdict().available);
+    }
+
+    #[test]
+    fn a_security_module_is_not_taken_for_an_old_kernel() {
+        assert!(cure_of_errno(Errno::EACCES).contains("AppArmor"));
+        assert!(cure_of_errno(Errno::ENOSPC).contains("/proc/sys/user"));
+        assert!(cure_of_errno(Errno::EINVAL).contains("the kernel does not support"));
+    }
+
+    /// A profile in its unconfined mode, as the package's, is a profile: AppArmor lets it have user namespaces.
+    #[test]
+    fn any_profile_may_grant_user_namespaces() {
+        let modules =
+            |label: &str| Modules { apparmor: true, ..Modules::default() }.with_apparmor_label(Some(label.into()));
+        for (label, unconfined) in [("unconfined", true), ("coracle (unconfined)", false), ("other (enforce)", false)] {
+            assert_eq!(modules(label).apparmor_unconfined, unconfined, "{label}");
+        }
+        assert_eq!(modules("other (enforce)").apparmor_profile.as_deref(), Some("other (enforce)"));
+        assert_eq!(modules("coracle (unconfined)").apparmor_profile, None);
     }
 
     #[test]

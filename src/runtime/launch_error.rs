@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use super::step::{Place, Step, TargetKind};
 use super::sync::Detail;
 use crate::failure::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, Explain};
+use crate::host::userns;
 
 /// Why a container could not be launched.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +58,8 @@ impl Explain for LaunchError {
                 Some("too many processes or too little memory: see ulimit -u".into())
             }
             Self::Fork(Errno::ENOSYS) => Some("coracle needs Linux 5.12 or newer (clone3, mount_setattr)".into()),
-            Self::Fork(errno) => Some(user_namespace_hint(*errno)),
-            Self::IdMaps(_) => Some(user_namespace_hint(Errno::EPERM)),
+            Self::Fork(errno) => Some(userns::cure(*errno)),
+            Self::IdMaps(_) => Some(userns::cure(Errno::EPERM)),
             Self::Channel(_) | Self::Threads(_) => None,
             Self::Step { hint, .. } => hint.clone(),
         }
@@ -69,33 +70,6 @@ impl Explain for LaunchError {
             Self::Step { exit_code, .. } => *exit_code,
             _ => EXIT_OWN_FAILURE,
         }
-    }
-}
-
-/// Which of the known causes forbids user namespaces here: each has its own cure.
-fn user_namespace_hint(errno: Errno) -> String {
-    let setting = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-    if setting("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
-        return "user namespaces are turned off: sysctl user.max_user_namespaces=15000 (as root) allows them".into();
-    }
-    if setting("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
-        return "unprivileged user namespaces are turned off: sysctl kernel.unprivileged_userns_clone=1 (as root) allows them"
-            .into();
-    }
-    if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
-        return "AppArmor restricts user namespaces: install the profile that coracle's package ships, or sysctl \
-                kernel.apparmor_restrict_unprivileged_userns=0 (as root)"
-            .into();
-    }
-    match errno {
-        Errno::ENOSPC | Errno::EUSERS => {
-            "a limit on nested namespaces is reached: see the files in /proc/sys/user/max_*_namespaces".into()
-        }
-        Errno::EPERM => "this process may not make user namespaces: it is in a chroot, or a seccomp filter or security module \
-                         (of an outer container) forbids it"
-            .into(),
-        _ => "the kernel does not support a kind of namespace that containers need (user, mount, pid, ipc, uts, cgroup, net)"
-            .into(),
     }
 }
 
@@ -146,11 +120,11 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
     match step {
         Step::MapOwnIds { .. } | Step::AwaitIdMaps => {
             let what = "writing the id maps of the container's user namespace".into();
-            Story { hint: Some(user_namespace_hint(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
+            Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
         Step::BeginNetwork | Step::EnterNetwork => {
             let what = "making the container's network namespace".into();
-            Story { hint: Some(user_namespace_hint(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
+            Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
         Step::EnterStore(path) => Story::plain(format!("entering the store {}", path.to_string_lossy()), "E_DIR"),
         Step::NewFilesystem { fstype, .. } => tell_filesystem(&fstype.to_string_lossy(), errno),
@@ -201,7 +175,7 @@ fn tell_filesystem(fstype: &str, errno: Errno) -> Story {
              --security-opt unmask=ALL",
         ),
         (_, Errno::EPERM | Errno::EACCES) => {
-            Story { hint: Some(user_namespace_hint(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
+            Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
         _ => Story::plain(what, "E_KERNEL"),
     }
@@ -211,7 +185,7 @@ fn tell_overlay(layers: usize, errno: Errno) -> Story {
     let what = format!("mounting the root file system ({layers} layers, kernel overlay)");
     match errno {
         Errno::EPERM | Errno::EACCES => {
-            Story { hint: Some(user_namespace_hint(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
+            Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
         Errno::ENODEV => {
             Story::hinted(what, "E_KERNEL", "the kernel has no overlay file system: modprobe overlay (as root)")

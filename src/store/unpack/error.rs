@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Explain;
+use crate::host::userns;
 use crate::state::record::{io_code, io_hint};
 
 /// What stopped the unpacking.
@@ -170,25 +171,11 @@ impl JailReport {
     /// The cure, if the cause is this machine and not the layer.
     pub fn hint(&self) -> Option<String> {
         if self.code == "E_USERNS_DISABLED" {
-            return Some(userns_hint(self.errno).into());
+            return Some(userns::cure(self.errno.map_or(Errno::EPERM, Errno::from_raw)));
         }
         if self.code == "E_NOINODES" {
             return io_hint(&std::io::Error::from_raw_os_error(libc::ENOSPC));
         }
         io_hint(&std::io::Error::from_raw_os_error(self.errno?))
-    }
-}
-
-fn userns_hint(errno: Option<i32>) -> &'static str {
-    match errno {
-        Some(libc::ENOSPC | libc::EUSERS) => {
-            "raise the sysctls user.max_user_namespaces, max_mnt_namespaces and max_net_namespaces"
-        }
-        Some(libc::EACCES) => {
-            "allow user namespaces in AppArmor: a profile for coracle, or kernel.apparmor_restrict_unprivileged_userns=0"
-        }
-        _ => {
-            "allow unprivileged user namespaces: `sysctl kernel.unprivileged_userns_clone=1`, and see whether a seccomp filter or AppArmor forbids them"
-        }
     }
 }
