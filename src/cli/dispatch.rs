@@ -16,6 +16,7 @@ use crate::host::report::{Choice, Slots};
 use crate::image::find::{self, Wanted};
 use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::{Progress, PullRequest, RegistryAccess};
+use crate::name::container::ContainerId;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
@@ -57,6 +58,14 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     match container::run::execute(layout, &request, &base, move || drop(guard))? {
         Report::Exited(code) => Ok(code),
         Report::Detached(id) => output::write(&format!("{id}\n")).map(|()| 0),
+    }
+}
+
+/// Runs a command in a container; its exit code.
+pub fn exec(layout: &Layout, container: &ContainerId, request: &container::exec::Request) -> Result<u8, Failure> {
+    match container::exec::execute(layout, container, request)? {
+        container::exec::Report::Exited(code) => Ok(code),
+        container::exec::Report::Detached => Ok(0),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod complete;
 pub mod completion;
 mod dispatch;
 mod error;
+pub mod exec;
 pub mod images;
 pub mod info;
 pub mod inspect;
@@ -17,6 +18,7 @@ pub mod render;
 pub mod rm;
 pub mod rmi;
 pub mod run;
+mod selection;
 pub mod tree;
 pub mod version;
 

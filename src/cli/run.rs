@@ -202,7 +202,7 @@ impl RunArgs {
             removal: if self.rm { Removal::AtExit } else { Removal::Never },
             stdin: if self.interactive { Stdin::Open } else { Stdin::Null },
             terminal: if self.tty { Terminal::New } else { Terminal::None },
-            env: self.env_settings()?,
+            env: env_settings(&self.env_file, &self.env)?,
             workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
             user: parsed("--user", self.user.as_deref())?,
             entrypoint: with("--entrypoint", self.entrypoint.as_deref(), parse_entrypoint)?,
@@ -244,19 +244,6 @@ impl RunArgs {
         }
         let (path, writes) = split_rootfs(image)?;
         Ok(RootfsSource::Directory { path: working_directory.join(path), writes })
-    }
-
-    fn env_settings(&self) -> Result<Vec<EnvSetting>, Failure> {
-        let mut settings = Vec::new();
-        for path in &self.env_file {
-            settings.extend(
-                parse_env_file(&read("--env-file", path)?).map_err(|error| of_file("--env-file", path, error))?,
-            );
-        }
-        for text in &self.env {
-            settings.push(EnvSetting::parse(text).map_err(|error| of_flag("--env", error))?);
-        }
-        Ok(settings)
     }
 
     fn labels(&self) -> Result<BTreeMap<String, String>, Failure> {
@@ -318,6 +305,19 @@ impl RunArgs {
     }
 }
 
+/// The settings of environment files, then those of `--env`.
+pub(super) fn env_settings(files: &[PathBuf], given: &[OsString]) -> Result<Vec<EnvSetting>, Failure> {
+    let mut settings = Vec::new();
+    for path in files {
+        settings
+            .extend(parse_env_file(&read("--env-file", path)?).map_err(|error| of_file("--env-file", path, error))?);
+    }
+    for text in given {
+        settings.push(EnvSetting::parse(text).map_err(|error| of_flag("--env", error))?);
+    }
+    Ok(settings)
+}
+
 /// `DIR` or `DIR:O`.
 fn split_rootfs(text: &OsStr) -> Result<(&Path, DirectoryWrites), Failure> {
     use std::os::unix::ffi::OsStrExt;
@@ -343,11 +343,11 @@ fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
-fn parsed<T: FromStr<Err: Explain>>(flag: &'static str, text: Option<&str>) -> Result<Option<T>, Failure> {
+pub(super) fn parsed<T: FromStr<Err: Explain>>(flag: &'static str, text: Option<&str>) -> Result<Option<T>, Failure> {
     with(flag, text, str::parse)
 }
 
-fn with<T, E: Explain>(
+pub(super) fn with<T, E: Explain>(
     flag: &'static str,
     text: Option<&str>,
     parse: fn(&str) -> Result<T, E>,

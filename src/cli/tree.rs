@@ -126,6 +126,7 @@ pub fn parse_boolean(text: &str) -> Result<bool, String> {
 /// Every command.
 pub static ENTRIES: &[Entry] = &[
     Entry::Verb(Verb::of::<super::run::RunArgs>("run", &[])),
+    Entry::Verb(Verb::of::<super::exec::ExecArgs>("exec", &[])),
     Entry::Verb(Verb::of::<super::pull::PullArgs>("pull", &[])),
     Entry::Verb(Verb::of::<super::ps::PsArgs>("ps", &[])),
     Entry::Verb(Verb::of::<super::rm::RmArgs>("rm", &[])),
@@ -137,6 +138,7 @@ pub static ENTRIES: &[Entry] = &[
         "Manage containers",
         &[
             Verb::of::<super::run::RunArgs>("run", &[]),
+            Verb::of::<super::exec::ExecArgs>("exec", &[]),
             Verb::of::<super::ps::PsArgs>("ls", &["list", "ps"]),
             Verb::of::<super::rm::RmArgs>("rm", &[]),
             Verb::of::<super::inspect::InspectContainerArgs>("inspect", &[]),

@@ -3,10 +3,12 @@
 pub mod base;
 pub mod create;
 pub mod environment;
+pub mod exec;
 pub mod hardening;
 pub mod host_view;
 pub mod inspect;
 pub mod list;
+pub mod live;
 pub mod monitor;
 pub mod network_files;
 pub mod random_name;

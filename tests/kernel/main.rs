@@ -6,6 +6,7 @@
 mod support;
 
 mod environment;
+mod exec;
 mod exit_codes;
 mod hostile;
 mod image_store;

@@ -80,6 +80,11 @@ pub fn terminal_log(master: &OwnedFd, log: File) -> Result<Vec<Channel>, Errno> 
     Ok(vec![Channel::output(duplicate(master.as_fd())?, Sink::Log(log))?])
 }
 
+/// The channel between a terminal and `sink`, a file that takes everything.
+pub fn terminal_discarded(master: &OwnedFd, sink: OwnedFd) -> Result<Vec<Channel>, Errno> {
+    Ok(vec![Channel::output(duplicate(master.as_fd())?, Sink::pipe(sink)?)?])
+}
+
 fn null() -> Result<OwnedFd, Errno> {
     nix::fcntl::open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())
 }
