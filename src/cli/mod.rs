@@ -6,6 +6,7 @@ pub mod completion;
 mod dispatch;
 mod error;
 pub mod exec;
+pub mod freeze;
 pub mod images;
 pub mod info;
 pub mod inspect;
@@ -19,6 +20,8 @@ pub mod rm;
 pub mod rmi;
 pub mod run;
 mod selection;
+pub mod stats;
+pub mod top;
 pub mod tree;
 pub mod version;
 

@@ -127,6 +127,10 @@ pub fn parse_boolean(text: &str) -> Result<bool, String> {
 pub static ENTRIES: &[Entry] = &[
     Entry::Verb(Verb::of::<super::run::RunArgs>("run", &[])),
     Entry::Verb(Verb::of::<super::exec::ExecArgs>("exec", &[])),
+    Entry::Verb(Verb::of::<super::freeze::PauseArgs>("pause", &[])),
+    Entry::Verb(Verb::of::<super::freeze::UnpauseArgs>("unpause", &[])),
+    Entry::Verb(Verb::of::<super::top::TopArgs>("top", &[])),
+    Entry::Verb(Verb::of::<super::stats::StatsArgs>("stats", &[])),
     Entry::Verb(Verb::of::<super::pull::PullArgs>("pull", &[])),
     Entry::Verb(Verb::of::<super::ps::PsArgs>("ps", &[])),
     Entry::Verb(Verb::of::<super::rm::RmArgs>("rm", &[])),
@@ -139,6 +143,10 @@ pub static ENTRIES: &[Entry] = &[
         &[
             Verb::of::<super::run::RunArgs>("run", &[]),
             Verb::of::<super::exec::ExecArgs>("exec", &[]),
+            Verb::of::<super::freeze::PauseArgs>("pause", &[]),
+            Verb::of::<super::top::TopArgs>("top", &[]),
+            Verb::of::<super::stats::StatsArgs>("stats", &[]),
+            Verb::of::<super::freeze::UnpauseArgs>("unpause", &[]),
             Verb::of::<super::ps::PsArgs>("ls", &["list", "ps"]),
             Verb::of::<super::rm::RmArgs>("rm", &[]),
             Verb::of::<super::inspect::InspectContainerArgs>("inspect", &[]),

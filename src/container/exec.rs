@@ -15,6 +15,7 @@ use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 
 use super::environment::Environment;
+use super::freeze::{self, FreezeError};
 use super::live::{Live, NotLive};
 use super::monitor::{self, Channel, streams};
 use super::request::{Attach, CapabilityChanges, EnvSetting, SeccompChoice, Stdin, Terminal, UserSpec};
@@ -84,6 +85,9 @@ pub enum Report {
 pub fn execute(layout: &Layout, id: &ContainerId, request: &Request) -> Result<Report, Failure> {
     let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
     let live = Live::find(layout, id)?;
+    if freeze::is_paused(layout, id, &live.processes) {
+        return Err(FreezeError::Paused(id.clone()).into());
+    }
     own_program::protect(&proof)?;
     let (number, member) = live.member()?;
     let ids = id_maps(number).ok_or_else(|| NotLive::Ended(id.clone()))?;
@@ -93,7 +97,9 @@ pub fn execute(layout: &Layout, id: &ContainerId, request: &Request) -> Result<R
     live.check()?;
     let joining = Joining { live, request };
     match request.attach {
-        Attach::Foreground => joining.foreground(&proof, Joined { member, namespaces, ids }, process).map(Report::Exited),
+        Attach::Foreground => {
+            joining.foreground(&proof, Joined { member, namespaces, ids }, process).map(Report::Exited)
+        }
         Attach::Detached => {
             joining.detached(&proof, Joined { member, namespaces, ids }, process).map(|()| Report::Detached)
         }
@@ -136,13 +142,7 @@ fn single_id(map: &str) -> Option<(u32, u32)> {
     }
 }
 
-fn prepare(
-    layout: &Layout,
-    live: &Live,
-    number: i32,
-    ids: &IdMaps,
-    request: &Request,
-) -> Result<Process, Failure> {
+fn prepare(layout: &Layout, live: &Live, number: i32, ids: &IdMaps, request: &Request) -> Result<Process, Failure> {
     let record = &live.record;
     let user = user(record, number, ids, request)?;
     let environment = environment(record, &user, request);
@@ -234,7 +234,10 @@ fn environment(record: &ContainerRecord, user: &ContainerUser, request: &Request
 fn capabilities(record: &ContainerRecord, uid: u32, privileges: Privileges) -> (Sets, CapabilitySet) {
     if privileges == Privileges::All {
         let add = vec![CapabilityName::All];
-        return (Sets::for_user(CapabilitySet::all(), &CapabilityChanges { add, drop: Vec::new() }, uid), CapabilitySet::all());
+        return (
+            Sets::for_user(CapabilitySet::all(), &CapabilityChanges { add, drop: Vec::new() }, uid),
+            CapabilitySet::all(),
+        );
     }
     let named: Vec<Capability> = record.process.bounding.iter().filter_map(|name| name.parse().ok()).collect();
     let bounding = CapabilitySet::of(&named);
@@ -256,7 +259,8 @@ impl Joining<'_> {
         let signals = self.signals()?;
         let (mut channels, mut given) = (Vec::new(), None);
         if self.request.terminal == Terminal::None {
-            let streams = streams::attached(self.request.stdin).map_err(|errno| internal("preparing the streams", errno))?;
+            let streams =
+                streams::attached(self.request.stdin).map_err(|errno| internal("preparing the streams", errno))?;
             (given, channels) = (Some(streams.given), streams.channels);
         }
         let running = self.launch(proof, container, process, given)?;
@@ -320,7 +324,8 @@ impl Joining<'_> {
         let signals = self.signals()?;
         if self.request.terminal == Terminal::New {
             let running = self.launch(proof, container, process, None)?;
-            let channels = running.terminal.as_ref().map(|master| streams::terminal_discarded(master, null)).transpose();
+            let channels =
+                running.terminal.as_ref().map(|master| streams::terminal_discarded(master, null)).transpose();
             return Ok((running, signals, channels.map_err(prepare)?.unwrap_or_default()));
         }
         let copy = || null.try_clone().map_err(|cause| Failure::new("E_IO", format!("preparing the streams: {cause}")));

@@ -154,6 +154,7 @@ fn hide(
         Err(cause) => return Err(RemoveError::Io { path: container, cause }),
     };
     let _ = fs::remove_file(layout.process_record(id));
+    let _ = fs::remove_file(layout.paused_marker(id));
     if let Some(name) = name {
         let link = layout.container_name(name);
         if fs::read_link(&link).is_ok_and(|target| target == Path::new(id.as_str())) {

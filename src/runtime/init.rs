@@ -10,8 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sys::statfs::{FsType, fstatfs};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
+use nix::sys::statfs::{FsType, fstatfs};
 
 use super::blueprint::WindowSize;
 use super::copy_up;
@@ -401,8 +401,10 @@ impl Init<'_> {
         let base = self.slot(place.base)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let directory = match open_below(base, &place.path, flags, Resolve::InRoot) {
-            Err(Errno::ENOENT) if missing != Missing::Refuse => make_target(base, &place.path, TargetKind::Directory, 0o755, LINK_LIMIT)
-                .map_err(|cause| Cause { detail: outside_if_kernels(&place.path), ..cause })?,
+            Err(Errno::ENOENT) if missing != Missing::Refuse => {
+                make_target(base, &place.path, TargetKind::Directory, 0o755, LINK_LIMIT)
+                    .map_err(|cause| Cause { detail: outside_if_kernels(&place.path), ..cause })?
+            }
             other => other.map_err(|errno| Cause {
                 errno,
                 detail: match errno {

@@ -45,9 +45,8 @@ fn restart_if_changeable(proof: &SingleThreaded) -> Result<(), Errno> {
         strings.map(StringVector::new).map_err(|_| Errno::EINVAL)
     };
     let argv = vector(std::env::args_os().map(|argument| argument.as_bytes().to_vec()).collect())?;
-    let variable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        [name.as_bytes(), b"=", value.as_bytes()].concat()
-    };
+    let variable =
+        |(name, value): (std::ffi::OsString, std::ffi::OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
     let envp = vector(env::all().map(variable).collect())?;
     Err(execute_file(clone.as_fd(), &argv, &envp))
 }
@@ -72,7 +71,8 @@ fn read_only_clone(proof: &SingleThreaded, program: &OwnedFd) -> Result<OwnedFd,
         namespaces |= CloneFlags::CLONE_NEWUSER;
     }
     let child = clone::spawn_sharing_memory(proof, namespaces, || {
-        let sent = clone_program(program).and_then(|clone| socket::send(theirs.as_fd(), b"program", Some(clone.as_fd())));
+        let sent =
+            clone_program(program).and_then(|clone| socket::send(theirs.as_fd(), b"program", Some(clone.as_fd())));
         sent.map_or_else(|errno| errno as u8, |()| 0)
     })?;
     drop(theirs);

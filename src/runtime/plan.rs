@@ -26,7 +26,6 @@ pub struct LaunchPlan {
     pub steps: Vec<Step>,
 }
 
-
 /// Whether the child needs memory of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChildMemory {

@@ -3,7 +3,7 @@
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
 //!                                       containers/ID/{record.json,upper,work,...}  names/NAME  tmp/  lock
-//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.json  (safe to lose)
+//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/{ID.json,ID.paused}  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
 //! CACHE    $XDG_CACHE_HOME/coracle      partial downloads
 //! ```
@@ -183,6 +183,11 @@ impl Layout {
     /// The directory of process records.
     pub fn process_records(&self) -> PathBuf {
         self.runtime.join("containers")
+    }
+
+    /// Says that a container is paused by signals, and which of its lives.
+    pub fn paused_marker(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.paused"))
     }
 
     /// Which processes serve one container.

@@ -26,7 +26,10 @@ fn a_process_has_what_the_containers_own_has() {
         grep -E '^(Uid|Gid|Cap|NoNewPrivs|Seccomp|Seccomp_filters)' /proc/$1/status; cat /proc/$1/limits";
     let of = |pid: &str| exec(&lab, &[], "web", &["sh", "-c", script, "sh", pid]).ok().text();
     assert_eq!(of("1"), of("self"));
-    assert_eq!(sh(&lab, &[], "web", "echo $MINE $container; pwd; hostname"), format!("1 coracle\n/etc\n{}", &container.id[..12]));
+    assert_eq!(
+        sh(&lab, &[], "web", "echo $MINE $container; pwd; hostname"),
+        format!("1 coracle\n/etc\n{}", &container.id[..12])
+    );
     let own = sh(&lab, &[], &container.id[..12], "echo $$; cut -d' ' -f6 /proc/$$/stat; ls /proc/self/fd");
     let lines: Vec<&str> = own.lines().collect();
     assert_eq!(lines[0], lines[1], "a session of its own");
@@ -89,7 +92,8 @@ fn standard_input_is_read_only_when_asked() {
     let lab = Lab::new();
     let container = sleeper(&lab, &[]);
     let cat = |flags: &[&str]| {
-        let arguments: Vec<&str> = ["exec"].iter().chain(flags).copied().chain([container.id.as_str(), "cat"]).collect();
+        let arguments: Vec<&str> =
+            ["exec"].iter().chain(flags).copied().chain([container.id.as_str(), "cat"]).collect();
         lab.coracle_with_input(&arguments, b"typed").ok().text()
     };
     assert_eq!((cat(&[]), cat(&["-i"])), (String::new(), "typed".to_owned()));
@@ -107,11 +111,12 @@ fn a_terminal_is_the_containers_own() {
         terminal.expect("24 80\r\n");
         terminal.expect("TERM=xterm\r\n");
         terminal.resize(30, 90);
-        terminal.send("sleep 1000\n");
+        terminal.send("until stty size | grep '^30 90'; do :; done; sh -c 'echo fore\"\"ground; exec sleep 1000'\n");
+        terminal.expect("30 90\r\n");
+        terminal.expect("foreground\r\n");
         terminal.send("\x03");
         terminal.expect("ready> ");
-        terminal.send("stty size; exit 5\n");
-        terminal.expect("30 90\r\n");
+        terminal.send("exit 5\n");
         assert_eq!(terminal.wait(), 5);
         assert!(terminal.is_restored());
     }
@@ -245,12 +250,25 @@ fn a_replaced_user_database_is_harmless() {
     }
 }
 
+/// Our program as a user has it who has built it: a file that is the user's own. And what is in it.
+fn own_program(lab: &Lab) -> (std::path::PathBuf, Vec<u8>) {
+    let own = lab.path("own/coracle");
+    std::fs::create_dir(lab.path("own")).unwrap();
+    std::fs::copy(coracle_path(), &own).unwrap();
+    let content = std::fs::read(&own).unwrap();
+    (own, content)
+}
+
 /// CVE-2019-5736: whatever makes our program start in the container cannot be used to change it. CVE-2016-9962: nothing of us
 /// can be looked into while we join.
 #[test]
 fn our_program_and_our_descriptors_are_out_of_reach() {
     let lab = Lab::new();
-    let before = std::fs::read(coracle_path()).unwrap();
+    let (own, before) = own_program(&lab);
+    let exec = |lab: &Lab, flags: &[&str], id: &str, command: &[&str]| {
+        let words = [&["exec"], flags, &[id], command].concat();
+        crate::support::output::run(lab.program(&own).args(words), &[], crate::support::LIMIT)
+    };
     let spy = r#"
         ln -sf /proc/self/exe /tmp/self; printf '#!/proc/self/exe\n' >/tmp/script; chmod 755 /tmp/script
         echo ready
@@ -259,7 +277,7 @@ fn our_program_and_our_descriptors_are_out_of_reach() {
                 case $process in /proc/1|/proc/$$) continue;; esac
                 exe=$(readlink $process/exe 2>/dev/null) && case $exe in *busybox*|'') ;; *) echo "saw exe $exe" >>/tmp/seen;; esac
                 readlink $process/cwd $process/root $process/fd/* 2>/dev/null | grep -vE '^/($|dev/null|dev/pts|proc|tmp)|^(pipe|socket|anon_inode):' | sed 's/^/saw fd /' >>/tmp/seen
-                { exec 9>>$process/exe; } 2>/dev/null && echo "opened $process/exe" >>/tmp/seen
+                (: >>$process/exe) 2>/dev/null && echo "opened $process/exe" >>/tmp/seen
             done
         done"#;
     for flags in [&[][..], &["--init"], &["--cap-add", "ALL", "--security-opt", "seccomp=unconfined"]] {
@@ -274,9 +292,9 @@ fn our_program_and_our_descriptors_are_out_of_reach() {
         }
         sh(&lab, &[], id, "touch /tmp/stop");
         let seen = exec(&lab, &[], id, &["sh", "-c", "cat /tmp/seen 2>/dev/null || true"]).ok().text();
-        let ours = coracle_path().parent().unwrap().display().to_string();
+        let ours = lab.root().display().to_string();
         assert!(!seen.contains("opened") && !seen.contains(&ours), "{flags:?}: {seen}");
-        assert_eq!(before, std::fs::read(coracle_path()).unwrap(), "our program was changed");
+        assert!(before == std::fs::read(&own).unwrap(), "our program was changed");
     }
 }
 
@@ -288,8 +306,10 @@ fn our_program_in_the_container_is_read_only() {
     // A program of ours that waits: the completion of a command line reads no input, but a FIFO for an environment file is
     // opened for reading, and blocks.
     sh(&lab, &[], &container.id, "mkfifo /tmp/fifo");
-    let mut running = lab.command(["exec", &container.id, "/proc/self/exe", "run", "--env-file", "/tmp/fifo", "x"]);
-    let running = crate::support::Running::start(&mut running);
+    let (own, before) = own_program(&lab);
+    let mut command = lab.program(&own);
+    command.args(["exec", &container.id, "/proc/self/exe", "run", "--env-file", "/tmp/fifo", "x"]);
+    let running = crate::support::Running::start(&mut command);
     let find = "for p in /proc/[0-9]*; do grep -qs env-file $p/cmdline && ! grep -qs grep $p/cmdline && echo $p; done | head -n 1";
     wait_until("it waits", || !sh(&lab, &[], &container.id, find).is_empty());
     let script = format!(
@@ -299,6 +319,7 @@ fn our_program_in_the_container_is_read_only() {
     let refused = sh(&lab, &[], &container.id, &script);
     assert_eq!(refused.matches("Read-only file system").count(), 2, "{refused}");
     drop(running);
+    assert!(before == std::fs::read(&own).unwrap(), "our program was changed");
 }
 
 #[test]
