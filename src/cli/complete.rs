@@ -254,7 +254,7 @@ impl<'c> Line<'c> {
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
             ["container", "inspect"] => self.containers(true),
             ["exec"] | [_, "exec"] if !first || self.has("latest") || self.has("cidfile") => Answer::of(More::Files),
-            ["top"] | [_, "top"] if !first || self.has("latest") => Answer::words(top::columns()),
+            ["top"] | [_, "top"] if !first || self.has("latest") => Answer::words(crate::container::top::columns()),
             ["exec" | "pause" | "unpause" | "top" | "stats"]
             | ["container", "exec" | "pause" | "unpause" | "top" | "stats"] => self.running_containers(),
             ["inspect"] => {

@@ -279,7 +279,8 @@ fn our_program_and_our_descriptors_are_out_of_reach() {
                 readlink $process/cwd $process/root $process/fd/* 2>/dev/null | grep -vE '^/($|dev/null|dev/pts|proc|tmp)|^(pipe|socket|anon_inode):' | sed 's/^/saw fd /' >>/tmp/seen
                 (: >>$process/exe) 2>/dev/null && echo "opened $process/exe" >>/tmp/seen
             done
-        done"#;
+        done
+        touch /tmp/stopped; exec sleep 1000"#;
     for flags in [&[][..], &["--init"], &["--cap-add", "ALL", "--security-opt", "seccomp=unconfined"]] {
         let container = Detached::start(&lab, flags, &["sh", "-c", spy]);
         let id = container.id.as_str();
@@ -291,6 +292,7 @@ fn our_program_and_our_descriptors_are_out_of_reach() {
             exec(&lab, &[], id, &["/proc/self/exe", "version"]);
         }
         sh(&lab, &[], id, "touch /tmp/stop");
+        wait_until("the spy has stopped", || exec(&lab, &[], id, &["test", "-e", "/tmp/stopped"]).code == 0);
         let seen = exec(&lab, &[], id, &["sh", "-c", "cat /tmp/seen 2>/dev/null || true"]).ok().text();
         let ours = lab.root().display().to_string();
         assert!(!seen.contains("opened") && !seen.contains(&ours), "{flags:?}: {seen}");

@@ -14,8 +14,9 @@ fn all(container: &Detached<'_>) -> Vec<i32> {
     [vec![init], descendants(init)].concat()
 }
 
+/// What has ended, and nobody can wait for now, does nothing either.
 fn all_are_stopped(container: &Detached<'_>) -> bool {
-    all(container).into_iter().all(|pid| state(pid).is_none_or(|state| state == 'T'))
+    all(container).into_iter().all(|pid| state(pid).is_none_or(|state| matches!(state, 'T' | 'Z')))
 }
 
 #[test]

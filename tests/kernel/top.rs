@@ -45,11 +45,11 @@ fn a_hostile_container_is_only_looked_at() {
     let script =
         "mkdir /tmp/bin; for name in ps nsenter top; do printf '#!/bin/sh\\ntouch /tmp/ran' >/tmp/bin/$name; done
         chmod 755 /tmp/bin/*; rm -f /bin/ps /etc/passwd /etc/group; cp /tmp/bin/ps /bin/ps; mkfifo /etc/passwd
-        ln -s /dev/zero /etc/group; cp /bin/busybox '/tmp/a) R 1 1'
-        '/tmp/a) R 1 1' sh -c 'sleep 1000; :' \"$(printf 'x\\033[2J\\ty\\nz')\"";
+        ln -s /dev/zero /etc/group; cp /bin/busybox '/tmp/busybox) R 1 1'
+        '/tmp/busybox) R 1 1' sh -c 'sleep 1000; :' \"$(printf 'x\\033[2J\\ty\\nz')\"";
     let container = Detached::start(&lab, &["-e", "PATH=/tmp/bin:/bin"], &["/bin/sh", "-c", script]);
     let top = || lab.coracle(["top", &container.id, "user", "group", "comm", "args", "ppid"]).ok().text();
-    wait_until("it has started", || top().contains("a) R 1 1"));
+    wait_until("it has started", || top().contains("busybox) R 1 1"));
     let table = top();
     assert!(!table.contains('\x1b') && table.contains("\\u{1b}[2J"), "{table}");
     assert!(table.lines().skip(1).all(|line| line.starts_with('0')), "numbers where names cannot be had: {table}");
