@@ -154,7 +154,7 @@ fn a_detached_process_outlives_its_command_and_not_its_container() {
     for flags in [&["-d"][..], &["-dt"]] {
         let output = exec(&lab, flags, &container.id, &["sh", "-c", "echo lost; echo $$ >/tmp/pid; exec sleep 1000"]);
         assert_eq!(output.ok().text(), "");
-        wait_until("it has started", || sh(&lab, &[], &container.id, "cat /tmp/pid 2>/dev/null || true") != "");
+        wait_until("it has started", || !sh(&lab, &[], &container.id, "cat /tmp/pid 2>/dev/null || true").is_empty());
         let inside = sh(&lab, &[], &container.id, "cat /tmp/pid; rm /tmp/pid");
         sh(&lab, &[], &container.id, &format!("grep -q sleep /proc/{inside}/cmdline"));
     }
