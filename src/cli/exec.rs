@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 
 use super::run::{env_settings, parsed, with};
 use super::tree::{Globals, Invocation};
-use super::{dispatch, selection};
+use super::{dispatch, one_container};
 use crate::container::exec::{Privileges, Request};
 use crate::container::request::{Attach, Stdin, Terminal};
 use crate::failure::Failure;
@@ -80,11 +80,11 @@ impl Invocation for ExecArgs {
                 .with_hint("start it with --detach, or give --detach-keys \"\" to pass all keys on to it"));
         }
         let (container, command) = if self.latest {
-            (selection::latest(&layout)?, &self.words[..])
+            (one_container::latest(&layout)?, &self.words[..])
         } else if let Some(path) = &self.cidfile {
-            (selection::find(&layout, &selection::cidfile(path)?)?, &self.words[..])
+            (one_container::find(&layout, &one_container::cidfile(path)?)?, &self.words[..])
         } else {
-            (selection::find(&layout, &self.words[0].to_string_lossy())?, &self.words[1..])
+            (one_container::find(&layout, &self.words[0].to_string_lossy())?, &self.words[1..])
         };
         if command.is_empty() {
             return Err(Failure::new("E_CONFIG", "there is no command to run after the container's name")

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::render::output;
 use super::tree::{Globals, Invocation};
-use super::{dispatch, error, selection};
+use super::{dispatch, error, one_container};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::name::container::ContainerId;
 use crate::state::layout::Layout;
@@ -83,17 +83,17 @@ impl Which {
     ) -> Result<(u8, bool), Failure> {
         let mut names = self.containers.clone();
         for path in &self.cidfile {
-            names.push(selection::cidfile(path)?);
+            names.push(one_container::cidfile(path)?);
         }
         if self.latest {
-            names.push(selection::latest(layout)?.to_string());
+            names.push(one_container::latest(layout)?.to_string());
         }
         if self.all {
             names.extend(can_be(layout).iter().map(ToString::to_string));
         }
         let (mut code, mut any) = (0, false);
         for name in names {
-            match selection::find(layout, &name).and_then(|id| act(layout, &id)) {
+            match one_container::find(layout, &name).and_then(|id| act(layout, &id)) {
                 Ok(()) => {
                     any = true;
                     output::write(&format!("{name}\n"))?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::render::format::{Format, Header};
 use super::render::{output, size};
 use super::tree::{Globals, Invocation};
-use super::{dispatch, selection};
+use super::{dispatch, one_container};
 use crate::container::stats::Sample;
 use crate::container::top::duration;
 use crate::failure::Failure;
@@ -129,10 +129,10 @@ impl StatsArgs {
         }
         let mut ids: Vec<ContainerId> = Vec::new();
         if self.latest {
-            ids.push(selection::latest(layout)?);
+            ids.push(one_container::latest(layout)?);
         }
         for name in &self.containers {
-            ids.push(selection::find(layout, name)?);
+            ids.push(one_container::find(layout, name)?);
         }
         ids.iter().try_for_each(|id| dispatch::stats(layout, id).map(drop))?;
         Ok(Some(ids))

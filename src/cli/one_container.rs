@@ -1,4 +1,4 @@
-//! Which containers a command is about, for commands that fail with 125 where there is none.
+//! The one container that a command is about, for commands that fail with 125 where there is none.
 
 use std::path::Path;
 
