@@ -91,3 +91,40 @@ fn root_and_a_user_do_not_share_a_store() {
     );
     output.exited(125);
 }
+
+/// With several ids inside, a process can be started as any user, with that user's groups, home and capabilities.
+#[test]
+fn root_executes_as_other_users() {
+    let lab = Lab::new();
+    for flags in [&[][..], &["--init"], &["-u", "app"]] {
+        let container = Detached::start(&lab, flags, &["sleep", "1000"]);
+        let sh = |flags: &[&str], script: &str| {
+            let words = [&["exec"], flags, &[&container.id, "sh", "-c", script]].concat();
+            lab.coracle(words).ok().text()
+        };
+        assert_eq!(sh(&["-u", "app"], "id -u; id -G; echo $HOME; grep CapEff /proc/self/status").replace('\t', " "), {
+            let home = lab.sh(&["-u", "app"], "echo $HOME");
+            format!("1000\n1000 29 50\n{home}\nCapEff: 0000000000000000")
+        });
+        assert_eq!(sh(&["-u", "33:44"], "id -u; id -g"), "33\n44");
+        assert_eq!(sh(&["-u", "0"], "id -u; id -G"), "0\n0");
+        let own = if flags == ["-u", "app"] { "1000\n1000 29 50" } else { "0\n0" };
+        assert_eq!(sh(&[], "id -u; id -G"), own);
+        let tty = sh(&["-t", "-u", "0"], "tty").replace('\r', "");
+        assert!(tty.starts_with("/dev/pts/"), "{tty}");
+    }
+}
+
+#[test]
+fn root_pauses_and_looks_at_processes_of_other_users() {
+    let lab = Lab::new();
+    let container = Detached::start(&lab, &["-u", "app"], &["sleep", "1000"]);
+    let top = lab.coracle(["top", &container.id, "user", "huser", "capeff"]).ok().text();
+    let row: Vec<&str> = top.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["app", "1000", "none"]);
+    let state = || fs::read_to_string(format!("/proc/{}/stat", container.pid())).unwrap();
+    lab.coracle(["pause", &container.id]).ok();
+    support::wait_until("it is stopped", || state().contains(") T "));
+    lab.coracle(["unpause", &container.id]).ok();
+    support::wait_until("it goes on", || state().contains(") S "));
+}

@@ -253,6 +253,10 @@ impl<'c> Line<'c> {
             ["run"] | [_, "run"] | ["pull"] | ["rmi"] | ["images"] | ["image", _] => self.images(),
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
             ["container", "inspect"] => self.containers(true),
+            ["exec"] | [_, "exec"] if !first || self.has("latest") || self.has("cidfile") => Answer::of(More::Files),
+            ["top"] | [_, "top"] if !first || self.has("latest") => Answer::words(crate::container::top::columns()),
+            ["exec" | "pause" | "unpause" | "top" | "stats"]
+            | ["container", "exec" | "pause" | "unpause" | "top" | "stats"] => self.running_containers(),
             ["inspect"] => {
                 let mut both = self.containers(true);
                 both.candidates.extend(self.images().candidates);
@@ -332,6 +336,13 @@ impl<'c> Line<'c> {
             }
         }
         Answer { candidates, more: More::None }
+    }
+
+    /// Names of containers that seem to run.
+    fn running_containers(&self) -> Answer {
+        let mut answer = self.containers(true);
+        answer.candidates.retain(|(_, what)| what == "running");
+        answer
     }
 
     /// Names of images, in the shortest form that is read as the same.

@@ -14,13 +14,14 @@ use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, Request, RootfsSource, Stdin, Terminal};
 use crate::container::start::{Found, Startable};
 use crate::container::summary::Summary;
-use crate::container::{remove, translate};
+use crate::container::{freeze, remove, translate};
 use crate::failure::Failure;
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
 use crate::image::find::{self, Wanted};
 use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::{Progress, PullRequest, RegistryAccess};
+use crate::name::container::ContainerId;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::name::signal::Signal;
@@ -179,6 +180,56 @@ pub fn attach(layout: &Layout, name: &str, input: bool, signals: bool, keys: Det
 fn loaded(layout: &Layout, name: &str) -> Result<Listed, Failure> {
     let id = container::list::find(layout, name)?;
     container::list::load(layout, &id)?.ok_or_else(|| NotFound::Unknown(name.into()).into())
+}
+
+/// Runs a command in a container; its exit code.
+pub fn exec(layout: &Layout, container: &ContainerId, request: &container::exec::Request) -> Result<u8, Failure> {
+    match container::exec::execute(layout, container, request)? {
+        container::exec::Report::Exited(code) => Ok(code),
+        container::exec::Report::Detached => Ok(0),
+    }
+}
+
+/// Whether a container is paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// The containers that run, and are paused or are not.
+pub fn running_containers(layout: &Layout, paused: Paused) -> Vec<ContainerId> {
+    let (listed, failures) = container::list::execute(layout);
+    failures.iter().for_each(error::report);
+    let wanted = |listed: &container::list::Listed| match &listed.status {
+        container::status::Status::Running(processes) => {
+            freeze::is_paused(layout, &listed.record.id, processes) == (paused == Paused::Yes)
+        }
+        _ => false,
+    };
+    listed.into_iter().filter(wanted).map(|listed| listed.record.id).collect()
+}
+
+/// Stops all processes of a container.
+pub fn pause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
+    freeze::pause(layout, id)
+}
+
+/// Lets all processes of a container go on.
+pub fn unpause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
+    freeze::unpause(layout, id)
+}
+
+/// A table of a container's processes, titles first.
+pub fn top(layout: &Layout, id: &ContainerId, columns: &[String]) -> Result<Vec<Vec<String>>, Failure> {
+    container::top::execute(layout, id, columns)
+}
+
+/// What a container uses now. `E_STATE` if it does not run.
+pub fn stats(layout: &Layout, id: &ContainerId) -> Result<container::stats::Sample, Failure> {
+    container::stats::sample(layout, id)
 }
 
 /// Nanoseconds of the monotonic clock.

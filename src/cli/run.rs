@@ -330,7 +330,7 @@ impl ContainerFlags {
             removal: if self.rm { Removal::AtExit } else { Removal::Never },
             stdin: if self.interactive { Stdin::Open } else { Stdin::Null },
             terminal: if self.tty { Terminal::New } else { Terminal::None },
-            env: self.env_settings()?,
+            env: env_settings(&self.env_file, &self.env)?,
             workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
             user: parsed("--user", self.user.as_deref())?,
             entrypoint: with("--entrypoint", self.entrypoint.as_deref(), parse_entrypoint)?,
@@ -407,19 +407,6 @@ impl ContainerFlags {
         Ok(RootfsSource::Directory { path: working_directory.join(path), writes })
     }
 
-    fn env_settings(&self) -> Result<Vec<EnvSetting>, Failure> {
-        let mut settings = Vec::new();
-        for path in &self.env_file {
-            settings.extend(
-                parse_env_file(&read("--env-file", path)?).map_err(|error| of_file("--env-file", path, error))?,
-            );
-        }
-        for text in &self.env {
-            settings.push(EnvSetting::parse(text).map_err(|error| of_flag("--env", error))?);
-        }
-        Ok(settings)
-    }
-
     fn labels(&self) -> Result<BTreeMap<String, String>, Failure> {
         let mut labels = BTreeMap::new();
         for path in &self.label_file {
@@ -479,6 +466,19 @@ impl ContainerFlags {
     }
 }
 
+/// The settings of environment files, then those of `--env`.
+pub(super) fn env_settings(files: &[PathBuf], given: &[OsString]) -> Result<Vec<EnvSetting>, Failure> {
+    let mut settings = Vec::new();
+    for path in files {
+        settings
+            .extend(parse_env_file(&read("--env-file", path)?).map_err(|error| of_file("--env-file", path, error))?);
+    }
+    for text in given {
+        settings.push(EnvSetting::parse(text).map_err(|error| of_flag("--env", error))?);
+    }
+    Ok(settings)
+}
+
 /// `DIR` or `DIR:O`.
 fn split_rootfs(text: &OsStr) -> Result<(&Path, DirectoryWrites), Failure> {
     use std::os::unix::ffi::OsStrExt;
@@ -508,7 +508,7 @@ pub(super) fn parsed<T: FromStr<Err: Explain>>(flag: &'static str, text: Option<
     with(flag, text, str::parse)
 }
 
-fn with<T, E: Explain>(
+pub(super) fn with<T, E: Explain>(
     flag: &'static str,
     text: Option<&str>,
     parse: fn(&str) -> Result<T, E>,

@@ -155,8 +155,13 @@ fn hide(
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
         Err(cause) => return Err(RemoveError::Io { path: container, cause }),
     };
-    for path in [layout.process_record(id), layout.attach_socket(id), layout.stop_marker(id), layout.health_record(id)]
-    {
+    for path in [
+        layout.process_record(id),
+        layout.attach_socket(id),
+        layout.stop_marker(id),
+        layout.paused_marker(id),
+        layout.health_record(id),
+    ] {
         let _ = fs::remove_file(path);
     }
     if let Some(name) = name {

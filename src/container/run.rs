@@ -112,7 +112,7 @@ fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Re
         window: monitor::window_of_caller()
             .map_or_else(WindowSize::default, |window| WindowSize { rows: window.ws_row, columns: window.ws_col }),
         lacks_mount_targets: crate::store::TARGET_FILES.iter().any(|file| !view.contains(file)),
-        has_32_bit_programs: view.contains(c"lib/ld-linux.so.2"),
+        has_32_bit_programs: view.has_32_bit_programs(),
     })
 }
 

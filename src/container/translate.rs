@@ -52,7 +52,7 @@ pub struct Surroundings<'a> {
 const MOUNT_TARGETS: &str = "targets";
 
 /// Linux 5.14 counts processes per user namespace.
-const PER_NAMESPACE_PROCESS_COUNT: KernelVersion = KernelVersion { major: 5, minor: 14 };
+pub(super) const PER_NAMESPACE_PROCESS_COUNT: KernelVersion = KernelVersion { major: 5, minor: 14 };
 
 /// Why a request cannot become a container.
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +165,7 @@ fn relative(id: &ContainerId, name: &str) -> String {
     format!("containers/{id}/{name}")
 }
 
-fn c_string(bytes: impl Into<Vec<u8>>) -> Result<CString, Refused> {
+pub(super) fn c_string(bytes: impl Into<Vec<u8>>) -> Result<CString, Refused> {
     CString::new(bytes).map_err(|_| Refused::Nul)
 }
 
@@ -233,7 +233,7 @@ fn process(
         groups: user.groups.clone(),
         capabilities,
         no_new_privileges,
-        filter: filter(request, surroundings, bounding)?,
+        filter: filter(&request.security.seccomp, surroundings.has_32_bit_programs, surroundings.kernel, bounding)?,
         limits: hardening::limits(surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT),
         umask: 0o022,
         terminal: (request.terminal == Terminal::New).then_some(surroundings.window),
@@ -251,22 +251,24 @@ fn foreign_abi(has_32_bit_programs: bool) -> ForeignAbi {
     }
 }
 
-fn filter(
-    request: &Request,
-    surroundings: &Surroundings<'_>,
+/// The seccomp filter of a process with `capabilities` in its bounding set.
+pub(super) fn filter(
+    choice: &SeccompChoice,
+    has_32_bit_programs: bool,
+    kernel: KernelVersion,
     capabilities: CapabilitySet,
 ) -> Result<Option<Filter>, Failure> {
-    match &request.security.seccomp {
+    match choice {
         SeccompChoice::Unconfined => Ok(None),
         SeccompChoice::Default => {
-            let foreign = foreign_abi(surroundings.has_32_bit_programs);
+            let foreign = foreign_abi(has_32_bit_programs);
             Ok(Some(crate::seccomp::default_filter(capabilities, Arch::NATIVE, foreign)))
         }
         SeccompChoice::File(path) => {
             let json = std::fs::read(path).map_err(|cause| {
                 Failure::new("E_SECCOMP", format!("reading the seccomp profile {}: {cause}", path.display()))
             })?;
-            let filter = crate::seccomp::load_profile(&json)?.compile(capabilities, surroundings.kernel)?;
+            let filter = crate::seccomp::load_profile(&json)?.compile(capabilities, kernel)?;
             Ok(Some(filter))
         }
     }
@@ -303,7 +305,7 @@ fn environment(
 }
 
 /// Where to look for `program`: execvp(3).
-fn candidates(program: &OsStr, path: Option<&OsStr>) -> Result<Vec<CString>, Refused> {
+pub(super) fn candidates(program: &OsStr, path: Option<&OsStr>) -> Result<Vec<CString>, Refused> {
     if program.as_bytes().contains(&b'/') {
         return Ok(vec![c_string(program.as_bytes())?]);
     }

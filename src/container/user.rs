@@ -34,15 +34,19 @@ impl ContainerUser {
             }
             _ => None,
         };
-        let text = asked.as_ref().map(ToString::to_string).unwrap_or_default();
-        let Some(spec) = asked else {
-            return Ok(Self { asked: text, uid: 0, gid: 0, groups: Vec::new(), home: root_home(view) });
-        };
+        match asked {
+            Some(spec) => Self::of_spec(&spec, view),
+            None => Ok(Self { asked: String::new(), uid: 0, gid: 0, groups: Vec::new(), home: root_home(view) }),
+        }
+    }
+
+    /// The user that `spec` names in the files of `view`.
+    pub fn of_spec(spec: &UserSpec, view: &View) -> Result<Self, Failure> {
         let passwd = read(view, c"etc/passwd", passwd::PASSWD)?;
         let group = read(view, c"etc/group", passwd::GROUP)?;
-        let resolved = passwd::resolve_user(&spec, passwd.as_deref(), group.as_deref())?;
+        let resolved = passwd::resolve_user(spec, passwd.as_deref(), group.as_deref())?;
         let ResolvedUser { uid, gid, groups, home, .. } = resolved;
-        Ok(Self { asked: text, uid, gid, groups, home })
+        Ok(Self { asked: spec.to_string(), uid, gid, groups, home })
     }
 }
 

@@ -62,6 +62,11 @@ impl View {
         Ok(None)
     }
 
+    /// Whether there are programs for the 32-bit interface of our processor: their loader is where their ABI wants it.
+    pub fn has_32_bit_programs(&self) -> bool {
+        self.contains(c"lib/ld-linux.so.2")
+    }
+
     /// Whether there is something at `path`.
     pub fn contains(&self, path: &CStr) -> bool {
         self.trees.iter().any(|tree| {

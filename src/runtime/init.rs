@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
+use nix::sys::statfs::{FsType, fstatfs};
 
 use super::blueprint::WindowSize;
 use super::copy_up;
@@ -25,7 +26,7 @@ use crate::sys::exec::StringVector;
 use crate::sys::in_root::{Resolve, open_below};
 use crate::sys::mount::{self, Depth, FsContext, MountAttrs};
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{credentials, exec, keyring, network_namespace, process, seccomp, socket, tty};
+use crate::sys::{credentials, exec, keyring, namespace, network_namespace, process, seccomp, socket, tty};
 
 /// Length of a chain of dangling links that is followed to make a mount's target.
 const LINK_LIMIT: usize = 8;
@@ -102,6 +103,12 @@ impl Init<'_> {
                 process::hide_from_ptrace()?;
                 self.check_monitor()?;
             }
+            Step::JoinNamespaces { process, which } => namespace::join(process.as_fd(), *which)?,
+            Step::HoldRoot(slot) => {
+                let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                self.hold(*slot, nix::fcntl::open(c"/", flags, Mode::empty())?, true);
+            }
+            Step::HoldTerminals { slot, at } => self.hold_terminals(*slot, at)?,
             Step::MapOwnIds { uid_map, gid_map } => map_own_ids(uid_map, gid_map)?,
             Step::AwaitIdMaps => self.await_id_maps()?,
             Step::EnterStore(path) => nix::unistd::chdir(path.as_c_str())?,
@@ -144,14 +151,14 @@ impl Init<'_> {
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
             Step::MakeReadOnly(place) => self.make_read_only(place)?,
             Step::SealMount(slot) => mount::add_attributes(self.slot(*slot)?, MountAttrs::RDONLY)?,
-            Step::OpenTerminal { devpts, console, size } => self.open_terminal(*devpts, console, *size)?,
+            Step::OpenTerminal { devpts, console, size } => self.open_terminal(*devpts, console.as_ref(), *size)?,
             Step::NewSession => drop(nix::unistd::setsid()?),
             Step::TakeStreams => self.take_streams()?,
             Step::NewKeyring => new_keyring()?,
             Step::Limit { resource, soft, hard } => limit(*resource, *soft, *hard)?,
             Step::ResetPersonality => drop(nix::sys::personality::set(nix::sys::personality::Persona::empty())?),
             Step::SetUmask(mask) => drop(nix::sys::stat::umask(Mode::from_bits_truncate(*mask))),
-            Step::EnterDirectory(place) => self.enter_directory(place)?,
+            Step::EnterDirectory { place, missing } => self.enter_directory(place, *missing)?,
             Step::SetNoNewPrivileges => credentials::set_no_new_privileges()?,
             Step::InstallFilter(filter) => seccomp::install(filter.instructions(), filter.flags)?,
             Step::LimitBoundingSet(set) => credentials::limit_bounding_set(set.bits())?,
@@ -351,16 +358,28 @@ impl Init<'_> {
         Ok(mount::attach(clone.as_fd(), target.as_fd())?)
     }
 
-    fn open_terminal(&mut self, devpts: Slot, console: &Place, size: WindowSize) -> Result<(), Cause> {
+    fn hold_terminals(&mut self, slot: Slot, at: &Place) -> Result<(), Cause> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let directory = open_below(self.slot(at.base)?, &at.path, flags, Resolve::NoSymlinks)?;
+        if fstatfs(&directory)?.filesystem_type() != FsType(libc::DEVPTS_SUPER_MAGIC) {
+            return Err(Cause { errno: Errno::ENOTTY, detail: Detail::WrongTarget });
+        }
+        self.hold(slot, directory, true);
+        Ok(())
+    }
+
+    fn open_terminal(&mut self, devpts: Slot, console: Option<&Place>, size: WindowSize) -> Result<(), Cause> {
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
         let master = open_below(self.slot(devpts)?, c"ptmx", flags, Resolve::NoSymlinks)?;
         tty::unlock(master.as_fd())?;
         let slave = tty::open_peer(master.as_fd())?;
         tty::set_size(slave.as_fd(), &tty::window(size.rows, size.columns))?;
         socket::send(self.channel, &FromInit::Terminal.encode(), Some(master.as_fd()))?;
-        let target = target(self.slot(console.base)?, &console.path, TargetKind::File, Links::Refuse)?;
-        let clone = mount::clone_tree(slave.as_fd(), c"", Depth::Single)?;
-        mount::attach(clone.as_fd(), target.as_fd())?;
+        if let Some(console) = console {
+            let target = target(self.slot(console.base)?, &console.path, TargetKind::File, Links::Refuse)?;
+            let clone = mount::clone_tree(slave.as_fd(), c"", Depth::Single)?;
+            mount::attach(clone.as_fd(), target.as_fd())?;
+        }
         tty::make_controlling(slave.as_fd())?;
         for stream in 0..3 {
             process::duplicate_onto(slave.as_fd(), stream)?;
@@ -378,15 +397,21 @@ impl Init<'_> {
         process::close_on_exec_from(3)
     }
 
-    fn enter_directory(&self, place: &Place) -> Result<(), Cause> {
+    fn enter_directory(&self, place: &Place, missing: Missing) -> Result<(), Cause> {
         let base = self.slot(place.base)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let directory = match open_below(base, &place.path, flags, Resolve::InRoot) {
-            Err(Errno::ENOENT) => make_target(base, &place.path, TargetKind::Directory, 0o755, LINK_LIMIT)
-                .map_err(|cause| Cause { detail: outside_if_kernels(&place.path), ..cause })?,
+            Err(Errno::ENOENT) if missing != Missing::Refuse => {
+                make_target(base, &place.path, TargetKind::Directory, 0o755, LINK_LIMIT)
+                    .map_err(|cause| Cause { detail: outside_if_kernels(&place.path), ..cause })?
+            }
             other => other.map_err(|errno| Cause {
                 errno,
-                detail: if errno == Errno::ELOOP { Detail::OutsideRoot } else { Detail::None },
+                detail: match errno {
+                    Errno::ELOOP => Detail::OutsideRoot,
+                    Errno::ENOENT => outside_if_kernels(&place.path),
+                    _ => Detail::None,
+                },
             })?,
         };
         nix::unistd::fchdir(&directory)?;

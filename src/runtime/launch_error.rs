@@ -122,6 +122,12 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             let what = "writing the id maps of the container's user namespace".into();
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
+        Step::JoinNamespaces { .. } => Story::plain("entering the container's namespaces".into(), "E_STATE"),
+        Step::HoldTerminals { .. } | Step::OpenTerminal { .. } => Story::hinted(
+            "making a terminal in the container".into(),
+            "E_MOUNT_TARGET",
+            "the container's own processes have put something else in the place of /dev/pts: leave -t out",
+        ),
         Step::BeginNetwork | Step::EnterNetwork => {
             let what = "making the container's network namespace".into();
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
@@ -147,7 +153,7 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
         Step::WriteSetting { at, value } => {
             Story::plain(format!("setting /proc/{} to {value:?}", show(at)), "E_SYSCTL_DENIED")
         }
-        Step::EnterDirectory(place) => tell_directory(place, detail),
+        Step::EnterDirectory { place, .. } => tell_directory(place, detail),
         Step::NewKeyring => Story::hinted(
             "making the container's session keyring".into(),
             "E_QUOTA",

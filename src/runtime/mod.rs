@@ -7,6 +7,7 @@ pub mod copy_up;
 pub mod init;
 pub mod launch_error;
 pub mod overlay_mount;
+pub mod own_program;
 pub mod plan;
 pub mod probe;
 pub mod reaper;

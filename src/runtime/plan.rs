@@ -1,7 +1,10 @@
 //! From a [`Blueprint`] to a [`LaunchPlan`]: a pure function, so that every decision can be read and tested without a
 //! kernel.
 
+pub mod join;
+
 use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +61,14 @@ impl LaunchPlan {
     pub fn child_memory(&self) -> ChildMemory {
         let stays = self.steps.iter().any(|step| matches!(step, Step::Reap));
         if stays || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
+    }
+
+    /// The process whose namespaces are joined, if the plan says so: a descriptor that the child needs.
+    pub fn joined(&self) -> Option<BorrowedFd<'_>> {
+        self.steps.iter().find_map(|step| match step {
+            Step::JoinNamespaces { process, .. } => Some(process.as_fd()),
+            _ => None,
+        })
     }
 
     /// The plan for `blueprint`.
@@ -417,24 +428,34 @@ impl Planner {
 
     fn process(&mut self, blueprint: Blueprint) {
         let process = blueprint.process;
-        self.steps.push(Step::EnterDirectory(Place::new(ROOT, &process.cwd)));
+        let place = Place::new(ROOT, &process.cwd);
+        self.steps.push(Step::EnterDirectory { place, missing: Missing::Create });
         if blueprint.read_only {
             self.steps.push(Step::SealMount(ROOT));
         }
         self.steps.push(Step::NewSession);
         if let Some(size) = process.terminal {
-            self.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: Place::new(DEV, "console"), size });
+            self.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: Some(Place::new(DEV, "console")), size });
         }
+        self.surroundings(&process);
+        self.privileges(&process, &blueprint.ids);
+        if blueprint.reaper {
+            self.steps.push(Step::Reap);
+        }
+        self.execute(process);
+    }
+
+    /// What a process of a container has, whoever it runs as.
+    fn surroundings(&mut self, process: &Process) {
         self.steps.push(Step::TakeStreams);
         self.steps.push(Step::NewKeyring);
         let limits = process.limits.iter().map(|&(resource, soft, hard)| Step::Limit { resource, soft, hard });
         self.steps.extend(limits);
         self.steps.push(Step::ResetPersonality);
         self.steps.push(Step::SetUmask(process.umask));
-        self.privileges(&process, &blueprint.ids);
-        if blueprint.reaper {
-            self.steps.push(Step::Reap);
-        }
+    }
+
+    fn execute(&mut self, process: Process) {
         let Process { candidates, argv, envp, .. } = process;
         self.steps.push(Step::Execute { candidates, argv: StringVector::new(argv), envp: StringVector::new(envp) });
     }

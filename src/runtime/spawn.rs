@@ -33,7 +33,8 @@ pub fn launch(proof: &SingleThreaded, plan: &LaunchPlan, streams: Streams) -> Re
         process::set_name(c"coracle-init");
         // The locks of the store and of the container are the monitor's.
         let stream = |number: usize| streams.as_ref().map_or(-1, |streams| streams[number].as_raw_fd());
-        process::close_others([theirs.as_raw_fd(), stream(0), stream(1), stream(2)]);
+        let joined = plan.joined().map_or(-1, |process| process.as_raw_fd());
+        process::close_others([theirs.as_raw_fd(), joined, stream(0), stream(1), stream(2)]);
         init::run(&plan.steps, theirs.as_fd(), streams.as_ref())
     };
     let child = match plan.child_memory() {

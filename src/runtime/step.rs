@@ -4,6 +4,9 @@
 //! happens before [`Step::EnterRoot`]; after it the host is reachable only through mounts already in a slot.
 
 use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
+
+use nix::sched::CloneFlags;
 
 use super::blueprint::WindowSize;
 use crate::lsm::capability::Sets;
@@ -50,6 +53,8 @@ pub enum Missing {
     Create,
     /// It is made; if that cannot be done the mount is left out.
     CreateOrSkip,
+    /// It is an error.
+    Refuse,
 }
 
 /// What a clone of a host path must be, so that nothing else is given to the container.
@@ -91,6 +96,22 @@ pub enum Otherwise {
 pub enum Step {
     /// Be killed with the monitor, and be opaque to processes of the same user.
     TieToMonitor,
+    /// Enter namespaces of a process, and its root directory with its mount namespace.
+    JoinNamespaces {
+        /// The process.
+        process: OwnedFd,
+        /// Which of its namespaces.
+        which: CloneFlags,
+    },
+    /// Keep our root directory in a slot.
+    HoldRoot(Slot),
+    /// Keep a directory of a mount of a devpts in a slot; anything else that is there is an error.
+    HoldTerminals {
+        /// Where it is kept.
+        slot: Slot,
+        /// Where it is.
+        at: Place,
+    },
     /// Write `/proc/self/{uid_map,setgroups,gid_map}`: one line each, our own id.
     MapOwnIds {
         /// Contents of `uid_map`.
@@ -240,12 +261,12 @@ pub enum Step {
     /// Make the mount in a slot itself read-only.
     SealMount(Slot),
     /// Make a terminal in the devpts of a slot, send its master to the monitor, make it our standard streams and our
-    /// controlling terminal, and show it as `/dev/console`.
+    /// controlling terminal.
     OpenTerminal {
         /// The devpts.
         devpts: Slot,
-        /// Where the console is.
-        console: Place,
+        /// Where it is shown as the console, if it is.
+        console: Option<Place>,
         /// The size of its window: the program may ask at once.
         size: WindowSize,
     },
@@ -268,8 +289,13 @@ pub enum Step {
     ResetPersonality,
     /// Set the file mode creation mask.
     SetUmask(u32),
-    /// Enter the working directory, made if it is missing, and check that it is inside the root.
-    EnterDirectory(Place),
+    /// Enter the working directory, and check that it is inside the root.
+    EnterDirectory {
+        /// Where.
+        place: Place,
+        /// If it is not there.
+        missing: Missing,
+    },
     /// Set no_new_privs.
     SetNoNewPrivileges,
     /// Install a seccomp filter.

@@ -3,7 +3,7 @@
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
 //!                                       containers/ID/{record.json,exit.json,created,log.json,upper,work,...}  names/NAME  tmp/  lock
-//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,health.json}  (safe to lose)
+//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
 //! CACHE    $XDG_CACHE_HOME/coracle      partial downloads
 //! ```
@@ -203,6 +203,11 @@ impl Layout {
     /// How the health of a container that runs is.
     pub fn health_record(&self, id: &ContainerId) -> PathBuf {
         self.process_records().join(format!("{id}.health.json"))
+    }
+
+    /// Says that a container is paused by signals, and which of its lives.
+    pub fn paused_marker(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.paused"))
     }
 
     /// Which processes serve one container.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 
@@ -37,5 +38,13 @@ impl StringVector {
 pub fn execve(path: &CStr, argv: &StringVector, envp: &StringVector) -> Errno {
     // SAFETY: both vectors end with a null pointer and point to C strings that `argv` and `envp` own.
     unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), envp.pointers.as_ptr()) };
+    Errno::last()
+}
+
+/// Becomes the program that `file` has open (execveat(2), AT_EMPTY_PATH). Returns only if that failed.
+pub fn execute_file(file: BorrowedFd<'_>, argv: &StringVector, envp: &StringVector) -> Errno {
+    let (argv, envp) = (argv.pointers.as_ptr(), envp.pointers.as_ptr());
+    // SAFETY: as above; the empty path is a C string.
+    unsafe { libc::syscall(libc::SYS_execveat, file.as_raw_fd(), c"".as_ptr(), argv, envp, libc::AT_EMPTY_PATH) };
     Errno::last()
 }

@@ -18,6 +18,12 @@ pub fn unshare_parser() -> Result<(), Errno> {
     nix::sched::unshare(flags)
 }
 
+/// Enters those namespaces of a process that `which` names (setns(2) with a process descriptor, Linux 5.8): the user namespace
+/// before all others, so that they are entered with what may be done in it. The pid namespace is that of children only.
+pub fn join(process: BorrowedFd<'_>, which: CloneFlags) -> Result<(), Errno> {
+    nix::sched::setns(process, which)
+}
+
 /// What ids a new user namespace has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdMap {

@@ -6,7 +6,9 @@
 mod support;
 
 mod environment;
+mod exec;
 mod exit_codes;
+mod freeze;
 mod hostile;
 mod image_store;
 mod images;
@@ -22,6 +24,7 @@ mod seccomp;
 mod signals;
 mod streams;
 mod terminal;
+mod top;
 mod user;
 mod volumes;
 mod workdir;

@@ -4,6 +4,11 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use crate::failure::{Failure, escape_control};
 
+/// Clears a terminal's screen (console_codes(4)), for a table that is shown anew.
+pub fn clear_screen() -> Result<(), Failure> {
+    told(std::io::stdout().lock().write_all(b"\x1b[H\x1b[2J"))
+}
+
 /// Writes `text` to standard output. A reader that has gone away is a quiet success.
 ///
 /// Reports carry strings of images and registries; on a terminal their control characters are shown as escapes, because
@@ -14,7 +19,11 @@ pub fn write(text: &str) -> Result<(), Failure> {
     let mut stdout = stdout.lock();
     let written =
         if is_terminal { stdout.write_all(escape_lines(text).as_bytes()) } else { stdout.write_all(text.as_bytes()) };
-    match written.and_then(|()| stdout.flush()) {
+    told(written.and_then(|()| stdout.flush()))
+}
+
+fn told(written: std::io::Result<()>) -> Result<(), Failure> {
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new("E_OUTPUT", format!("writing to standard output: {error}")))
         }

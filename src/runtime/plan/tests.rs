@@ -207,3 +207,34 @@ fn the_plan_of_an_ordinary_run() {
     let lines: Vec<String> = plan.steps.iter().map(|step| format!("{step:?}")).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
+
+/// A process that joins a container makes nothing, opens nothing before it is inside, and gives up what it may do as others do.
+#[test]
+fn joining_makes_nothing() {
+    let joined = |ids: IdMaps, terminal: Option<WindowSize>| {
+        let member = std::fs::File::open("/dev/null").unwrap().into();
+        let namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC;
+        let process = Process { terminal, ..blueprint().process };
+        LaunchPlan::joining(join::Joined { member, namespaces, ids }, process)
+    };
+    let names = |plan: &LaunchPlan| -> Vec<String> {
+        let name = |step: &Step| format!("{step:?}").split([' ', '(', '{']).next().unwrap().to_owned();
+        plan.steps.iter().map(name).collect()
+    };
+    let plan = joined(single(), None);
+    assert!(plan.namespaces.is_empty() && plan.id_maps.is_none() && plan.joined().is_some());
+    assert_eq!(plan.child_memory(), ChildMemory::Shared);
+    assert_eq!(
+        names(&plan)[..6],
+        ["TieToMonitor", "JoinNamespaces", "HoldRoot", "EnterDirectory", "NewSession", "TakeStreams"]
+    );
+    let own = LaunchPlan::new(blueprint());
+    let from_streams =
+        |names: Vec<String>| names.into_iter().skip_while(|name| name != "TakeStreams").collect::<Vec<_>>();
+    assert_eq!(from_streams(names(&plan)), from_streams(names(&own)));
+    let plan = joined(ranges(), Some(WindowSize { rows: 24, columns: 80 }));
+    assert!(names(&plan).contains(&"BecomeUser".to_owned()));
+    assert!(plan.steps.iter().any(|step| matches!(step, Step::OpenTerminal { console: None, .. })));
+    let refuses = |step: &Step| matches!(step, Step::EnterDirectory { missing: Missing::Refuse, .. });
+    assert!(plan.steps.iter().any(refuses), "a directory that is missing is not made");
+}

@@ -1,0 +1,44 @@
+//! The plan of a process that joins a container which runs already (`exec`).
+
+use std::os::fd::OwnedFd;
+
+use nix::sched::CloneFlags;
+
+use super::{DEVPTS, LaunchPlan, Planner, ROOT};
+use crate::runtime::blueprint::{IdMaps, Process};
+use crate::runtime::step::{Missing, Place, Step};
+
+/// A container to be joined by a process that is in its user and pid namespaces already.
+#[derive(Debug)]
+pub struct Joined {
+    /// A process of it.
+    pub member: OwnedFd,
+    /// Its namespaces that are not ours, but for those of users and processes.
+    pub namespaces: CloneFlags,
+    /// The maps of its user namespace.
+    pub ids: IdMaps,
+}
+
+impl LaunchPlan {
+    /// The plan that puts `process` into a container. Nothing is opened before the container's own root is ours, and nothing
+    /// is made in it.
+    pub fn joining(container: Joined, process: Process) -> Self {
+        let Joined { member, namespaces, ids } = container;
+        let mut planner = Planner { steps: Vec::with_capacity(24), next_slot: 0 };
+        planner.steps.extend([
+            Step::TieToMonitor,
+            Step::JoinNamespaces { process: member, which: namespaces },
+            Step::HoldRoot(ROOT),
+            Step::EnterDirectory { place: Place::new(ROOT, &process.cwd), missing: Missing::Refuse },
+            Step::NewSession,
+        ]);
+        if let Some(size) = process.terminal {
+            planner.steps.push(Step::HoldTerminals { slot: DEVPTS, at: Place::new(ROOT, "dev/pts") });
+            planner.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: None, size });
+        }
+        planner.surroundings(&process);
+        planner.privileges(&process, &ids);
+        planner.execute(process);
+        Self { namespaces: CloneFlags::empty(), id_maps: None, steps: planner.steps }
+    }
+}
