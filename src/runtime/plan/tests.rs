@@ -207,3 +207,17 @@ fn the_plan_of_an_ordinary_run() {
     let lines: Vec<String> = plan.steps.iter().map(|step| format!("{step:?}")).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
+
+#[test]
+fn paths_of_the_kernel_are_restricted_from_the_roots_of_their_file_systems() {
+    for (path, base, below) in [
+        ("/proc/keys", PROC, "keys"),
+        ("/sys/devices/virtual/dmi", SYS, "devices/virtual/dmi"),
+        ("/proc", ROOT, "proc"),
+        ("/procedures/x", ROOT, "procedures/x"),
+        ("/proc/../etc/shadow", ROOT, "proc/../etc/shadow"),
+    ] {
+        let place = restricted_place(path);
+        assert_eq!((place.base, place.path.to_str().unwrap()), (base, below), "{path}");
+    }
+}
