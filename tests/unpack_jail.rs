@@ -8,9 +8,11 @@ mod support;
 use std::io::Write;
 use std::path::PathBuf;
 
+#[cfg(target_arch = "x86_64")]
 use coracle::failure::{Explain, Failure};
 use coracle::oci::digest::Digest;
 use coracle::state::schema::layer::LayerManifest;
+#[cfg(target_arch = "x86_64")]
 use coracle::store::StoreError;
 use coracle::store::layers::LayerIngest;
 use support::{Header, Sandbox, Tar};
