@@ -303,6 +303,9 @@ impl Init<'_> {
     fn copy_up(&self, into: Slot, from: &Place, keep_mode: bool) -> Result<(), Cause> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         match open_below(self.slot(from.base)?, &from.path, flags, Resolve::InRoot) {
+            // A link of the rootfs has led into a file system of the kernel's: nothing there is the image's to copy, and what
+            // is to be masked is not masked yet.
+            Ok(source) if is_kernels(source.as_fd())? => Ok(()),
             Ok(source) => {
                 let into = self.slot(into)?;
                 let mode = Mode::from_bits_truncate(fstat(into)?.st_mode & 0o7777);
@@ -464,6 +467,13 @@ fn is_expected(clone: &OwnedFd, expect: Expect) -> bool {
 
 fn is_directory(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+}
+
+/// Whether a file is the kernel's own: of proc, sysfs or a control group.
+fn is_kernels(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    use nix::sys::statfs::{self, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC};
+    let kind = statfs::fstatfs(file)?.filesystem_type();
+    Ok([PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&kind))
 }
 
 fn is_skippable(errno: Errno) -> bool {

@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 
+use super::plan::path_inside;
 use super::step::{Place, Step, TargetKind};
 use super::sync::Detail;
 use crate::failure::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, Explain};
@@ -148,10 +149,10 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             }
         }
         Step::Attach { on, kind, .. } => tell_attach(on, *kind, detail),
-        Step::Mask { place, .. } => Story::plain(format!("masking /{}", show(place)), "E_MASK_FAILED"),
-        Step::MakeReadOnly(place) => Story::plain(format!("making /{} read-only", show(place)), "E_MASK_FAILED"),
+        Step::Mask { place, .. } => Story::plain(format!("masking {}", path_inside(place)), "E_MASK_FAILED"),
+        Step::MakeReadOnly(place) => Story::plain(format!("making {} read-only", path_inside(place)), "E_MASK_FAILED"),
         Step::WriteSetting { at, value } => {
-            Story::plain(format!("setting /proc/{} to {value:?}", show(at)), "E_SYSCTL_DENIED")
+            Story::plain(format!("setting {} to {value:?}", path_inside(at)), "E_SYSCTL_DENIED")
         }
         Step::EnterDirectory { place, .. } => tell_directory(place, detail),
         Step::NewKeyring => Story::hinted(

@@ -417,11 +417,11 @@ impl Planner {
 
     fn restrict_paths(&mut self, blueprint: &Blueprint, null: Slot) {
         for path in &blueprint.read_only_paths {
-            self.steps.push(Step::MakeReadOnly(Place::new(ROOT, path)));
+            self.steps.push(Step::MakeReadOnly(restricted_place(path)));
         }
         let spare_refused = matches!(blueprint.ids, IdMaps::Single { uid, .. } if uid != OVERFLOW_ID);
         for path in &blueprint.masked {
-            let place = Place::new(ROOT, path);
+            let place = restricted_place(path);
             self.steps.push(Step::Mask { place, null, empty: EMPTY, spare_refused });
         }
     }
@@ -476,6 +476,26 @@ impl Planner {
         }
         self.steps.extend(late);
     }
+}
+
+/// Where a path to restrict is. In the kernel's file systems it is looked up from their own roots: whoever moves the
+/// directory that they are mounted on would otherwise decide whether there is anything to restrict.
+fn restricted_place(path: &str) -> Place {
+    let below = |slot, root: &str| path.strip_prefix(root).map(|name| Place::new(slot, name));
+    let in_kernels = || below(PROC, "/proc/").or_else(|| below(SYS, "/sys/"));
+    let goes_up = path.split('/').any(|part| part == "..");
+    if goes_up { None } else { in_kernels() }.unwrap_or_else(|| Place::new(ROOT, path))
+}
+
+/// The path of `place` in the container.
+pub(super) fn path_inside(place: &Place) -> String {
+    let root = match place.base {
+        PROC => "/proc/",
+        SYS => "/sys/",
+        DEV => "/dev/",
+        _ => "/",
+    };
+    format!("{root}{}", place.path.to_string_lossy())
 }
 
 fn place(base: Slot, relative: &Path) -> Place {

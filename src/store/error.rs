@@ -111,6 +111,12 @@ pub enum StoreError {
         /// How it ended.
         how: String,
     },
+    /// The process that unpacks was killed by its seccomp filter.
+    #[error("unpacking layer {}: the process that does it was killed for a system call that no layer needs", diff_id.short())]
+    JailViolated {
+        /// The layer.
+        diff_id: DiffId,
+    },
 }
 
 impl StoreError {
@@ -145,7 +151,7 @@ impl Explain for StoreError {
             Self::SizeMismatch { .. } => "E_SIZE_MISMATCH",
             Self::StartJail(source) => io_code(source),
             Self::Unpack { source, .. } => source.code,
-            Self::JailDied { .. } => "E_HELPER_DIED",
+            Self::JailDied { .. } | Self::JailViolated { .. } => "E_HELPER_DIED",
         }
     }
 
@@ -159,6 +165,9 @@ impl Explain for StoreError {
             Self::AmbiguousId { .. } => Some("give more digits".into()),
             Self::DamagedBlob(_) => Some("pull the image again".into()),
             Self::Unpack { source, .. } => source.hint(),
+            Self::JailViolated { .. } => {
+                Some("do not trust this image: its layer has made the program do what it never does by itself".into())
+            }
             _ => None,
         }
     }

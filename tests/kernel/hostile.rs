@@ -185,6 +185,24 @@ fn an_image_cannot_have_a_volume_over_the_kernels_file_systems() {
     }
 }
 
+/// A link that leads there all the same: nothing of the kernel's is copied to where no mask is.
+#[test]
+fn what_is_copied_into_a_tmpfs_is_the_images() {
+    for directory in ["/proc", "/proc/tty", "/sys/kernel", "/sys/firmware"] {
+        attempt(&format!("ln -s {directory} link"), &["--tmpfs", "/link"], &["ls", "-A", "/link"], |output| {
+            assert_eq!(output.ok().text(), "", "{directory}");
+        });
+    }
+    attempt(
+        "mkdir real; echo copied >real/file; ln -s real link",
+        &["--tmpfs", "/link"],
+        &["cat", "/link/file"],
+        |output| {
+            assert_eq!(output.ok().text(), "copied");
+        },
+    );
+}
+
 #[test]
 fn a_rootfs_that_is_a_link_is_the_directory_it_names() {
     let lab = Lab::new();

@@ -19,6 +19,7 @@ mod mounts;
 mod namespaces;
 mod proc_sys_dev;
 mod process;
+mod races;
 mod rootfs;
 mod seccomp;
 mod signals;

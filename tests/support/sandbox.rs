@@ -37,6 +37,11 @@ impl Sandbox {
         Self { root, store }
     }
 
+    /// Another program is started to unpack.
+    pub fn set_program(&mut self, program: PathBuf) {
+        self.store = Store::open(self.store.layout().clone()).unwrap().with_program(program);
+    }
+
     pub fn path(&self) -> &Path {
         self.root.path()
     }

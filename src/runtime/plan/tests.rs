@@ -238,3 +238,17 @@ fn joining_makes_nothing() {
     let refuses = |step: &Step| matches!(step, Step::EnterDirectory { missing: Missing::Refuse, .. });
     assert!(plan.steps.iter().any(refuses), "a directory that is missing is not made");
 }
+
+#[test]
+fn paths_of_the_kernel_are_restricted_from_the_roots_of_their_file_systems() {
+    for (path, base, below) in [
+        ("/proc/keys", PROC, "keys"),
+        ("/sys/devices/virtual/dmi", SYS, "devices/virtual/dmi"),
+        ("/proc", ROOT, "proc"),
+        ("/procedures/x", ROOT, "procedures/x"),
+        ("/proc/../etc/shadow", ROOT, "proc/../etc/shadow"),
+    ] {
+        let place = restricted_place(path);
+        assert_eq!((place.base, place.path.to_str().unwrap()), (base, below), "{path}");
+    }
+}

@@ -70,6 +70,12 @@ pub enum UnpackError {
         /// Why it failed.
         source: Errno,
     },
+    /// The kernel did not take the filter for system calls.
+    #[error("giving up system calls")]
+    Filter {
+        /// Why it failed.
+        source: Errno,
+    },
 }
 
 /// A name from a layer, cut to what fits into a message.
@@ -104,6 +110,7 @@ impl Explain for UnpackError {
             Self::File { source, .. } => io_code(&(*source).into()),
             Self::Channel { source, .. } => io_code(source),
             Self::Confine { .. } => "E_USERNS_DISABLED",
+            Self::Filter { .. } => "E_SECCOMP",
         }
     }
 }
@@ -126,7 +133,9 @@ impl ReportLine {
             cause = error.source();
         }
         let errno = match error {
-            UnpackError::File { source, .. } | UnpackError::Confine { source, .. } => Some(*source as i32),
+            UnpackError::File { source, .. } | UnpackError::Confine { source, .. } | UnpackError::Filter { source } => {
+                Some(*source as i32)
+            }
             UnpackError::Channel { source, .. } => source.raw_os_error(),
             _ => None,
         };
@@ -150,6 +159,7 @@ const CODES: &[&str] = &[
     "E_LAYER_LIMIT",
     "E_LAYER_FORMAT",
     "E_USERNS_DISABLED",
+    "E_SECCOMP",
     "E_NOSPACE",
     "E_NOINODES",
     "E_QUOTA",
@@ -172,6 +182,9 @@ impl JailReport {
     pub fn hint(&self) -> Option<String> {
         if self.code == "E_USERNS_DISABLED" {
             return Some(userns::cure(self.errno.map_or(Errno::EPERM, Errno::from_raw)));
+        }
+        if self.code == "E_SECCOMP" {
+            return Some("use a kernel with seccomp filters (CONFIG_SECCOMP_FILTER)".into());
         }
         if self.code == "E_NOINODES" {
             return io_hint(&std::io::Error::from_raw_os_error(libc::ENOSPC));

@@ -1,7 +1,7 @@
 //! The parent's side: starting the jail, feeding it, hearing what came of it.
 
 use std::io::{self, Read, Write};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -119,6 +119,9 @@ impl Jail {
         let diff_id = self.diff_id.clone();
         match JailReport::parse(text) {
             Some(source) => StoreError::Unpack { diff_id, source },
+            None if status.is_some_and(|status| status.signal() == Some(libc::SIGSYS)) => {
+                StoreError::JailViolated { diff_id }
+            }
             None => {
                 let how = status.map_or_else(|| "status unknown".to_owned(), |status| status.to_string());
                 StoreError::JailDied { diff_id, how }

@@ -5,7 +5,8 @@
 //!   start ------------------------------------> unshare user, mount, net, ipc
 //!        <------------------ stdout: READY -----
 //!   write /proc/PID/{uid,gid}_map
-//!        -------- stdin: SINGLE or IDENTITY ---> pivot_root to the tree, no_new_privs, rlimits
+//!        -------- stdin: SINGLE or IDENTITY ---> pivot_root to the tree, no_new_privs, rlimits,
+//!                                               Landlock, seccomp
 //!        -------- stdin: tar ------------------> one entry after the other
 //!        -------- stdin: end ------------------> modes and times of directories
 //!        <------- stdout: manifest (JSON) ------ exit 0

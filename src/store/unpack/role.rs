@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -14,7 +14,8 @@ use super::apply::{Ids, apply};
 use super::error::{ReportLine, UnpackError};
 use super::limits::Limits;
 use super::{IDENTITY, READY, SINGLE};
-use crate::sys::namespace;
+use crate::sys::landlock::{self, FileAccess};
+use crate::sys::{namespace, seccomp};
 
 /// Files open at once: the standard ones, the tree's root, its parents, and some to spare.
 const OPEN_FILES: u64 = 64;
@@ -26,8 +27,10 @@ const ADDRESS_SPACE: u64 = 1 << 30;
 /// To be called first thing by a program of one thread whose `argv[0]` is [`ROLE_NAME`](super::ROLE_NAME) and whose only
 /// argument is the JSON of [`Limits`]. Returns the exit status: 0, with the layer's manifest on standard output, or 1, with
 /// one line of JSON on standard error.
-pub fn role_main() -> u8 {
-    let Err(error) = run() else { return 0 };
+///
+/// `filter` is what remains of the system calls once the process is shut in: it is installed with the last restriction.
+pub fn role_main(filter: &[libc::sock_filter]) -> u8 {
+    let Err(error) = run(filter) else { return 0 };
     if let Ok(mut line) = serde_json::to_vec(&ReportLine::of(&error)) {
         line.push(b'\n');
         // Nobody is left to be told if this fails.
@@ -36,13 +39,13 @@ pub fn role_main() -> u8 {
     1
 }
 
-fn run() -> Result<(), UnpackError> {
+fn run(filter: &[libc::sock_filter]) -> Result<(), UnpackError> {
     namespace::close_from(3).map_err(confining("closing inherited files"))?;
     let limits = limits_argument()?;
     let mut tar = duplicate(std::io::stdin().as_fd())?;
     let mut report = duplicate(std::io::stdout().as_fd())?;
     let (root, ids) = confine(&mut tar, &mut report)?;
-    restrain(&limits)?;
+    restrain(root.as_fd(), &limits, filter)?;
     let manifest = apply(root, ids, tar, &limits)?;
     let json = serde_json::to_vec(&manifest).map_err(|error| channel("writing the report")(error.into()))?;
     report.write_all(&json).map_err(channel("writing the report"))
@@ -62,7 +65,7 @@ fn limits_argument() -> Result<Limits, UnpackError> {
 }
 
 /// A standard stream without the buffer that the library puts before it.
-fn duplicate(stream: std::os::fd::BorrowedFd<'_>) -> Result<File, UnpackError> {
+fn duplicate(stream: BorrowedFd<'_>) -> Result<File, UnpackError> {
     stream.try_clone_to_owned().map(File::from).map_err(channel("opening the standard streams"))
 }
 
@@ -87,7 +90,20 @@ fn confine(orders: &mut File, report: &mut File) -> Result<(OwnedFd, Ids), Unpac
     Ok((root, ids))
 }
 
-fn restrain(limits: &Limits) -> Result<(), UnpackError> {
+/// What the jail has to do with files: it writes some and reads none.
+const FILLING: FileAccess = FileAccess::WRITE_FILE
+    .and(FileAccess::READ_DIR)
+    .and(FileAccess::REMOVE_DIR)
+    .and(FileAccess::REMOVE_FILE)
+    .and(FileAccess::MAKE_CHAR)
+    .and(FileAccess::MAKE_DIR)
+    .and(FileAccess::MAKE_REG)
+    .and(FileAccess::MAKE_FIFO)
+    .and(FileAccess::MAKE_SYM)
+    .and(FileAccess::REFER);
+
+/// Gives up all that filling `root` does not take. Nothing of it can be had again.
+fn restrain(root: BorrowedFd<'_>, limits: &Limits, filter: &[libc::sock_filter]) -> Result<(), UnpackError> {
     nix::sys::prctl::set_no_new_privs().map_err(confining("giving up privileges"))?;
     nix::sys::stat::umask(Mode::empty());
     // Blocked, the signal leaves a failed write behind instead of a dead process.
@@ -97,7 +113,10 @@ fn restrain(limits: &Limits) -> Result<(), UnpackError> {
     lower(Resource::RLIMIT_NOFILE, OPEN_FILES)?;
     lower(Resource::RLIMIT_AS, ADDRESS_SPACE)?;
     lower(Resource::RLIMIT_FSIZE, limits.bytes)?;
-    lower(Resource::RLIMIT_CORE, 0)
+    lower(Resource::RLIMIT_NPROC, 0)?;
+    lower(Resource::RLIMIT_CORE, 0)?;
+    landlock::restrict_to(root, FILLING).map_err(confining("keeping to the layer's directory"))?;
+    seccomp::install(filter, 0).map_err(|source| UnpackError::Filter { source })
 }
 
 fn lower(resource: Resource, limit: u64) -> Result<(), UnpackError> {
