@@ -252,8 +252,8 @@ impl<'c> Line<'c> {
             ["run"] | [_, "run"] if self.has("rootfs") => Answer::of(More::Directories),
             ["run"] | [_, "run"] | ["pull"] | ["rmi"] | ["images"] | ["image", _] => self.images(),
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
-            ["container", "inspect"] => self.containers(true),
-            ["inspect"] => {
+            ["container", "inspect"] | ["export"] | ["container", "export"] => self.containers(true),
+            ["inspect"] | ["diff"] | ["container", "diff"] => {
                 let mut both = self.containers(true);
                 both.candidates.extend(self.images().candidates);
                 both

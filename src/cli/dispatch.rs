@@ -4,13 +4,16 @@ use super::error;
 use super::render::output;
 use super::run::{Asked, PlanUse};
 use crate::container::base::{Base, BaseImage};
-use crate::container::list::NotFound;
+use crate::container::diff::Subject;
+use crate::container::export::Archive;
+use crate::container::files::changes::Change;
+use crate::container::list::{Listed, NotFound};
 use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, RootfsSource};
 use crate::container::run::Report;
 use crate::container::summary::Summary;
 use crate::container::{remove, translate};
-use crate::failure::Failure;
+use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
 use crate::image::find::{self, Wanted};
@@ -159,6 +162,31 @@ pub fn inspect_image(layout: &Layout, selector: &ImageSelector) -> Result<Option
     let store = Store::open(layout.clone())?;
     let Some(found) = store.images().resolve(selector)? else { return Ok(None) };
     image::inspect::execute(&store, &found.record.id).map(Some)
+}
+
+/// What a container or an image has changed, or how it differs from another.
+pub fn diff(layout: &Layout, subject: &str, other: Option<&str>) -> Result<Vec<Change>, Failure> {
+    let store = Store::open(layout.clone())?;
+    let _stays = store.lock_shared(&mut say_waiting)?;
+    let subject = Subject::find(&store, subject)?;
+    match other {
+        None => container::diff::own(&store, &subject),
+        Some(other) => container::diff::between(&store, &subject, &Subject::find(&store, other)?),
+    }
+}
+
+/// A container and what it is doing; `E_NOTFOUND`, and exit code 125, if there is none.
+fn find_container(layout: &Layout, name: &str) -> Result<Listed, Failure> {
+    let failed = |error: NotFound| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE);
+    let id = container::list::find(layout, name).map_err(failed)?;
+    let listed = container::list::load(layout, &id)?;
+    listed.ok_or_else(|| failed(NotFound::Unknown(name.into())))
+}
+
+/// Begins to pack all files of a container.
+pub fn export(layout: &Layout, name: &str) -> Result<Archive, Failure> {
+    let store = Store::open(layout.clone())?;
+    container::export::execute(&store, &find_container(layout, name)?)
 }
 
 /// What `info` shows of higher floors.

@@ -3,8 +3,10 @@
 
 pub mod complete;
 pub mod completion;
+pub mod diff;
 mod dispatch;
 mod error;
+pub mod export;
 pub mod images;
 pub mod info;
 pub mod inspect;

@@ -2,7 +2,10 @@
 
 pub mod base;
 pub mod create;
+pub mod diff;
 pub mod environment;
+pub mod export;
+pub mod files;
 pub mod hardening;
 pub mod host_view;
 pub mod inspect;

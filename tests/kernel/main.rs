@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod diff;
 mod environment;
 mod exit_codes;
+mod export;
 mod hostile;
 mod image_store;
 mod images;

@@ -18,14 +18,14 @@ mod apply;
 mod directories;
 mod entry;
 pub mod error;
-mod header;
+pub mod header;
 pub mod jail;
 pub mod limits;
 mod notes;
-mod ownership;
+pub mod ownership;
 mod pax;
 mod role;
-mod source;
+pub mod source;
 
 pub use role::role_main;
 
