@@ -1,13 +1,16 @@
 //! The command line: parse and render. One file per command: what it takes, the help that comes from it, how that
 //! becomes a request, and how the report becomes text.
 
+pub mod commit;
 pub mod complete;
 pub mod completion;
+pub mod cp;
 pub mod diff;
 mod dispatch;
 mod error;
 pub mod export;
 pub mod images;
+pub mod import;
 pub mod info;
 pub mod inspect;
 pub mod manual;

@@ -1,6 +1,8 @@
 //! What users name containers and do with them: one verb, one file.
 
 pub mod base;
+pub mod commit;
+pub mod copy;
 pub mod create;
 pub mod diff;
 pub mod environment;

@@ -10,7 +10,10 @@ pub fn listing(lab: &Lab, tar: &Path) -> String {
     let arguments = ["--numeric-owner", "--full-time", "--xattrs", "--xattrs-include=*", "-tvvf"];
     let output = lab.program("tar").args(arguments).arg(tar).env("TZ", "UTC").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    // The columns are as wide as their widest entry.
+    let text = String::from_utf8(output.stdout).unwrap();
+    let narrow = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
+    text.lines().map(narrow).collect()
 }
 
 fn export(lab: &Lab, container: &str, name: &str) -> std::path::PathBuf {

@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commit;
+mod cp;
 mod diff;
 mod environment;
 mod exit_codes;

@@ -15,4 +15,5 @@ pub mod pack;
 pub mod recorded;
 pub mod tar_writer;
 pub mod trees;
+pub mod unpack;
 pub mod visit;

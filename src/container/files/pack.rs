@@ -68,8 +68,10 @@ pub fn failed(action: &str, path: &[u8], cause: Errno) -> Failure {
     }
 }
 
-fn writing(cause: io::Error) -> Failure {
-    Failure::new(crate::state::record::io_code(&cause), format!("writing the archive: {cause}"))
+/// The error of writing an archive; of a pipe that nobody reads any more it has a code of its own.
+pub fn writing(cause: io::Error) -> Failure {
+    let code = if cause.kind() == io::ErrorKind::BrokenPipe { "E_PIPE" } else { crate::state::record::io_code(&cause) };
+    Failure::new(code, format!("writing the archive: {cause}"))
 }
 
 /// The names in a directory, sorted.

@@ -199,21 +199,22 @@ impl Trees {
 
     /// The plan that enters the root of a container that does not run, with the volumes and directories that are mounted in
     /// it while it does.
-    pub fn plan_to_change(&self, layout: &Layout) -> Result<LaunchPlan, Failure> {
+    pub fn plan_with_mounts(&self, layout: &Layout, mode: Mode) -> Result<LaunchPlan, Failure> {
+        let writable = self.writable && mode == Mode::ToWrite;
         let mut steps = Vec::new();
         match &self.upper {
-            Some((upperdir, workdir)) if self.writable => {
+            Some((upperdir, workdir)) if writable => {
                 let upper = Upper { upperdir: upperdir.clone(), workdir: workdir.clone(), volatile: false };
                 let mountpoint = MOUNTPOINT.to_owned();
                 steps.push(Step::Overlay { slot: ROOT, lower: self.lower.clone(), upper: Some(upper), mountpoint });
             }
-            None if self.writable => {
+            None if writable => {
                 steps.push(clone(ROOT, self.lower.first().cloned().unwrap_or_default(), Access::ReadWrite));
             }
             _ => steps.push(self.mount_merged(ROOT)),
         }
         for (number, mount) in self.mounts.iter().enumerate() {
-            let access = if mount.writable { Access::ReadWrite } else { Access::ReadOnly };
+            let access = if mount.writable && mode == Mode::ToWrite { Access::ReadWrite } else { Access::ReadOnly };
             steps.push(clone(Slot(FIRST_FREE + number), mount.source.clone(), access));
         }
         steps.push(enter());
@@ -228,6 +229,15 @@ impl Trees {
         }
         visit::fresh(layout, steps)
     }
+}
+
+/// What a root is mounted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// To be read only.
+    ToRead,
+    /// To be written to, as far as the container may.
+    ToWrite,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

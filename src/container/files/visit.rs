@@ -74,6 +74,11 @@ pub struct Inside {
 }
 
 impl Inside {
+    /// Whether files can be given to others.
+    pub fn has_many_ids(&self) -> bool {
+        !self.single
+    }
+
     /// Owners as the container's files have them.
     pub fn owners(&self) -> Owners {
         let own = self.single.then(|| (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()));
