@@ -150,9 +150,9 @@ impl Visitor {
         }
     }
 
-    /// The visitor's own failure, where it has one, else `failure`: what went wrong here is mostly its consequence.
+    /// The visitor's own failure, where it has one, else `failure`: what went wrong here is mostly its consequence. Our end of
+    /// the pipe must be closed: the visitor may still be writing.
     pub fn explain(self, failure: Failure) -> Failure {
-        let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGTERM);
         match self.finish() {
             Err(theirs) if theirs.code() != "E_HELPER_DIED" => theirs,
             _ => failure,
