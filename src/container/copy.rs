@@ -41,6 +41,9 @@ pub enum End {
     Stream,
 }
 
+/// Writes a tar that the user gives, decompressed, to where it is told.
+pub type Input<'a> = &'a mut dyn FnMut(&mut dyn Write) -> Result<(), Failure>;
+
 /// How it is copied.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -146,7 +149,7 @@ pub fn execute(
     store: &Store,
     (from, to): (End, End),
     options: Options,
-    (stdin, stdout): (&mut dyn FnMut(&mut dyn Write) -> Result<(), Failure>, &mut dyn Write),
+    (stdin, stdout): (Input<'_>, &mut dyn Write),
 ) -> Result<Vec<String>, Failure> {
     match (from, to) {
         (End::Container(container, path), End::Container(other, destination)) => {
@@ -490,10 +493,7 @@ fn write_through(base: Base<'_>, asked: &Asked, entries: &mut Entries<impl Read>
 }
 
 /// A tar of the user's: into the container as it is.
-fn stream_in(
-    mut out: impl Write,
-    stdin: &mut dyn FnMut(&mut dyn Write) -> Result<(), Failure>,
-) -> Result<Vec<String>, Failure> {
+fn stream_in(mut out: impl Write, stdin: Input<'_>) -> Result<Vec<String>, Failure> {
     write_facts(&mut out, &Facts { name: Vec::new(), directory: true, contents: true })?;
     stdin(&mut out)?;
     out.flush().map_err(pack::writing)?;

@@ -69,11 +69,11 @@ pub fn visit(
     let child = fork_into(proof, plan.namespaces, || {
         process::reset_signals();
         process::set_name(c"coracle-visit");
-        let pidfds = plan.steps.iter().filter_map(|step| match step {
+        let joined = plan.steps.iter().find_map(|step| match step {
             Step::Join(process) => Some(process.as_raw_fd()),
             _ => None,
         });
-        process::close_others([theirs.as_raw_fd(), kept[0], kept[1], pidfds.last().unwrap_or(-1)]);
+        process::close_others([theirs.as_raw_fd(), kept[0], kept[1], joined.unwrap_or(-1)]);
         match init::prepare(&plan.steps, theirs.as_fd()) {
             Some(mounts) => {
                 // The parent waits for this.

@@ -339,6 +339,9 @@ impl<W: Write> Packer<W> {
 fn is_kernels(directory: &OwnedFd) -> bool {
     const KERNELS: &[i64] =
         &[libc::PROC_SUPER_MAGIC, libc::SYSFS_MAGIC, libc::CGROUP2_SUPER_MAGIC, libc::DEVPTS_SUPER_MAGIC, 0x1980_0202];
-    nix::sys::statfs::fstatfs(directory)
-        .is_ok_and(|statistics| KERNELS.contains(&(statistics.filesystem_type().0 as i64)))
+    nix::sys::statfs::fstatfs(directory).is_ok_and(|statistics| {
+        // The type is signed with one C library and unsigned with another.
+        let found = i128::from(statistics.filesystem_type().0);
+        KERNELS.iter().any(|&kernels| i128::from(kernels) == found)
+    })
 }

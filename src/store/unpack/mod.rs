@@ -18,14 +18,14 @@ mod apply;
 mod directories;
 mod entry;
 pub mod error;
-pub mod header;
+pub(crate) mod header;
 pub mod jail;
 pub mod limits;
 mod notes;
-pub mod ownership;
+pub(crate) mod ownership;
 mod pax;
 mod role;
-pub mod source;
+pub(crate) mod source;
 
 pub use role::role_main;
 
