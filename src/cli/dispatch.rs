@@ -19,6 +19,7 @@ use crate::container::list::{Listed, NotFound};
 use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, RootfsSource};
 use crate::container::run::Report;
+use crate::container::status::Status;
 use crate::container::summary::Summary;
 use crate::container::{remove, translate};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
@@ -193,9 +194,20 @@ pub fn diff(layout: &Layout, subject: &str, other: Option<&str>) -> Result<Vec<C
 fn find_container(layout: &Layout, name: &str) -> Result<Listed, Failure> {
     let failed = |error: NotFound| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE);
     let id = container::list::find(layout, name).map_err(failed)?;
-    let listed = container::list::load(layout, &id)?;
-    listed.ok_or_else(|| failed(NotFound::Unknown(name.into())))
+    let deadline = std::time::Instant::now() + START_PATIENCE;
+    loop {
+        let listed = container::list::load(layout, &id)?;
+        let listed = listed.ok_or_else(|| failed(NotFound::Unknown(name.into())))?;
+        // Its process may run already: who serves it is written down right after that.
+        if !matches!(listed.status, Status::Creating) || std::time::Instant::now() > deadline {
+            return Ok(listed);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
 }
+
+/// How long a container may take to be started.
+const START_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Begins to pack all files of a container.
 pub fn export(layout: &Layout, name: &str) -> Result<Archive, Failure> {
