@@ -250,14 +250,19 @@ impl<'c> Line<'c> {
         let mut answer = match self.path[..] {
             ["run"] | [_, "run"] if !first => Answer::of(More::Files),
             ["run"] | [_, "run"] if self.has("rootfs") => Answer::of(More::Directories),
-            ["run"] | [_, "run"] | ["pull"] | ["rmi"] | ["images"] | ["image", _] => self.images(),
+            ["run"] | [_, "run"] | ["pull"] | ["rmi"] | ["images"] | ["image", "rm" | "pull" | "ls" | "inspect"] => {
+                self.images()
+            }
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
-            ["container", "inspect"] => self.containers(true),
             ["exec"] | [_, "exec"] if !first || self.has("latest") || self.has("cidfile") => Answer::of(More::Files),
             ["top"] | [_, "top"] if !first || self.has("latest") => Answer::words(crate::container::top::columns()),
             ["exec" | "pause" | "unpause" | "top" | "stats"]
             | ["container", "exec" | "pause" | "unpause" | "top" | "stats"] => self.running_containers(),
-            ["inspect"] => {
+            ["container", "inspect"] | ["export" | "commit"] | ["container", "export" | "commit"] => {
+                self.containers(true)
+            }
+            ["cp" | "import"] | ["container", "cp"] | ["image", "import"] => Answer::of(More::Files),
+            ["inspect"] | ["diff"] | ["container" | "image", "diff"] => {
                 let mut both = self.containers(true);
                 both.candidates.extend(self.images().candidates);
                 both
@@ -406,8 +411,8 @@ mod tests {
     #[test]
     fn commands() {
         assert_eq!(values("ru"), ["run"]);
-        assert_eq!(values("im"), ["image", "images"]);
-        assert_eq!(values("image "), ["help", "inspect", "ls", "pull", "rm"]);
+        assert_eq!(values("im"), ["image", "images", "import"]);
+        assert_eq!(values("image "), ["diff", "help", "import", "inspect", "ls", "pull", "rm"]);
         assert_eq!(values("--root /x ru"), ["run"]);
         assert!(!values("").iter().any(|name| name == "__complete" || name == "manual"));
         assert_eq!(values("nonsense ru"), Vec::<String>::new());

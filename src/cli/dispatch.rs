@@ -1,34 +1,51 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+use std::io::{BufRead, Write};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use super::commit::CommitRequest;
+use super::cp::Written;
 use super::error;
 use super::render::output;
 use super::run::{Asked, PlanUse};
 use crate::container::attach::Attachment;
 use crate::container::base::{Base, BaseImage};
+use crate::container::commit::{Layers, RunSettings};
+use crate::container::copy::{End, Options};
+use crate::container::diff::Subject;
+use crate::container::export::Archive;
+use crate::container::files::changes::Change;
 use crate::container::launch::{Presence, Report};
 use crate::container::list::{Listed, NotFound};
 use crate::container::monitor::detach_keys::DetachKeys;
 use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, Request, RootfsSource, Stdin, Terminal};
 use crate::container::start::{Found, Startable};
+use crate::container::status::Status;
 use crate::container::summary::Summary;
 use crate::container::{freeze, remove, translate};
-use crate::failure::Failure;
+use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
+use crate::image::assemble::{self, LayerWriter, NewImage};
 use crate::image::find::{self, Wanted};
+use crate::image::import::ImportRequest;
 use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::{Progress, PullRequest, RegistryAccess};
 use crate::name::container::ContainerId;
+use crate::name::config_change::ConfigChange;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::name::signal::Signal;
 use crate::oci::digest::ImageId;
+use crate::oci::platform::Platform;
 use crate::registry::{Access, Credential, TlsVerify};
 use crate::state::layout::Layout;
 use crate::state::lock::Waiting;
+use crate::state::record;
+use crate::state::schema::image::ImageRecord;
 use crate::state::temporary::{Kind, TemporaryDirectory};
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
@@ -331,6 +348,141 @@ pub fn inspect_image(layout: &Layout, selector: &ImageSelector) -> Result<Option
     let store = Store::open(layout.clone())?;
     let Some(found) = store.images().resolve(selector)? else { return Ok(None) };
     image::inspect::execute(&store, &found.record.id).map(Some)
+}
+
+/// What a container or an image has changed, or how it differs from another.
+pub fn diff(layout: &Layout, subject: &str, other: Option<&str>) -> Result<Vec<Change>, Failure> {
+    let store = Store::open(layout.clone())?;
+    let _stays = store.lock_shared(&mut say_waiting)?;
+    let subject = Subject::find(&store, subject)?;
+    match other {
+        None => container::diff::own(&store, &subject),
+        Some(other) => container::diff::between(&store, &subject, &Subject::find(&store, other)?),
+    }
+}
+
+/// A container and what it is doing; `E_NOTFOUND`, and exit code 125, if there is none.
+fn find_container(layout: &Layout, name: &str) -> Result<Listed, Failure> {
+    let failed = |error: NotFound| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE);
+    let id = container::list::find(layout, name).map_err(failed)?;
+    let deadline = std::time::Instant::now() + START_PATIENCE;
+    loop {
+        let listed = container::list::load(layout, &id)?;
+        let listed = listed.ok_or_else(|| failed(NotFound::Unknown(name.into())))?;
+        // Its process may run already: who serves it is written down right after that.
+        if !matches!(listed.status, Status::Creating) || std::time::Instant::now() > deadline {
+            return Ok(listed);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+/// How long a container may take to be started.
+const START_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Begins to pack all files of a container.
+pub fn export(layout: &Layout, name: &str) -> Result<Archive, Failure> {
+    let store = Store::open(layout.clone())?;
+    container::export::execute(&store, &find_container(layout, name)?)
+}
+
+/// Copies into, out of or between containers; what was left out.
+pub fn copy(
+    layout: &Layout,
+    (from, to): (Written, Written),
+    options: Options,
+    stdin: &mut dyn BufRead,
+    stdout: &mut dyn Write,
+) -> Result<Vec<String>, Failure> {
+    let store = Store::open(layout.clone())?;
+    let end = |written| match written {
+        Written::Stream => Ok(End::Stream),
+        Written::Host(path) => Ok(End::Host(path)),
+        Written::Container(name, path) => {
+            Ok::<_, Failure>(End::Container(find_container(layout, &name)?, path.into_bytes()))
+        }
+    };
+    let ends = (end(from)?, end(to)?);
+    let mut read_stdin = |out: &mut dyn Write| {
+        let taken = |cause: std::io::Error| image::import::Taking(cause);
+        let passed = image::decompress::decompress_any(&mut *stdin, |piece| out.write_all(piece).map_err(taken));
+        passed.map_err(Failure::from)
+    };
+    container::copy::execute(&store, ends, options, (&mut read_stdin, stdout))
+}
+
+/// Makes an image of a container; its id, and what was left out.
+pub fn commit(layout: &Layout, name: &str, request: CommitRequest) -> Result<(ImageId, Vec<String>), Failure> {
+    let store = Store::open(layout.clone())?;
+    // Until the image's record names its layers, nobody removes them.
+    let _stays = store.lock_shared(&mut say_waiting)?;
+    let container = find_container(layout, name)?;
+    let described = &container.record;
+    let base = match &described.image {
+        Some(origin) => store.images().get(&origin.id)?,
+        None => None,
+    };
+    // Of an image that is gone the layers are left, but not what is said of them.
+    let layers = if base.is_none() { Layers::Squashed } else { request.layers };
+    let mut packed = container::commit::layer(&store, &container, layers)?;
+    let mut writer = LayerWriter::new(&store)?;
+    if let Err(cause) = std::io::copy(&mut packed.archive, &mut writer) {
+        let failure = Failure::new(record::io_code(&cause), format!("storing the layer: {cause}"));
+        return Err(packed.archive.explain(failure));
+    }
+    let skipped = packed.archive.finish()?;
+    let layer = writer.finish()?;
+    let mut config = match &base {
+        Some(image) => image_config(&store, image)?,
+        None => assemble::empty_config(&Platform::host()),
+    };
+    let created = assemble::created()?;
+    let text = request.message.unwrap_or_default();
+    let by = described.process.command.join(" ");
+    let entry = json!({ "created": created, "created_by": by, "author": request.author, "comment": text });
+    let mut layers = base.map(|image| image.layers).filter(|_| !packed.alone).unwrap_or_default();
+    match config["history"].as_array_mut().filter(|_| !packed.alone) {
+        Some(history) => history.push(entry),
+        None => config["history"] = json!([entry]),
+    }
+    layers.push(layer);
+    config["created"] = json!(created);
+    if let Some(author) = request.author {
+        config["author"] = json!(author);
+    }
+    set_run_settings(&mut config, &RunSettings::of(described));
+    assemble::change(assemble::settings(&mut config), &request.changes);
+    let new = NewImage { config, layers, format: request.format, reference: request.reference };
+    Ok((assemble::image(&store, new)?, skipped))
+}
+
+/// The configuration of an image as it is.
+fn image_config(store: &Store, image: &ImageRecord) -> Result<Value, Failure> {
+    let bytes = store.blobs().read(&image.id, crate::registry::MAX_CONFIG)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|cause| Failure::new("E_CONFIG", format!("reading the configuration of image {}: {cause}", image.id)))
+}
+
+fn set_run_settings(config: &mut Value, run: &RunSettings) {
+    let settings = assemble::settings(config);
+    run.env.iter().for_each(|(name, value)| assemble::set_variable(settings, name, value));
+    let mut set = |key: &str, value: Value, is_said: bool| {
+        if is_said || settings.contains_key(key) {
+            settings.insert(key.into(), value);
+        }
+    };
+    set("Entrypoint", json!(run.entrypoint), !run.entrypoint.is_empty());
+    set("Cmd", json!(run.command), !run.command.is_empty());
+    set("WorkingDir", json!(run.workdir), run.workdir != "/");
+    set("User", json!(run.user), !run.user.is_empty());
+    assemble::change(settings, &[ConfigChange::Label(run.labels.clone())]);
+}
+
+/// Makes an image of a tar; its id.
+pub fn import(layout: &Layout, request: ImportRequest, tar: &mut dyn BufRead) -> Result<ImageId, Failure> {
+    let store = Store::open(layout.clone())?;
+    let _stays = store.lock_shared(&mut say_waiting)?;
+    image::import::execute(&store, request, tar)
 }
 
 /// What `info` shows of higher floors.

@@ -2,10 +2,15 @@
 
 pub mod attach;
 pub mod base;
+pub mod commit;
+pub mod copy;
 pub mod create;
+pub mod diff;
 pub mod environment;
 pub mod exec;
 pub mod freeze;
+pub mod export;
+pub mod files;
 pub mod hardening;
 pub mod host_view;
 pub mod inspect;

@@ -23,6 +23,9 @@ pub enum DecompressError<E: std::error::Error + 'static> {
         /// By its first bytes.
         found: Compression,
     },
+    /// It is compressed by a program that we have no counterpart of.
+    #[error("decompressing the archive: it is compressed with {0}, which coracle does not read")]
+    Unknown(&'static str),
     /// It needs more memory than it may have.
     #[error("the layer needs a zstd window of more than {} MiB to be decompressed", 1_u32 << (ZSTD_WINDOW_LOG - 20))]
     Window,
@@ -37,7 +40,7 @@ pub enum DecompressError<E: std::error::Error + 'static> {
 impl<E: Explain> Explain for DecompressError<E> {
     fn code(&self) -> &'static str {
         match self {
-            Self::Mislabelled { .. } | Self::Malformed(_) => "E_COMPRESSION",
+            Self::Mislabelled { .. } | Self::Malformed(_) | Self::Unknown(_) => "E_COMPRESSION",
             Self::Window => "E_LAYER_LIMIT",
             Self::Receiver(error) => error.code(),
         }
@@ -46,6 +49,7 @@ impl<E: Explain> Explain for DecompressError<E> {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Receiver(error) => error.hint(),
+            Self::Unknown(name) => Some(format!("decompress it before: {name} -dc FILE | coracle ... -")),
             Self::Window => Some("have the layer compressed again without zstd's `--long`".into()),
             Self::Mislabelled { .. } | Self::Malformed(_) => {
                 Some("the image is broken as it was pushed: have it built and pushed again".into())
@@ -76,6 +80,25 @@ pub fn decompress<E: std::error::Error>(
             pass_on(decoder, receive)
         }
     }
+}
+
+/// As [`decompress`], for an archive of the user's that says itself how it is compressed.
+pub fn decompress_any<E: std::error::Error>(
+    mut source: impl BufRead,
+    receive: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), DecompressError<E>> {
+    let mut first = Vec::new();
+    source.by_ref().take(6).read_to_end(&mut first).map_err(DecompressError::Malformed)?;
+    let unknown = match &first[..] {
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => Some("xz"),
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some("bzip2"),
+        _ => None,
+    };
+    if let Some(name) = unknown {
+        return Err(DecompressError::Unknown(name));
+    }
+    let compression = Compression::sniff(&first);
+    decompress(Cursor::new(first).chain(source), compression, receive)
 }
 
 fn pass_on<E: std::error::Error>(

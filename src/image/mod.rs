@@ -1,8 +1,10 @@
 //! What users name images and do with them: one verb, one file.
 
+pub mod assemble;
 pub mod decompress;
 pub mod find;
 pub mod hello;
+pub mod import;
 pub mod inspect;
 pub mod list;
 pub mod pull;

@@ -3,6 +3,7 @@
 pub mod byte_size;
 pub mod capability;
 pub mod capability_change;
+pub mod config_change;
 pub mod container;
 pub mod container_path;
 pub mod duration;

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sched::CloneFlags;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{FsType, fstatfs};
 
@@ -79,15 +80,26 @@ pub fn run(steps: &[Step], channel: BorrowedFd<'_>, streams: Option<&[OwnedFd; 3
                 drop(init);
                 return reaper::reap(child);
             }
-            Err(Cause { errno, detail }) => {
-                let failed = StepFailed { step: index as u16, detail, errno };
-                // Nobody is left to tell if the monitor is gone.
-                let _ = socket::send(init.channel, &FromInit::Failed(failed).encode(), None);
+            Err(cause) => {
+                init.report(index, cause);
                 return crate::failure::EXIT_OWN_FAILURE;
             }
         }
     }
     crate::failure::EXIT_OWN_FAILURE
+}
+
+/// Executes `steps` that do not end in a program; returns the mounts they made, by the numbers of their slots. Nothing if one
+/// failed, which the other end of the channel has been told.
+pub fn prepare(steps: &[Step], channel: BorrowedFd<'_>) -> Option<Vec<Option<OwnedFd>>> {
+    let mut init = Init { channel, streams: None, terminal: None, network: None, slots: Vec::new() };
+    for (index, step) in steps.iter().enumerate() {
+        if let Err(cause) = init.execute(step) {
+            init.report(index, cause);
+            return None;
+        }
+    }
+    Some(init.slots.into_iter().map(|held| held.map(|held| held.fd)).collect())
 }
 
 enum Next {
@@ -96,6 +108,12 @@ enum Next {
 }
 
 impl Init<'_> {
+    fn report(&self, index: usize, Cause { errno, detail }: Cause) {
+        let failed = StepFailed { step: index as u16, detail, errno };
+        // Nobody is left to tell if the monitor is gone.
+        let _ = socket::send(self.channel, &FromInit::Failed(failed).encode(), None);
+    }
+
     fn execute(&mut self, step: &Step) -> Result<Next, Cause> {
         match step {
             Step::TieToMonitor => {
@@ -111,6 +129,10 @@ impl Init<'_> {
             Step::HoldTerminals { slot, at } => self.hold_terminals(*slot, at)?,
             Step::MapOwnIds { uid_map, gid_map } => map_own_ids(uid_map, gid_map)?,
             Step::AwaitIdMaps => self.await_id_maps()?,
+            Step::Join(process) => {
+                let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
+                nix::sched::setns(process, namespaces)?;
+            }
             Step::EnterStore(path) => nix::unistd::chdir(path.as_c_str())?,
             Step::NewFilesystem { slot, fstype, options, attrs } => {
                 self.new_filesystem(*slot, fstype, options, *attrs)?

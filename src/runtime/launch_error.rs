@@ -134,6 +134,7 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
         Step::EnterStore(path) => Story::plain(format!("entering the store {}", path.to_string_lossy()), "E_DIR"),
+        Step::Join(_) => Story::plain("entering the container's namespaces".into(), "E_NAMESPACE"),
         Step::NewFilesystem { fstype, .. } => tell_filesystem(&fstype.to_string_lossy(), errno),
         Step::Overlay { lower, .. } => tell_overlay(lower.len(), errno),
         Step::OverlayDirectory { lower, .. } => {

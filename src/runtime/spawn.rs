@@ -1,6 +1,6 @@
 //! The fork boundary: the only caller of clone3 for containers. It takes a proof that the process has one thread.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use super::init::{self, Streams};
 use super::launch_error::LaunchError;
 use super::plan::{ChildMemory, LaunchPlan};
+use super::step::Step;
 use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
 use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
@@ -48,6 +49,46 @@ pub fn launch(proof: &SingleThreaded, plan: &LaunchPlan, streams: Streams) -> Re
         Ok(terminal) => Ok(Running { child, terminal }),
         Err(error) => {
             // It may be gone already; either way nothing of it is left behind.
+            let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+            let _ = pidfd::wait(child.pidfd.as_fd());
+            Err(error)
+        }
+    }
+}
+
+/// Forks, lets the child execute the plan, which names no program, and then `work`, which gets the mounts that the plan made
+/// and returns the exit status. Returns once the plan is done. The child has memory of its own, and of our descriptors the
+/// standard ones and `kept`.
+pub fn visit(
+    proof: &SingleThreaded,
+    plan: &LaunchPlan,
+    kept: [RawFd; 2],
+    work: impl FnOnce(Vec<Option<OwnedFd>>) -> u8,
+) -> Result<Child, LaunchError> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .map_err(LaunchError::Channel)?;
+    let child = fork_into(proof, plan.namespaces, || {
+        process::reset_signals();
+        process::set_name(c"coracle-visit");
+        let joined = plan.steps.iter().find_map(|step| match step {
+            Step::Join(process) => Some(process.as_raw_fd()),
+            _ => None,
+        });
+        process::close_others([theirs.as_raw_fd(), kept[0], kept[1], joined.unwrap_or(-1)]);
+        match init::prepare(&plan.steps, theirs.as_fd()) {
+            Some(mounts) => {
+                // The parent waits for this.
+                process::close_inherited(&theirs);
+                work(mounts)
+            }
+            None => crate::failure::EXIT_OWN_FAILURE,
+        }
+    });
+    let child = child.map_err(LaunchError::Fork)?;
+    drop(theirs);
+    match start(plan, &ours, &child) {
+        Ok(_) => Ok(child),
+        Err(error) => {
             let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let _ = pidfd::wait(child.pidfd.as_fd());
             Err(error)

@@ -121,6 +121,8 @@ pub enum Step {
     },
     /// Wait until the monitor has written the maps, and take user and group 0 of the namespace.
     AwaitIdMaps,
+    /// Enter the user and mount namespaces of the process that a descriptor refers to: its root becomes ours.
+    Join(OwnedFd),
     /// Change to the store's root: paths of layers and uppers are relative to it.
     EnterStore(CString),
     /// Make a file system.

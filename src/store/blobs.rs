@@ -4,7 +4,7 @@ use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
-use crate::oci::digest::{Digest, Hasher};
+use crate::oci::digest::{Algorithm, Digest, Hasher};
 use crate::state::temporary::{Kind, TemporaryFile};
 use crate::store::{Store, StoreError, make_directory};
 
@@ -59,6 +59,14 @@ impl<'a> Blobs<'a> {
         Ok(BlobWriter { store: self.store, file, hasher, expected: expected.clone(), size, written: 0 })
     }
 
+    /// Begins a blob whose digest its bytes will tell.
+    pub fn create(&self) -> Result<NewBlob<'a>, StoreError> {
+        let tmp = self.store.tmp();
+        let file = TemporaryFile::create(&tmp, Kind::Blob)
+            .map_err(|error| StoreError::io("creating a temporary file in", &tmp, error))?;
+        Ok(NewBlob { store: self.store, file, hasher: Algorithm::Sha256.hasher(), written: 0 })
+    }
+
     /// Stores `bytes` under their SHA-256 digest.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
@@ -69,6 +77,48 @@ impl<'a> Blobs<'a> {
         }
         Ok(digest)
     }
+}
+
+/// A blob being made here. It is in the store once committed; dropped before that, nothing remains.
+pub struct NewBlob<'a> {
+    store: &'a Store,
+    file: TemporaryFile,
+    hasher: Hasher,
+    written: u64,
+}
+
+impl NewBlob<'_> {
+    /// Puts the blob into the store; its digest and size. Once this returns, it survives a power cut.
+    pub fn commit(self) -> Result<(Digest, u64), StoreError> {
+        let digest = self.hasher.finish();
+        publish(self.store, self.file, &digest)?;
+        Ok((digest, self.written))
+    }
+}
+
+impl Write for NewBlob<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.file().write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.written += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Gives a complete blob its name.
+fn publish(store: &Store, file: TemporaryFile, digest: &Digest) -> Result<(), StoreError> {
+    let directory = store.layout().blobs(digest);
+    if !directory.is_dir() {
+        make_directory(&directory)?;
+    }
+    let path = store.layout().blob(digest);
+    let failed = |error| StoreError::io("storing the blob", &path, error);
+    file.file().set_permissions(Permissions::from_mode(0o400)).map_err(failed)?;
+    file.publish_durable(&path).map_err(failed)
 }
 
 /// A blob being written. It is in the store once committed; dropped before that, nothing remains.
@@ -107,15 +157,7 @@ impl BlobWriter<'_> {
         if found != self.expected {
             return Err(StoreError::DigestMismatch { expected: self.expected, found });
         }
-        let layout = self.store.layout();
-        let directory = layout.blobs(&self.expected);
-        if !directory.is_dir() {
-            make_directory(&directory)?;
-        }
-        let path = layout.blob(&self.expected);
-        let failed = |error| StoreError::io("storing the blob", &path, error);
-        self.file.file().set_permissions(Permissions::from_mode(0o400)).map_err(failed)?;
-        self.file.publish_durable(&path).map_err(failed)
+        publish(self.store, self.file, &self.expected)
     }
 }
 

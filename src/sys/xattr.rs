@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -14,6 +14,35 @@ pub fn get(file: BorrowedFd<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
     let result = unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
     value.truncate(Errno::result(result)? as usize);
     Ok(value)
+}
+
+/// The value of an attribute of any length (at most 64 KiB, XATTR_SIZE_MAX).
+pub fn get_whole(file: BorrowedFd<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
+    let mut value = vec![0_u8; 64 << 10];
+    // SAFETY: the kernel writes at most `value.len()` bytes into `value`; `name` is a C string that outlives the call.
+    let result = unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+    value.truncate(Errno::result(result)? as usize);
+    Ok(value)
+}
+
+/// The names of all attributes, in alphabetical order (flistxattr(2)); none where the file system has no attributes.
+pub fn list(file: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
+    // XATTR_LIST_MAX.
+    let mut names = vec![0_u8; 64 << 10];
+    // SAFETY: the kernel writes at most `names.len()` bytes into `names`.
+    let result = unsafe { libc::flistxattr(file.as_raw_fd(), names.as_mut_ptr().cast(), names.len()) };
+    match Errno::result(result) {
+        Ok(length) => names.truncate(length as usize),
+        Err(Errno::EOPNOTSUPP) => names.clear(),
+        Err(errno) => return Err(errno),
+    }
+    let mut names: Vec<CString> = names
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty())
+        .filter_map(|name| CString::new(name).ok())
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Sets an attribute, whether it exists or not. `file` must not be an O_PATH descriptor.

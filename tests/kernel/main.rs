@@ -5,10 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commit;
+mod cp;
+mod diff;
 mod environment;
 mod exec;
 mod exit_codes;
 mod freeze;
+mod export;
 mod hostile;
 mod image_store;
 mod images;

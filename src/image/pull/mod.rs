@@ -19,6 +19,7 @@ mod record;
 
 pub use error::{PullCause, PullError};
 pub use progress::{LayerEvent, Progress, Silent};
+pub(crate) use record::run_defaults;
 
 use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;

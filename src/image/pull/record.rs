@@ -64,7 +64,7 @@ fn image_layer(layer: &Layer, opaque: bool) -> ImageLayer {
 
 /// What a container gets unless told otherwise. An entry of the environment without a name and `=` would import a
 /// variable of the host's, and is dropped (SECURITY.md R15).
-fn run_defaults(config: ImageConfig) -> RunDefaults {
+pub(crate) fn run_defaults(config: ImageConfig) -> RunDefaults {
     let healthcheck = config.healthcheck;
     let Some(config) = config.config else { return RunDefaults { healthcheck, ..RunDefaults::default() } };
     let names_a_variable = |entry: &&String| entry.find('=').is_some_and(|at| at > 0);

@@ -19,14 +19,14 @@ mod apply;
 mod directories;
 mod entry;
 pub mod error;
-mod header;
+pub(crate) mod header;
 pub mod jail;
 pub mod limits;
 mod notes;
-mod ownership;
+pub(crate) mod ownership;
 mod pax;
 mod role;
-mod source;
+pub(crate) mod source;
 
 pub use role::role_main;
 

@@ -1,0 +1,88 @@
+//! `export`.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::tree::{Globals, Invocation};
+use super::{dispatch, error};
+use crate::container::export::Archive;
+use crate::failure::Failure;
+use crate::state::record::{io_code, io_hint};
+
+/// Write all files of a container as a tar archive
+///
+/// The archive has what the container sees as its root, without what is mounted there, whether the container runs or not.
+/// Owners are those that the container's image gives the files; what the container has made belongs to its root.
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    /// Name or id of a container
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+}
+
+impl Invocation for ExportArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("Into a file", "coracle export -o web.tar web"),
+        ("Only what is in /etc", "coracle export web | tar -xf - etc"),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        refuse_terminal(self.output.is_none(), "-o FILE writes it to a file")?;
+        let layout = globals.layout()?;
+        let archive = dispatch::export(&layout, &self.container)?;
+        match &self.output {
+            None => pass_on(archive, &mut io::stdout())?,
+            Some(path) => {
+                let file = File::create(path).map_err(|cause| failed(&format!("creating {}", path.display()), cause));
+                let written = file.and_then(|mut file| pass_on(archive, &mut file));
+                if let Err(failure) = written {
+                    // What is there of it is of no use to anybody.
+                    let _ = std::fs::metadata(path)
+                        .is_ok_and(|metadata| metadata.is_file())
+                        .then(|| std::fs::remove_file(path));
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Refuses to write an archive to a terminal.
+pub(super) fn refuse_terminal(to_stdout: bool, hint: &str) -> Result<(), Failure> {
+    if to_stdout && io::stdout().is_terminal() {
+        let failure = Failure::new("E_OUTPUT", "writing an archive to a terminal");
+        return Err(failure.with_hint(hint));
+    }
+    Ok(())
+}
+
+fn failed(doing: &str, cause: io::Error) -> Failure {
+    let failure = Failure::new(io_code(&cause), format!("{doing}: {cause}"));
+    match io_hint(&cause) {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
+/// Writes the archive, and tells what it lacks.
+fn pass_on(mut archive: Archive, to: &mut dyn io::Write) -> Result<(), Failure> {
+    if let Err(cause) = io::copy(&mut archive, to).and_then(|_| to.flush()) {
+        return Err(archive.explain(failed("writing the archive", cause)));
+    }
+    warn_skipped(&archive.finish()?);
+    Ok(())
+}
+
+/// Tells what was left out.
+pub(super) fn warn_skipped(skipped: &[String]) {
+    for what in skipped {
+        error::warn(&format!("left out: {}", crate::failure::escape_control(what)));
+    }
+}

@@ -1,0 +1,103 @@
+//! `import`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal};
+
+use clap::{Args, ValueHint};
+
+use super::commit::{changes, local_name};
+use super::dispatch;
+use super::render::output;
+use super::tree::{Globals, Invocation};
+use crate::failure::Failure;
+use crate::image::import::ImportRequest;
+use crate::oci::platform::Platform;
+use crate::state::record::io_code;
+
+/// Make an image of a tar archive
+///
+/// The archive is the image's only layer: what export writes, or any other tree with a root in it. It may be compressed with
+/// gzip or zstd. Prints the id of the image.
+#[derive(Args, Clone, Debug)]
+pub struct ImportArgs {
+    /// Instruction that changes the settings: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME or WORKDIR
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    change: Vec<String>,
+    /// Text for the image's history
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+    /// Operating system that the image is for
+    #[arg(long, value_name = "OS")]
+    os: Option<String>,
+    /// Architecture that the image is for
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<String>,
+    /// Variant of the architecture
+    #[arg(long, value_name = "VARIANT")]
+    variant: Option<String>,
+    /// The archive, or - for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: String,
+    /// Name of the image; one without a registry is in localhost
+    #[arg(value_name = "IMAGE")]
+    image: Option<String>,
+}
+
+impl Invocation for ImportArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("A container's files", "coracle export web | coracle import - web-files"),
+        ("With a command", "coracle import -c 'CMD [\"/bin/sh\"]' rootfs.tar.gz mine:1"),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        if self.file.starts_with("http://") || self.file.starts_with("https://") {
+            let failure = Failure::new("E_CONFIG", format!("importing {}: an archive is a file", self.file));
+            return Err(failure.with_hint(format!("curl -fL {} | coracle import - IMAGE", self.file)));
+        }
+        let request = ImportRequest {
+            changes: changes(&self.change)?,
+            platform: self.platform()?,
+            reference: self.image.as_deref().map(local_name).transpose()?,
+            source: self.file.clone(),
+            message: self.message,
+        };
+        let layout = globals.layout()?;
+        let mut stdin;
+        let mut file;
+        let tar: &mut dyn BufRead = if self.file == "-" {
+            if io::stdin().is_terminal() {
+                return Err(Failure::new("E_CONFIG", "importing an archive from a terminal")
+                    .with_hint("name a file, or pipe the archive in"));
+            }
+            stdin = io::stdin().lock();
+            &mut stdin
+        } else {
+            let opened = File::open(&self.file).map_err(|cause| {
+                let code = if cause.kind() == io::ErrorKind::NotFound { "E_NOTFOUND" } else { io_code(&cause) };
+                Failure::new(code, format!("opening {}: {cause}", self.file))
+            });
+            file = BufReader::with_capacity(128 << 10, opened?);
+            &mut file
+        };
+        let id = dispatch::import(&layout, request, tar)?;
+        output::write(&format!("{id}\n"))?;
+        Ok(0)
+    }
+}
+
+impl ImportArgs {
+    fn platform(&self) -> Result<Platform, Failure> {
+        let host = Platform::host();
+        let mut text = format!(
+            "{}/{}",
+            self.os.as_deref().unwrap_or(&host.os),
+            self.arch.as_deref().unwrap_or(&host.architecture)
+        );
+        let own = host.variant.filter(|_| self.arch.is_none());
+        if let Some(variant) = self.variant.as_deref().or(own.as_deref()) {
+            text.push('/');
+            text.push_str(variant);
+        }
+        Ok(text.parse()?)
+    }
+}

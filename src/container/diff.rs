@@ -1,0 +1,113 @@
+//! `diff`: what a container's or an image's files differ in.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::files::changes::{self, Change};
+use super::files::trees::{self, Trees};
+use super::files::{compare, visit};
+use super::list;
+use crate::failure::Failure;
+use crate::name::image_selector::ImageSelector;
+use crate::runtime::plan::LaunchPlan;
+use crate::state::schema::container::ContainerRecord;
+use crate::state::schema::image::ImageRecord;
+use crate::store::Store;
+
+/// What has files.
+#[allow(clippy::large_enum_variant, reason = "one or two exist per command")]
+pub enum Subject {
+    /// A container.
+    Container(ContainerRecord),
+    /// An image.
+    Image(ImageRecord),
+}
+
+impl Subject {
+    /// The container, else the image, that `text` names.
+    pub fn find(store: &Store, text: &str) -> Result<Self, Failure> {
+        let unknown = match list::find(store.layout(), text) {
+            Ok(id) => match list::load(store.layout(), &id)? {
+                Some(container) => return Ok(Self::Container(container.record)),
+                None => list::NotFound::Unknown(text.into()),
+            },
+            Err(error) => error,
+        };
+        let image = match text.parse::<ImageSelector>() {
+            Ok(selector) => store.images().resolve(&selector)?,
+            Err(_) => None,
+        };
+        match image {
+            Some(image) => Ok(Self::Image(image.record)),
+            None => {
+                let what = format!("there is no container and no image {text:?}");
+                let _ = unknown;
+                Err(Failure::new("E_NOTFOUND", what)
+                    .with_hint("coracle ps --all and coracle images list what there is"))
+            }
+        }
+    }
+
+    fn trees(&self, store: &Store) -> Result<Trees, Failure> {
+        match self {
+            Self::Container(record) => Trees::of_container(store, record),
+            Self::Image(image) => Ok(Trees::of_image(image)),
+        }
+    }
+}
+
+/// What the subject has changed in what it is based on: a container in its image, an image in all but its last layer.
+pub fn own(store: &Store, subject: &Subject) -> Result<Vec<Change>, Failure> {
+    let trees = match subject {
+        Subject::Container(_) => subject.trees(store)?,
+        Subject::Image(image) => Trees::of_topmost_layer(image),
+    };
+    if !trees.has_upper() {
+        if matches!(subject, Subject::Image(_)) {
+            return Ok(Vec::new());
+        }
+        let what = "comparing the container's files: its root is a directory, and nobody knows what that was before";
+        return Err(Failure::new("E_UNSUPPORTED", what).with_hint("name an image or a container to compare it with"));
+    }
+    let plan = trees.plan_of_changes(store.layout())?;
+    let mounted_on = trees.mounted_on;
+    ask(&plan, |inside| {
+        let upper = inside.mounts.get(trees::OTHER.0).and_then(Option::as_ref);
+        let upper = upper.ok_or_else(|| visit::internal("opening a layer", "it is not mounted"))?;
+        changes::of(&trees::root_of(upper)?, &inside.root, &mounted_on)
+    })
+}
+
+/// What makes the files of `subject` of those of `other`.
+pub fn between(store: &Store, subject: &Subject, other: &Subject) -> Result<Vec<Change>, Failure> {
+    let (new, old) = (subject.trees(store)?, other.trees(store)?);
+    let plan = new.plan_to_compare(&old, store.layout())?;
+    let ignored: Vec<Vec<u8>> = new.mounted_on.iter().chain(&old.mounted_on).cloned().collect();
+    let mut changes = ask(&plan, |inside| {
+        let old = inside.mounts.get(trees::OTHER.0).and_then(Option::as_ref);
+        let old = old.ok_or_else(|| visit::internal("opening a root", "it is not mounted"))?;
+        compare::roots(&inside.root, &trees::root_of(old)?)
+    })?;
+    changes.retain(|change| !ignored.iter().any(|path| path == change.path.as_bytes()));
+    Ok(changes)
+}
+
+/// Has a visitor find out the changes.
+fn ask(
+    plan: &LaunchPlan,
+    find: impl FnOnce(&visit::Inside) -> Result<Vec<Change>, Failure>,
+) -> Result<Vec<Change>, Failure> {
+    let (mut reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
+    let writer = OwnedFd::from(writer);
+    let visitor = visit::start(plan, writer.as_fd(), |inside, mut data| {
+        let changes =
+            serde_json::to_vec(&find(&inside)?).map_err(|cause| visit::internal("telling the changes", cause))?;
+        data.write_all(&changes).map_err(|cause| visit::internal("telling the changes", cause))?;
+        Ok(Vec::new())
+    })?;
+    drop(writer);
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).map_err(|cause| visit::internal("hearing the changes", cause))?;
+    visitor.finish()?;
+    serde_json::from_slice(&bytes).map_err(|cause| visit::internal("hearing the changes", cause))
+}

@@ -1,0 +1,170 @@
+//! A process of ours in a container's root: how it gets there, and how it is heard of.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+
+use super::pack::Owners;
+use crate::failure::Failure;
+use crate::host::boot::process_start;
+use crate::identity::map::Caller;
+use crate::name::capability::CapabilitySet;
+use crate::runtime::launch_error::LaunchError;
+use crate::runtime::plan::LaunchPlan;
+use crate::runtime::spawn;
+use crate::runtime::step::Step;
+use crate::state::layout::Layout;
+use crate::state::schema::container::ProcessesRecord;
+use crate::sys::clone::Child;
+use crate::sys::single_threaded::SingleThreaded;
+use crate::sys::{credentials, pidfd};
+
+/// A failure of ours that no user can cause.
+pub fn internal(doing: &str, cause: impl std::fmt::Display) -> Failure {
+    Failure::new("E_IO", format!("{doing}: {cause}"))
+}
+
+/// Who asks, and may map what.
+pub fn caller() -> Result<Caller, Failure> {
+    let capabilities = credentials::capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
+    Ok(Caller::current(CapabilitySet::from_bits(capabilities.effective)))
+}
+
+/// The plan that enters namespaces of its own, then does `steps`, which end in the root. Paths are relative to the store.
+pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
+    use std::os::unix::ffi::OsStrExt;
+    let caller = caller()?;
+    let store = std::ffi::CString::new(layout.data().as_os_str().as_bytes()).unwrap_or_default();
+    let (identity, id_maps) = match caller.ranges {
+        Some(ranges) => (Step::AwaitIdMaps, Some((ranges.uid_map, ranges.gid_map))),
+        None => {
+            let (uid_map, gid_map) = (format!("0 {} 1\n", caller.uid), format!("0 {} 1\n", caller.gid));
+            (Step::MapOwnIds { uid_map, gid_map }, None)
+        }
+    };
+    let begin = [Step::SetUmask(0), identity, Step::TieToMonitor, Step::EnterStore(store)];
+    let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
+    Ok(LaunchPlan { namespaces, id_maps, steps: begin.into_iter().chain(steps).collect() })
+}
+
+/// The plan that enters a running container; nothing if its process is gone.
+pub fn join(processes: &ProcessesRecord) -> Option<LaunchPlan> {
+    let process = pidfd::open(nix::unistd::Pid::from_raw(processes.init)).ok()?;
+    // Looked at after the descriptor was opened: a number that was given anew has another start.
+    if process_start(processes.init) != Some(processes.init_start) {
+        return None;
+    }
+    // Hidden before it is where others could look at it, and again: new credentials undo both.
+    let steps = vec![Step::SetUmask(0), Step::TieToMonitor, Step::Join(process), Step::TieToMonitor];
+    Some(LaunchPlan { namespaces: CloneFlags::empty(), id_maps: None, steps })
+}
+
+/// Where the visitor is.
+pub struct Inside {
+    /// The root directory.
+    pub root: OwnedFd,
+    /// Mounts that the plan made.
+    pub mounts: Vec<Option<OwnedFd>>,
+    /// Whether there is only one id.
+    single: bool,
+}
+
+impl Inside {
+    /// Whether files can be given to others.
+    pub fn has_many_ids(&self) -> bool {
+        !self.single
+    }
+
+    /// Owners as the container's files have them.
+    pub fn owners(&self) -> Owners {
+        let own = self.single.then(|| (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()));
+        Owners::Kept { own, recorded: true }
+    }
+}
+
+/// A visitor at work. Dropped before it is finished, it is killed.
+pub struct Visitor {
+    child: Child,
+    report: File,
+    waited: bool,
+}
+
+/// Starts a visitor that does `work`, which gets its end of the pipe `data`. Its result is bytes, few of them.
+pub fn start(
+    plan: &LaunchPlan,
+    data: BorrowedFd<'_>,
+    work: impl FnOnce(Inside, File) -> Result<Vec<u8>, Failure>,
+) -> Result<Visitor, Failure> {
+    let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
+    let single = caller()?.ranges.is_none();
+    let (report, reporter) = io::pipe().map_err(|cause| internal("making a pipe", cause))?;
+    let child = spawn::visit(&proof, plan, [data.as_raw_fd(), reporter.as_raw_fd()], |mounts| {
+        let result = inside(mounts, single).and_then(|inside| {
+            let data = data.try_clone_to_owned().map_err(|cause| internal("taking the pipe", cause))?;
+            work(inside, File::from(data))
+        });
+        let (code, report) = match result {
+            Ok(bytes) => (0, [&[OK][..], &bytes].concat()),
+            Err(failure) => (crate::failure::EXIT_OWN_FAILURE, [&[FAILED][..], &failure.to_report()].concat()),
+        };
+        // Nobody is left to tell if this fails.
+        let _ = (&reporter).write_all(&report);
+        code
+    })?;
+    drop(reporter);
+    Ok(Visitor { child, report: File::from(OwnedFd::from(report)), waited: false })
+}
+
+const OK: u8 = b'0';
+const FAILED: u8 = b'1';
+/// A report is a list of names at most.
+const MAX_REPORT: u64 = 16 << 20;
+
+fn inside(mounts: Vec<Option<OwnedFd>>, single: bool) -> Result<Inside, Failure> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root = nix::fcntl::open(c"/", flags, Mode::empty());
+    let root = root.map_err(|errno| internal("opening the container's root", errno))?;
+    // A deep tree is gone through with a descriptor for each level.
+    if let Ok((_, hard)) = crate::sys::process::rlimit(libc::RLIMIT_NOFILE) {
+        let _ = crate::sys::process::set_rlimit(libc::RLIMIT_NOFILE, hard, hard);
+    }
+    Ok(Inside { root, mounts, single })
+}
+
+impl Visitor {
+    /// Waits for the visitor's end; what it has to say.
+    pub fn finish(mut self) -> Result<Vec<u8>, Failure> {
+        let mut report = Vec::new();
+        let read = (&self.report).take(MAX_REPORT).read_to_end(&mut report);
+        read.map_err(|cause| internal("hearing of the container's files", cause))?;
+        let _ = pidfd::wait(self.child.pidfd.as_fd());
+        self.waited = true;
+        match report.split_first() {
+            Some((&OK, result)) => Ok(result.to_vec()),
+            Some((&FAILED, failure)) if let Some(failure) = Failure::from_report(failure) => Err(failure),
+            _ => Err(Failure::new("E_HELPER_DIED", "the process that visits the container's files has died")),
+        }
+    }
+
+    /// The visitor's own failure, where it has one, else `failure`: what went wrong here is mostly its consequence. Our end of
+    /// the pipe must be closed: the visitor may still be writing.
+    pub fn explain(self, failure: Failure) -> Failure {
+        match self.finish() {
+            Err(theirs) if theirs.code() != "E_HELPER_DIED" => theirs,
+            _ => failure,
+        }
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        if !self.waited {
+            let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
+            let _ = pidfd::wait(self.child.pidfd.as_fd());
+        }
+    }
+}
