@@ -252,7 +252,10 @@ impl<'c> Line<'c> {
             ["run"] | [_, "run"] if self.has("rootfs") => Answer::of(More::Directories),
             ["run"] | [_, "run"] | ["pull"] | ["rmi"] | ["images"] | ["image", _] => self.images(),
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
-            ["container", "inspect"] => self.containers(true),
+            ["rename"] | ["container", "rename"] if !first => Answer::of(More::None),
+            ["rename" | "wait" | "port"] | ["container", "inspect" | "exists" | "rename" | "wait" | "port"] => {
+                self.containers(true)
+            }
             ["inspect"] => {
                 let mut both = self.containers(true);
                 both.candidates.extend(self.images().candidates);

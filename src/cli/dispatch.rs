@@ -1,25 +1,37 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::error;
 use super::render::output;
 use super::run::{Asked, PlanUse};
 use crate::container::base::{Base, BaseImage};
+use crate::container::filter::ContainerFilter;
 use crate::container::list::NotFound;
 use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, RootfsSource};
 use crate::container::run::Report;
+use crate::container::size::{self, Size};
 use crate::container::summary::Summary;
+use crate::container::wait::Condition;
 use crate::container::{remove, translate};
 use crate::failure::Failure;
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
+use crate::image::filter::ImageFilter;
 use crate::image::find::{self, Wanted};
 use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::{Progress, PullRequest, RegistryAccess};
+use crate::name::container::{ContainerId, ContainerName};
+use crate::name::filter::Filters;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
 use crate::registry::{Access, Credential, TlsVerify};
+use crate::state::journal::{self, Event, Follower};
 use crate::state::layout::Layout;
 use crate::state::lock::Waiting;
 use crate::state::temporary::{Kind, TemporaryDirectory};
@@ -110,21 +122,85 @@ pub fn pull(layout: &Layout, request: &PullRequest, reference: &Reference) -> Re
     Ok(report.image)
 }
 
-/// All containers, in any order. One whose record is damaged is reported and left out.
-pub fn list_containers(layout: &Layout) -> Result<Vec<Summary>, Failure> {
-    remove::collect_leftovers(layout);
-    let (listed, failures) = container::list::execute(layout);
+/// The containers that `filters` mean, in any order. One whose record is damaged is reported and left out.
+pub fn list_containers(layout: &Layout, filters: &Filters) -> Result<Vec<Summary>, Failure> {
+    let filter = ContainerFilter::new(filters, layout, Timestamp::now())?;
+    let (listed, failures) = remove::collect_leftovers(layout);
     failures.iter().for_each(error::report);
-    Ok(listed.iter().map(Summary::of).collect())
+    Ok(listed.iter().filter(|container| filter.matches(container)).map(Summary::of).collect())
 }
 
-/// All images, in any order.
-pub fn list_images(layout: &Layout) -> Result<Vec<image::list::Summary>, Failure> {
+/// Finds out how much room containers take.
+pub fn measure_containers(layout: &Layout, containers: &mut [Summary]) -> Result<(), Failure> {
+    let store = Store::open(layout.clone())?;
+    for container in containers {
+        let image = container.image_id.as_ref().map(|id| store.images().get(id)).transpose()?.flatten();
+        let base = match image {
+            Some(image) => image.size,
+            // Without an image it was made from a directory.
+            None if container.image_id.is_none() => size::on_disk(Path::new(&container.image)),
+            None => 0,
+        };
+        let written = size::on_disk(&layout.container(&container.id).join("upper"));
+        container.size = Some(Size { written, base });
+    }
+    Ok(())
+}
+
+/// Bytes that the container's directory takes; nothing if there is none.
+pub fn room_of_container(layout: &Layout, id: &ContainerId) -> u64 {
+    size::on_disk(&layout.container(id))
+}
+
+/// The container of this name, identifier or beginning of one.
+pub fn find_container(layout: &Layout, name: &str) -> Result<ContainerId, Failure> {
+    Ok(container::list::find(layout, name)?)
+}
+
+/// Gives a container another name.
+pub fn rename_container(layout: &Layout, name: &str, new: &ContainerName) -> Result<(), Failure> {
+    remove::collect_leftovers(layout);
+    let id = container::list::find(layout, name)?;
+    container::rename::execute(layout, &id, new)
+}
+
+/// Notes that containers were removed, and how many bytes that freed.
+pub fn note_prune(layout: &Layout, freed: u64) {
+    journal::note_prune(layout, freed);
+}
+
+/// All events that are kept, oldest first.
+pub fn kept_events(layout: &Layout) -> Vec<Event> {
+    journal::read_all(layout)
+}
+
+/// Begins to follow the events.
+pub fn follow_events(layout: &Layout, from: journal::Begin) -> Result<Follower<'_>, Failure> {
+    Follower::new(layout, from).map_err(|cause| {
+        let doing = format!("watching {}: {cause}", layout.runtime().display());
+        Failure::new("E_IO", doing).with_hint("the limits are in /proc/sys/fs/inotify")
+    })
+}
+
+/// Waits for a container; its exit code, or -1.
+pub fn wait_for_container(
+    layout: &Layout,
+    id: &ContainerId,
+    conditions: &[Condition],
+    interval: Duration,
+) -> Result<i32, Failure> {
+    container::wait::execute(layout, id, conditions, interval)
+}
+
+/// The images that `filters` mean, in any order.
+pub fn list_images(layout: &Layout, filters: &Filters) -> Result<Vec<image::list::Summary>, Failure> {
     let store = Store::open(layout.clone())?;
     for damaged in store.images().damaged()? {
         error::report(&damaged.into());
     }
-    Ok(image::list::execute(&store)?)
+    let images = image::list::execute(&store)?;
+    let filter = ImageFilter::new(filters, &images, Timestamp::now())?;
+    Ok(images.into_iter().filter(|image| filter.matches(image)).collect())
 }
 
 /// Removes a container: `E_NOTFOUND` if there is none, `E_BUSY` if it runs and is not to be killed.

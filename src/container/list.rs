@@ -1,6 +1,7 @@
 //! Which containers there are.
 
 use std::fs;
+use std::path::Path;
 
 use super::status::{self, Status};
 use crate::failure::{Explain, Failure};
@@ -62,9 +63,17 @@ pub fn execute(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
 
 /// One container; `None` if it was removed meanwhile.
 pub fn load(layout: &Layout, id: &ContainerId) -> Result<Option<Listed>, Failure> {
-    let Some(record) = record::read::<ContainerRecord>(&layout.container_record(id))? else { return Ok(None) };
+    let Some(mut record) = record::read::<ContainerRecord>(&layout.container_record(id))? else { return Ok(None) };
+    if let Some(name) = new_name(&layout.container_new_name(id)) {
+        record.name = name;
+    }
     let status = status::of(layout, id)?;
     Ok(Some(Listed { record, status }))
+}
+
+/// The name in the file that `rename` writes; absent for a container that was not renamed.
+pub(super) fn new_name(file: &Path) -> Option<ContainerName> {
+    fs::read_to_string(file).ok()?.trim_end().parse().ok()
 }
 
 /// The container that a name, an identifier or the beginning of one stands for.

@@ -16,7 +16,7 @@ use super::monitor::{self, streams};
 use super::request::{Attach, Removal, Request, Stdin, Terminal};
 use super::translate::{Surroundings, translate};
 use super::user::ContainerUser;
-use super::{random_name, remove};
+use super::{event, list, random_name, remove};
 use crate::failure::Failure;
 use crate::host::boot::{boot_id, process_start};
 use crate::host::kernel;
@@ -28,6 +28,7 @@ use crate::runtime::blueprint::WindowSize;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn::{self, Running};
+use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ExitRecord, ProcessesRecord, Timestamp};
@@ -52,6 +53,7 @@ pub fn execute(layout: &Layout, request: &Request, base: &Base, release: impl Fn
     let surroundings = surroundings(layout, request, base)?;
     let (owned, record, plan) = make(request, &surroundings)?;
     release();
+    event::note(layout, ContainerEvent::Create, &record);
     let launch = Launch { layout, request, record, plan, owned, launched: Cell::new(false) };
     let id = launch.record.id.clone();
     let result = write_cidfile(request, &id).and_then(|()| match request.attach {
@@ -257,6 +259,9 @@ impl Launch<'_> {
         };
         // Only what others see of it depends on this record: a runtime directory that is gone does not end the container.
         let _ = record::write_volatile(&self.layout.process_record(&self.owned.id), &processes);
+        let happened = [ContainerEvent::Init, ContainerEvent::Start, ContainerEvent::Attach];
+        let happened = if self.request.attach == Attach::Foreground { &happened[..] } else { &happened[..2] };
+        event::note_all(self.layout, happened, &self.record);
         Ok((running, started))
     }
 
@@ -274,9 +279,16 @@ impl Launch<'_> {
         }
         let code = monitor::supervise(running, signals, channels)
             .map_err(|errno| internal("watching the container", errno))?;
+        let more = [(event::EXIT_CODE, code.to_string())];
+        event::note_with(self.layout, ContainerEvent::Died, &self.record, &more);
         if self.request.removal == Removal::AtExit {
+            let renamed = list::new_name(&self.layout.container_new_name(&self.owned.id));
             // What cannot be removed now is removed by the next command that looks.
-            let _ = remove::retire(self.layout, &self.owned.id, &self.record.name);
+            if remove::retire(self.layout, &self.owned.id, &self.record.name).is_ok() {
+                let name = renamed.unwrap_or_else(|| self.record.name.clone());
+                let record = ContainerRecord { name, ..self.record.clone() };
+                event::note(self.layout, ContainerEvent::Remove, &record);
+            }
         } else {
             remove::tidy_work(self.layout, &self.owned.id);
             let exit = ExitRecord { code, started, finished: Timestamp::now() };

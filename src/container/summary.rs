@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::list::Listed;
+use super::size::Size;
 use super::status;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::oci::digest::ImageId;
@@ -31,8 +32,12 @@ pub struct Summary {
     pub labels: BTreeMap<String, String>,
     /// Destinations of the mounts that the user asked for.
     pub mounts: Vec<String>,
+    /// Network mode.
+    pub network: String,
     /// Whether it is removed when it exits.
     pub remove_at_exit: bool,
+    /// How much room it takes, where that was asked for.
+    pub size: Option<Size>,
 }
 
 /// What a container is doing.
@@ -84,7 +89,9 @@ impl Summary {
             status: Status::of(&listed.status),
             labels: record.labels.clone(),
             mounts: record.mounts.iter().map(|mount| mount.destination.clone()).collect(),
+            network: record.network.clone(),
             remove_at_exit: record.remove_at_exit,
+            size: None,
         }
     }
 }
@@ -104,6 +111,16 @@ impl Status {
             },
         }
     }
+}
+
+/// The numbers of a process's namespaces, as `/proc/PID/ns` has them; none of a process that is gone.
+pub fn namespaces(pid: i32) -> BTreeMap<&'static str, String> {
+    let number = |kind: &str| {
+        let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
+        Some(link.to_str()?.split_once('[')?.1.trim_end_matches(']').to_owned())
+    };
+    let kinds = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
+    kinds.into_iter().filter_map(|kind| Some((kind, number(kind)?))).collect()
 }
 
 /// A record's time. Any number of nanoseconds that fits 64 bits is a time.

@@ -1,6 +1,7 @@
 //! What users name images and do with them: one verb, one file.
 
 pub mod decompress;
+pub mod filter;
 pub mod find;
 pub mod hello;
 pub mod inspect;

@@ -7,6 +7,7 @@ pub mod container;
 pub mod container_path;
 pub mod entrypoint;
 pub mod env_setting;
+pub mod filter;
 pub mod host_name;
 pub mod image_selector;
 pub mod label;

@@ -6,7 +6,9 @@
 mod support;
 
 mod environment;
+mod events;
 mod exit_codes;
+mod filters;
 mod hostile;
 mod image_store;
 mod images;
@@ -16,6 +18,8 @@ mod mounts;
 mod namespaces;
 mod proc_sys_dev;
 mod process;
+mod ps;
+mod rename;
 mod rootfs;
 mod seccomp;
 mod signals;
@@ -23,4 +27,5 @@ mod streams;
 mod terminal;
 mod user;
 mod volumes;
+mod wait;
 mod workdir;
