@@ -130,6 +130,11 @@ pub fn list_containers(layout: &Layout, filters: &Filters) -> Result<Vec<Summary
     Ok(listed.iter().filter(|container| filter.matches(container)).map(Summary::of).collect())
 }
 
+/// Removes what dead commands left behind.
+pub fn collect_leftovers(layout: &Layout) {
+    remove::collect_leftovers(layout);
+}
+
 /// Finds out how much room containers take.
 pub fn measure_containers(layout: &Layout, containers: &mut [Summary]) -> Result<(), Failure> {
     let store = Store::open(layout.clone())?;
@@ -205,7 +210,6 @@ pub fn list_images(layout: &Layout, filters: &Filters) -> Result<Vec<image::list
 
 /// Removes a container: `E_NOTFOUND` if there is none, `E_BUSY` if it runs and is not to be killed.
 pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> Result<(), Failure> {
-    remove::collect_leftovers(layout);
     let id = container::list::find(layout, name)?;
     container::remove::execute(layout, &id, if_running)
 }

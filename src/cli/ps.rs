@@ -161,6 +161,13 @@ impl PsArgs {
         }
     }
 
+    /// Whether the numbers of namespaces are shown: each takes a system call.
+    fn needs_namespaces(&self) -> bool {
+        let fields = ["Namespaces", "CGROUPNS", "IPC", "MNT", "NET", "PIDNS", "USERNS", "UTS"];
+        let names_one = |format: &String| fields.iter().any(|field| format.contains(field));
+        self.ns || self.format.as_ref().is_some_and(names_one)
+    }
+
     fn needs_sizes(&self) -> bool {
         self.size || self.sort == SortKey::Size
     }
@@ -218,7 +225,7 @@ impl PsArgs {
         let command = container.command.join(" ");
         let command = if self.no_trunc { command } else { shortened(&command) };
         let times = Times::of(container.status);
-        let namespaces = if self.ns || self.format.is_some() { namespaces(times.pid) } else { BTreeMap::new() };
+        let namespaces = if self.needs_namespaces() { namespaces(times.pid) } else { BTreeMap::new() };
         let namespace = |kind: &str| namespaces.get(kind).cloned().unwrap_or_default();
         json!({
             "ID": id,
@@ -361,7 +368,6 @@ mod tests {
             status,
             labels: [("k".to_owned(), "v".to_owned())].into(),
             mounts: vec!["/a".into(), "/b".into()],
-            network: "none".into(),
             remove_at_exit: false,
             size: Some(Size { written: 1000 * u64::from(byte), base: 4_500_000 }),
         };

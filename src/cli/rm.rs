@@ -73,6 +73,8 @@ impl Invocation for RmArgs {
         let layout = globals.layout()?;
         let if_running = self.if_running();
         let mut removals = Removals::default();
+        // Once: it looks at all containers.
+        dispatch::collect_leftovers(&layout);
         for name in self.names(&layout)? {
             match dispatch::remove_container(&layout, &name, if_running) {
                 Ok(()) => output::write(&format!("{name}\n"))?,

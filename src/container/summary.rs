@@ -32,8 +32,6 @@ pub struct Summary {
     pub labels: BTreeMap<String, String>,
     /// Destinations of the mounts that the user asked for.
     pub mounts: Vec<String>,
-    /// Network mode.
-    pub network: String,
     /// Whether it is removed when it exits.
     pub remove_at_exit: bool,
     /// How much room it takes, where that was asked for.
@@ -89,7 +87,6 @@ impl Summary {
             status: Status::of(&listed.status),
             labels: record.labels.clone(),
             mounts: record.mounts.iter().map(|mount| mount.destination.clone()).collect(),
-            network: record.network.clone(),
             remove_at_exit: record.remove_at_exit,
             size: None,
         }
