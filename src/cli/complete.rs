@@ -254,6 +254,10 @@ impl<'c> Line<'c> {
                 self.images()
             }
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
+            ["rename"] | ["container", "rename"] if !first => Answer::of(More::None),
+            ["rename" | "wait" | "port"] | ["container", "exists" | "rename" | "wait" | "port"] => {
+                self.containers(true)
+            }
             ["exec"] | [_, "exec"] if !first || self.has("latest") || self.has("cidfile") => Answer::of(More::Files),
             ["top"] | [_, "top"] if !first || self.has("latest") => Answer::words(crate::container::top::columns()),
             ["exec" | "pause" | "unpause" | "top" | "stats"]

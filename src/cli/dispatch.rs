@@ -1,8 +1,10 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::commit::CommitRequest;
@@ -17,31 +19,37 @@ use crate::container::copy::{End, Options};
 use crate::container::diff::Subject;
 use crate::container::export::Archive;
 use crate::container::files::changes::Change;
+use crate::container::filter::ContainerFilter;
 use crate::container::launch::{Presence, Report};
 use crate::container::list::{Listed, NotFound};
 use crate::container::monitor::detach_keys::DetachKeys;
 use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, Request, RootfsSource, Stdin, Terminal};
+use crate::container::size::{self, Size};
 use crate::container::start::{Found, Startable};
 use crate::container::status::Status;
 use crate::container::summary::Summary;
+use crate::container::wait::Condition;
 use crate::container::{freeze, remove, translate};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
 use crate::image::assemble::{self, LayerWriter, NewImage};
+use crate::image::filter::ImageFilter;
 use crate::image::find::{self, Wanted};
 use crate::image::import::ImportRequest;
 use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::{Progress, PullRequest, RegistryAccess};
-use crate::name::container::ContainerId;
 use crate::name::config_change::ConfigChange;
+use crate::name::container::{ContainerId, ContainerName};
+use crate::name::filter::Filters;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::name::signal::Signal;
 use crate::oci::digest::ImageId;
 use crate::oci::platform::Platform;
 use crate::registry::{Access, Credential, TlsVerify};
+use crate::state::journal::{self, Event, Follower};
 use crate::state::layout::Layout;
 use crate::state::lock::Waiting;
 use crate::state::record;
@@ -194,9 +202,20 @@ pub fn attach(layout: &Layout, name: &str, input: bool, signals: bool, keys: Det
     Ok(container::attach::execute(layout, name, input, signals, keys)?.unwrap_or(0))
 }
 
+/// A container and what it is doing; `E_NOTFOUND`, and exit code 125, if there is none.
 fn loaded(layout: &Layout, name: &str) -> Result<Listed, Failure> {
-    let id = container::list::find(layout, name)?;
-    container::list::load(layout, &id)?.ok_or_else(|| NotFound::Unknown(name.into()).into())
+    let failed = |error: NotFound| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE);
+    let id = container::list::find(layout, name).map_err(failed)?;
+    let deadline = std::time::Instant::now() + START_PATIENCE;
+    loop {
+        let listed = container::list::load(layout, &id)?;
+        let listed = listed.ok_or_else(|| failed(NotFound::Unknown(name.into())))?;
+        // Its process may run already: who serves it is written down right after that.
+        if !matches!(listed.status, Status::Creating) || std::time::Instant::now() > deadline {
+            return Ok(listed);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
 }
 
 /// Runs a command in a container; its exit code.
@@ -299,26 +318,94 @@ pub fn pull(layout: &Layout, request: &PullRequest, reference: &Reference) -> Re
     Ok(report.image)
 }
 
-/// All containers, in any order. One whose record is damaged is reported and left out.
-pub fn list_containers(layout: &Layout) -> Result<Vec<Summary>, Failure> {
-    remove::collect_leftovers(layout);
-    let (listed, failures) = container::list::execute(layout);
+/// The containers that `filters` mean, in any order. One whose record is damaged is reported and left out.
+pub fn list_containers(layout: &Layout, filters: &Filters) -> Result<Vec<Summary>, Failure> {
+    let filter = ContainerFilter::new(filters, layout, Timestamp::now())?;
+    let (listed, failures) = remove::collect_leftovers(layout);
     failures.iter().for_each(error::report);
-    Ok(listed.iter().map(Summary::of).collect())
+    Ok(listed.iter().filter(|container| filter.matches(container)).map(Summary::of).collect())
 }
 
-/// All images, in any order.
-pub fn list_images(layout: &Layout) -> Result<Vec<image::list::Summary>, Failure> {
+/// Removes what dead commands left behind.
+pub fn collect_leftovers(layout: &Layout) {
+    remove::collect_leftovers(layout);
+}
+
+/// Finds out how much room containers take.
+pub fn measure_containers(layout: &Layout, containers: &mut [Summary]) -> Result<(), Failure> {
+    let store = Store::open(layout.clone())?;
+    for container in containers {
+        let image = container.image_id.as_ref().map(|id| store.images().get(id)).transpose()?.flatten();
+        let base = match image {
+            Some(image) => image.size,
+            // Without an image it was made from a directory.
+            None if container.image_id.is_none() => size::on_disk(Path::new(&container.image)),
+            None => 0,
+        };
+        let written = size::on_disk(&layout.container(&container.id).join("upper"));
+        container.size = Some(Size { written, base });
+    }
+    Ok(())
+}
+
+/// Bytes that the container's directory takes; nothing if there is none.
+pub fn room_of_container(layout: &Layout, id: &ContainerId) -> u64 {
+    size::on_disk(&layout.container(id))
+}
+
+/// The container of this name, identifier or beginning of one.
+pub fn find_container(layout: &Layout, name: &str) -> Result<ContainerId, Failure> {
+    Ok(container::list::find(layout, name)?)
+}
+
+/// Gives a container another name.
+pub fn rename_container(layout: &Layout, name: &str, new: &ContainerName) -> Result<(), Failure> {
+    remove::collect_leftovers(layout);
+    let id = container::list::find(layout, name)?;
+    container::rename::execute(layout, &id, new)
+}
+
+/// Notes that containers were removed, and how many bytes that freed.
+pub fn note_prune(layout: &Layout, freed: u64) {
+    journal::note_prune(layout, freed);
+}
+
+/// All events that are kept, oldest first.
+pub fn kept_events(layout: &Layout) -> Vec<Event> {
+    journal::read_all(layout)
+}
+
+/// Begins to follow the events.
+pub fn follow_events(layout: &Layout, from: journal::Begin) -> Result<Follower<'_>, Failure> {
+    Follower::new(layout, from).map_err(|cause| {
+        let doing = format!("watching {}: {cause}", layout.runtime().display());
+        Failure::new("E_IO", doing).with_hint("the limits are in /proc/sys/fs/inotify")
+    })
+}
+
+/// Waits for a container; its exit code, or -1.
+pub fn wait_for_container(
+    layout: &Layout,
+    id: &ContainerId,
+    conditions: &[Condition],
+    interval: Duration,
+) -> Result<i32, Failure> {
+    container::wait::execute(layout, id, conditions, interval)
+}
+
+/// The images that `filters` mean, in any order.
+pub fn list_images(layout: &Layout, filters: &Filters) -> Result<Vec<image::list::Summary>, Failure> {
     let store = Store::open(layout.clone())?;
     for damaged in store.images().damaged()? {
         error::report(&damaged.into());
     }
-    Ok(image::list::execute(&store)?)
+    let images = image::list::execute(&store)?;
+    let filter = ImageFilter::new(filters, &images, Timestamp::now())?;
+    Ok(images.into_iter().filter(|image| filter.matches(image)).collect())
 }
 
 /// Removes a container: `E_NOTFOUND` if there is none, `E_BUSY` if it runs and is not to be killed.
 pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> Result<(), Failure> {
-    remove::collect_leftovers(layout);
     let id = container::list::find(layout, name)?;
     container::remove::execute(layout, &id, if_running)
 }
@@ -361,29 +448,13 @@ pub fn diff(layout: &Layout, subject: &str, other: Option<&str>) -> Result<Vec<C
     }
 }
 
-/// A container and what it is doing; `E_NOTFOUND`, and exit code 125, if there is none.
-fn find_container(layout: &Layout, name: &str) -> Result<Listed, Failure> {
-    let failed = |error: NotFound| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE);
-    let id = container::list::find(layout, name).map_err(failed)?;
-    let deadline = std::time::Instant::now() + START_PATIENCE;
-    loop {
-        let listed = container::list::load(layout, &id)?;
-        let listed = listed.ok_or_else(|| failed(NotFound::Unknown(name.into())))?;
-        // Its process may run already: who serves it is written down right after that.
-        if !matches!(listed.status, Status::Creating) || std::time::Instant::now() > deadline {
-            return Ok(listed);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-}
-
 /// How long a container may take to be started.
 const START_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Begins to pack all files of a container.
 pub fn export(layout: &Layout, name: &str) -> Result<Archive, Failure> {
     let store = Store::open(layout.clone())?;
-    container::export::execute(&store, &find_container(layout, name)?)
+    container::export::execute(&store, &loaded(layout, name)?)
 }
 
 /// Copies into, out of or between containers; what was left out.
@@ -398,9 +469,7 @@ pub fn copy(
     let end = |written| match written {
         Written::Stream => Ok(End::Stream),
         Written::Host(path) => Ok(End::Host(path)),
-        Written::Container(name, path) => {
-            Ok::<_, Failure>(End::Container(find_container(layout, &name)?, path.into_bytes()))
-        }
+        Written::Container(name, path) => Ok::<_, Failure>(End::Container(loaded(layout, &name)?, path.into_bytes())),
     };
     let ends = (end(from)?, end(to)?);
     let mut read_stdin = |out: &mut dyn Write| {
@@ -416,7 +485,7 @@ pub fn commit(layout: &Layout, name: &str, request: CommitRequest) -> Result<(Im
     let store = Store::open(layout.clone())?;
     // Until the image's record names its layers, nobody removes them.
     let _stays = store.lock_shared(&mut say_waiting)?;
-    let container = find_container(layout, name)?;
+    let container = loaded(layout, name)?;
     let described = &container.record;
     let base = match &described.image {
         Some(origin) => store.images().get(&origin.id)?,

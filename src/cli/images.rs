@@ -12,7 +12,9 @@ use super::render::format::{Format, Header};
 use super::render::{output, size, time};
 use super::tree::{Globals, Invocation};
 use crate::failure::Failure;
+use crate::image::filter;
 use crate::image::list::Summary;
+use crate::name::filter::Filters;
 use crate::name::reference::Reference;
 
 /// List images
@@ -35,6 +37,9 @@ pub struct ImagesArgs {
     /// Print JSON (json), or a Go template for each image (table TEMPLATE aligns the columns)
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
+    /// Show images for which this is true only, for example reference=debian, dangling=true, label=KEY, until=24h
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
     /// Do not print the header
     #[arg(short = 'n', long)]
     noheading: bool,
@@ -52,11 +57,13 @@ impl Invocation for ImagesArgs {
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        let wanted =
-            self.image.as_deref().map(|text| Ok::<_, Failure>((text, text.parse::<Reference>()?))).transpose()?;
+        if let Some(text) = &self.image {
+            text.parse::<Reference>()?;
+        }
+        let filters = Filters::parse(&self.filter, filter::KEYS)?;
         let format = self.layout_of_rows()?;
-        let images = dispatch::list_images(&globals.layout()?)?;
-        let lines = lines(images, wanted.as_ref().map(|(text, reference)| (*text, reference)));
+        let images = dispatch::list_images(&globals.layout()?, &filters)?;
+        let lines = lines(images, self.image.as_deref());
         output::write(&self.text(&format, &lines, Timestamp::now(), &TimeZone::system())?)?;
         Ok(0)
     }
@@ -69,7 +76,7 @@ struct Line {
 }
 
 /// The rows, newest image first.
-fn lines(mut images: Vec<Summary>, wanted: Option<(&str, &Reference)>) -> Vec<Line> {
+fn lines(mut images: Vec<Summary>, wanted: Option<&str>) -> Vec<Line> {
     images.sort_by(|one, other| other.created.cmp(&one.created).then_with(|| one.id.cmp(&other.id)));
     let mut lines = Vec::new();
     for image in images {
@@ -79,25 +86,12 @@ fn lines(mut images: Vec<Summary>, wanted: Option<(&str, &Reference)>) -> Vec<Li
             lines.push(Line { image: image.clone(), reference: None });
         }
         for reference in references {
-            if wanted.is_none_or(|(text, wanted)| is_wanted(&reference, text, wanted)) {
+            if wanted.is_none_or(|text| reference.is_meant_by(text)) {
                 lines.push(Line { image: image.clone(), reference: Some(reference) });
             }
         }
     }
     lines
-}
-
-/// Whether `reference` has the name that the user typed, and the tag if there was one. A name without a registry fits
-/// any registry, as in podman.
-fn is_wanted(reference: &Reference, text: &str, wanted: &Reference) -> bool {
-    let repository = if wanted.is_short() {
-        let short = wanted.repository().strip_prefix("library/").unwrap_or(wanted.repository());
-        reference.repository() == short || reference.repository().ends_with(&format!("/{short}"))
-    } else {
-        reference.name() == wanted.name()
-    };
-    let has_tag = text.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
-    repository && (!has_tag || (reference.tag() == wanted.tag() && reference.digest() == wanted.digest()))
 }
 
 impl ImagesArgs {
@@ -215,8 +209,7 @@ mod tests {
         use clap::FromArgMatches;
         let command = ImagesArgs::augment_args(clap::Command::new("images").no_binary_name(true));
         let args = ImagesArgs::from_arg_matches(&command.get_matches_from(words)).unwrap();
-        let wanted = args.image.clone().map(|text| (text.clone(), text.parse::<Reference>().unwrap()));
-        let lines = lines(store(), wanted.as_ref().map(|(text, reference)| (text.as_str(), reference)));
+        let lines = lines(store(), args.image.as_deref());
         args.text(&args.layout_of_rows().unwrap(), &lines, at(0), &TimeZone::UTC).unwrap()
     }
 

@@ -10,6 +10,7 @@ use super::tree::{Globals, Invocation};
 use crate::container::summary::Status;
 use crate::failure::Failure;
 use crate::host::report::{Activity, Counts, Report};
+use crate::name::filter::Filters;
 
 /// Show what this host can do
 ///
@@ -28,8 +29,10 @@ impl Invocation for InfoArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
         let counts = Counts {
-            images: dispatch::list_images(&layout).map(|images| images.len()).map_err(|error| error.to_string()),
-            containers: dispatch::list_containers(&layout)
+            images: dispatch::list_images(&layout, &Filters::default())
+                .map(|images| images.len())
+                .map_err(|error| error.to_string()),
+            containers: dispatch::list_containers(&layout, &Filters::default())
                 .map(|containers| containers.iter().map(|container| activity(container.status)).collect())
                 .map_err(|error| error.to_string()),
         };
@@ -50,7 +53,7 @@ impl Invocation for InfoArgs {
 
 fn activity(status: Status) -> Activity {
     match status {
-        Status::Running { .. } | Status::Restarting => Activity::Running,
+        Status::Running { .. } | Status::Paused { .. } | Status::Restarting => Activity::Running,
         Status::Created | Status::Exited { .. } => Activity::Stopped,
     }
 }

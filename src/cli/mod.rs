@@ -2,17 +2,19 @@
 //! becomes a request, and how the report becomes text.
 
 pub mod attach;
+pub mod commit;
 pub mod complete;
 pub mod completion;
+pub mod cp;
 pub mod create;
+pub mod diff;
 mod dispatch;
 mod error;
+pub mod events;
 pub mod exec;
-pub mod freeze;
-pub mod commit;
-pub mod cp;
-pub mod diff;
+pub mod exists;
 pub mod export;
+pub mod freeze;
 pub mod images;
 pub mod import;
 pub mod info;
@@ -20,9 +22,12 @@ pub mod inspect;
 pub mod manual;
 mod one_container;
 mod parse;
+pub mod port;
+pub mod prune;
 pub mod ps;
 pub mod pull;
 pub mod registry_flags;
+pub mod rename;
 pub mod render;
 pub mod rm;
 pub mod rmi;
@@ -34,6 +39,7 @@ pub mod stop;
 pub mod top;
 pub mod tree;
 pub mod version;
+pub mod wait;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,16 +1,22 @@
 //! `ps` and `container ls`.
 
-use clap::Args;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::dispatch;
 use super::render::format::{Format, Header};
-use super::render::{output, time};
+use super::render::{output, size, time};
 use super::tree::{Globals, Invocation};
-use crate::container::summary::{Status, Summary};
+use crate::container::filter;
+use crate::container::size::Size;
+use crate::container::summary::{Status, Summary, namespaces};
 use crate::failure::Failure;
+use crate::name::filter::Filters;
 
 /// List containers
 ///
@@ -38,13 +44,72 @@ pub struct PsArgs {
     /// Do not print the header
     #[arg(long)]
     noheading: bool,
+    /// Show containers for which this is true only, for example name=web, status=exited, label=KEY=VALUE, until=24h
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Sort by this
+    #[arg(long, value_name = "KEY", value_enum, default_value_t = SortKey::Created, hide_possible_values = false)]
+    sort: SortKey,
+    /// Show how much room each takes
+    #[arg(short, long)]
+    size: bool,
+    /// Show the numbers of namespaces
+    #[arg(long, conflicts_with_all = ["format", "quiet", "size", "pod"])]
+    ns: bool,
+    /// Show pods; there are none
+    #[arg(short, long)]
+    pod: bool,
+    /// Do not trust what is known of states; nothing to do: the kernel is always asked
+    #[arg(long)]
+    sync: bool,
+    /// Show them again every so many seconds
+    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    watch: Option<u64>,
+}
+
+/// What a listing is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SortKey {
+    /// The command line.
+    #[value(help = None)]
+    Command,
+    /// When it was made.
+    #[value(help = None)]
+    Created,
+    /// Identifier.
+    #[value(help = None)]
+    Id,
+    /// The image's name.
+    #[value(help = None)]
+    Image,
+    /// Name.
+    #[value(help = None)]
+    Names,
+    /// When it was started.
+    #[value(help = None, name = "runningfor")]
+    RunningFor,
+    /// How much room it takes.
+    #[value(help = None)]
+    Size,
+    /// What it is doing.
+    #[value(help = None)]
+    Status,
 }
 
 const TABLE: &str = "table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.Created}}\\t{{.Status}}\\t{{.Ports}}\\t{{.Names}}";
 
+const NAMESPACES: &str = "table {{.ID}}\\t{{.Names}}\\t{{.Pid}}\\t{{.CGROUPNS}}\\t{{.IPC}}\\t{{.MNT}}\\t{{.NET}}\\t{{.PIDNS}}\\t\
+                          {{.USERNS}}\\t{{.UTS}}";
+
 /// Titles of the columns whose title is not their field's name.
-const TITLES: &[(&str, &str)] =
-    &[("ID", "CONTAINER ID"), ("Created", "CREATED"), ("RunningFor", "CREATED"), ("ImageID", "IMAGE ID")];
+const TITLES: &[(&str, &str)] = &[
+    ("ID", "CONTAINER ID"),
+    ("Created", "CREATED"),
+    ("RunningFor", "CREATED"),
+    ("ImageID", "IMAGE ID"),
+    ("Pod", "POD ID"),
+    ("PodName", "PODNAME"),
+];
 
 /// The longest command that a listing shows, in characters.
 const COMMAND_LENGTH: usize = 17;
@@ -52,29 +117,87 @@ const COMMAND_LENGTH: usize = 17;
 impl Invocation for PsArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("All containers", "coracle ps --all"),
+        ("Those that failed", "coracle ps -a --filter exited=1"),
         ("Names and states", "coracle ps -a --format 'table {{.Names}}\\t{{.Status}}'"),
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        let format = self.format.as_deref().unwrap_or(if self.quiet { "{{.ID}}" } else { TABLE });
-        let format = Format::parse(format)?;
-        let containers = self.shown(dispatch::list_containers(&globals.layout()?)?);
-        output::write(&self.text(&format, &containers, Timestamp::now(), &TimeZone::system())?)?;
-        Ok(0)
+        let layout = globals.layout()?;
+        let filters = Filters::parse(&self.filter, filter::KEYS)?;
+        let format = Format::parse(&self.format())?;
+        loop {
+            let mut containers = self.shown(dispatch::list_containers(&layout, &filters)?);
+            if self.needs_sizes() {
+                dispatch::measure_containers(&layout, &mut containers)?;
+            }
+            self.sort(&mut containers);
+            let text = self.text(&format, &containers, Timestamp::now(), &TimeZone::system())?;
+            let Some(seconds) = self.watch else {
+                output::write(&text)?;
+                return Ok(0);
+            };
+            output::replace_screen(&text)?;
+            if output::reader_leaves_within(Duration::from_secs(seconds)) {
+                return Ok(0);
+            }
+        }
     }
 }
 
 impl PsArgs {
+    /// The format that was given, or the one that the other flags mean.
+    fn format(&self) -> String {
+        if let Some(format) = &self.format {
+            return format.clone();
+        }
+        match (self.quiet, self.ns) {
+            (true, _) => "{{.ID}}".into(),
+            (false, true) => NAMESPACES.into(),
+            (false, false) => {
+                let pod = if self.pod { "\\t{{.Pod}}\\t{{.PodName}}" } else { "" };
+                let size = if self.size { "\\t{{.Size}}" } else { "" };
+                format!("{TABLE}{pod}{size}")
+            }
+        }
+    }
+
+    /// Whether the numbers of namespaces are shown: each takes a system call.
+    fn needs_namespaces(&self) -> bool {
+        let fields = ["Namespaces", "CGROUPNS", "IPC", "MNT", "NET", "PIDNS", "USERNS", "UTS"];
+        let names_one = |format: &String| fields.iter().any(|field| format.contains(field));
+        self.ns || self.format.as_ref().is_some_and(names_one)
+    }
+
+    fn needs_sizes(&self) -> bool {
+        self.size || self.sort == SortKey::Size
+    }
+
     /// Those that were asked for, oldest first.
     fn shown(&self, mut containers: Vec<Summary>) -> Vec<Summary> {
         containers.sort_by(|one, other| one.created.cmp(&other.created).then_with(|| one.id.cmp(&other.id)));
         if let Some(last) = self.last.or(self.latest.then_some(1)) {
             return containers.split_off(containers.len().saturating_sub(last));
         }
-        if !self.all {
-            containers.retain(|container| matches!(container.status, Status::Running { .. } | Status::Restarting));
+        // Who asks for a status means those that do not run, too.
+        let is_about_status = |filter: &String| filter.starts_with("status=") || filter.starts_with("exited=");
+        if !self.all && !self.filter.iter().any(is_about_status) {
+            containers.retain(super::selection::is_up);
         }
         containers
+    }
+
+    /// Sorts what is oldest first; what is alike stays in this order.
+    fn sort(&self, containers: &mut [Summary]) {
+        match self.sort {
+            SortKey::Created => {}
+            SortKey::Command => containers.sort_by(|one, other| one.command.cmp(&other.command)),
+            SortKey::Id => containers.sort_by(|one, other| one.id.cmp(&other.id)),
+            SortKey::Image => containers.sort_by(|one, other| one.image.cmp(&other.image)),
+            SortKey::Names => containers.sort_by(|one, other| one.name.cmp(&other.name)),
+            SortKey::RunningFor => containers.sort_by_key(|container| Times::of(container.status).started),
+            SortKey::Size => containers.sort_by_key(|container| container.size.map(|size| size.written)),
+            SortKey::Status => containers.sort_by_key(|container| container.status.as_str()),
+        }
     }
 
     fn text(
@@ -84,8 +207,14 @@ impl PsArgs {
         now: Timestamp,
         zone: &TimeZone,
     ) -> Result<String, Failure> {
-        let items: Vec<Value> = containers.iter().map(|container| item(container, now)).collect();
-        let rows: Vec<Value> = containers.iter().map(|container| self.row(container, now, zone)).collect();
+        let items: Vec<Value> = match format {
+            Format::Json => containers.iter().map(|container| item(container, now, self.ns)).collect(),
+            _ => Vec::new(),
+        };
+        let rows: Vec<Value> = match format {
+            Format::Json => Vec::new(),
+            _ => containers.iter().map(|container| self.row(container, now, zone)).collect(),
+        };
         let header = if self.noheading || self.quiet { Header::Hidden } else { Header::Shown };
         format.list(&items, &rows, TITLES, header)
     }
@@ -96,6 +225,8 @@ impl PsArgs {
         let command = container.command.join(" ");
         let command = if self.no_trunc { command } else { shortened(&command) };
         let times = Times::of(container.status);
+        let namespaces = if self.needs_namespaces() { namespaces(times.pid) } else { BTreeMap::new() };
+        let namespace = |kind: &str| namespaces.get(kind).cloned().unwrap_or_default();
         json!({
             "ID": id,
             "Image": container.image,
@@ -105,13 +236,28 @@ impl PsArgs {
             "CreatedAt": time::in_zone(container.created, zone),
             "CreatedHuman": time::duration(now.duration_since(container.created)),
             "RunningFor": time::ago(container.created, now),
-            "Status": status(container.status, now),
+            "Status": status(container, now),
             "State": container.status.as_str(),
             "Ports": "",
             "Names": container.name.as_str(),
             "Labels": container.labels,
             "Mounts": container.mounts.join(","),
             "Networks": "",
+            "Pod": "",
+            "PodName": "",
+            "Restarts": container.restarts,
+            "Size": container.size.map_or_else(String::new, size_text),
+            "ExposedPorts": "",
+            "CIDFile": "",
+            "IsInfra": false,
+            "Namespaces": namespaces,
+            "CGROUPNS": namespace("cgroup"),
+            "IPC": namespace("ipc"),
+            "MNT": namespace("mnt"),
+            "NET": namespace("net"),
+            "PIDNS": namespace("pid"),
+            "USERNS": namespace("user"),
+            "UTS": namespace("uts"),
             "Pid": times.pid,
             "Exited": times.exited,
             "ExitCode": times.code,
@@ -123,7 +269,7 @@ impl PsArgs {
 }
 
 /// What `--format json` shows, under podman's names.
-fn item(container: &Summary, now: Timestamp) -> Value {
+fn item(container: &Summary, now: Timestamp, with_namespaces: bool) -> Value {
     let times = Times::of(container.status);
     json!({
         "AutoRemove": container.remove_at_exit,
@@ -139,18 +285,24 @@ fn item(container: &Summary, now: Timestamp) -> Value {
         "Labels": container.labels,
         "Mounts": container.mounts,
         "Names": [container.name.as_str()],
-        "Namespaces": {},
+        "Namespaces": if with_namespaces { namespaces(times.pid) } else { BTreeMap::new() },
         "Networks": [],
         "Pid": times.pid,
         "Pod": "",
         "PodName": "",
         "Ports": null,
-        "Size": null,
+        "Size": container.size.map(|size| json!({"rootFsSize": size.base, "rwSize": size.written})),
         "StartedAt": times.started,
         "State": container.status.as_str(),
-        "Status": status(container.status, now),
+        "Status": status(container, now),
         "Created": container.created.as_second(),
     })
+}
+
+/// `12kB (virtual 4.5MB)`.
+fn size_text(size: Size) -> String {
+    let short = |bytes: u64| size::decimal(bytes).replace(' ', "");
+    format!("{} (virtual {})", short(size.written), short(size.base + size.written))
 }
 
 /// A status in podman's flat fields; times in seconds since 1970.
@@ -168,7 +320,9 @@ impl Times {
             Self { pid: 0, exited: false, code: 0, started: time::NEVER_SECONDS, finished: time::NEVER_SECONDS };
         match status {
             Status::Created | Status::Restarting => never,
-            Status::Running { pid, started } => Self { pid, started: started.as_second(), ..never },
+            Status::Running { pid, started } | Status::Paused { pid, started } => {
+                Self { pid, started: started.as_second(), ..never }
+            }
             Status::Exited { code, started, finished } => {
                 let seconds = |time: Option<Timestamp>| time.map_or(time::NEVER_SECONDS, Timestamp::as_second);
                 Self { exited: true, code, started: seconds(started), finished: seconds(finished), ..never }
@@ -177,11 +331,13 @@ impl Times {
     }
 }
 
-fn status(status: Status, now: Timestamp) -> String {
-    match status {
+fn status(container: &Summary, now: Timestamp) -> String {
+    let health = container.health.as_ref().map(|health| format!(" ({health})")).unwrap_or_default();
+    match container.status {
         Status::Created => "Created".into(),
         Status::Restarting => "Restarting".into(),
-        Status::Running { started, .. } => format!("Up {}", time::duration(now.duration_since(started))),
+        Status::Running { started, .. } => format!("Up {}{health}", time::duration(now.duration_since(started))),
+        Status::Paused { started, .. } => format!("Up {} (Paused)", time::duration(now.duration_since(started))),
         Status::Exited { code, finished: Some(finished), .. } => {
             format!("Exited ({code}) {}", time::ago(finished, now))
         }
@@ -218,6 +374,9 @@ mod tests {
             labels: [("k".to_owned(), "v".to_owned())].into(),
             mounts: vec!["/a".into(), "/b".into()],
             remove_at_exit: false,
+            restarts: 0,
+            health: None,
+            size: Some(Size { written: 1000 * u64::from(byte), base: 4_500_000 }),
         };
         vec![
             of(1, "new", 0, Status::Created),
@@ -230,9 +389,9 @@ mod tests {
         use clap::FromArgMatches;
         let command = PsArgs::augment_args(clap::Command::new("ps").no_binary_name(true));
         let args = PsArgs::from_arg_matches(&command.get_matches_from(words)).unwrap();
-        let format = args.format.as_deref().unwrap_or(if args.quiet { "{{.ID}}" } else { TABLE });
-        let containers = args.shown(containers());
-        args.text(&Format::parse(format).unwrap(), &containers, at(0), &TimeZone::UTC).unwrap()
+        let mut containers = args.shown(containers());
+        args.sort(&mut containers);
+        args.text(&Format::parse(&args.format()).unwrap(), &containers, at(0), &TimeZone::UTC).unwrap()
     }
 
     #[test]
@@ -256,6 +415,36 @@ mod tests {
         assert_eq!(ps(&["-n", "2", "--format", "{{.Names}}"]), "down\nnew\n");
         assert_eq!(ps(&["-n", "9", "-q"]).lines().count(), 3);
         assert_eq!(ps(&["-q", "--no-trunc"]), format!("{}\n", "02".repeat(32)));
+    }
+
+    #[test]
+    fn sorted() {
+        let names = |key: &str| ps(&["-a", "--sort", key, "--format", "{{.Names}}"]).replace('\n', " ");
+        assert_eq!(names("created"), "up down new ");
+        assert_eq!(names("names"), "down new up ");
+        assert_eq!(names("id"), "new up down ");
+        assert_eq!(names("size"), "new up down ");
+        assert_eq!(names("status"), "new down up ");
+        assert_eq!(names("runningfor"), "new down up ");
+    }
+
+    #[test]
+    fn more_columns() {
+        let header = |words: &[&str]| {
+            ps(words)
+                .lines()
+                .next()
+                .unwrap()
+                .split("  ")
+                .map(str::trim)
+                .filter(|title| !title.is_empty())
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        assert_eq!(header(&["-s"]), "CONTAINER ID,IMAGE,COMMAND,CREATED,STATUS,PORTS,NAMES,SIZE");
+        assert_eq!(header(&["-p"]), "CONTAINER ID,IMAGE,COMMAND,CREATED,STATUS,PORTS,NAMES,POD ID,PODNAME");
+        assert_eq!(header(&["--ns"]), "CONTAINER ID,NAMES,PID,CGROUPNS,IPC,MNT,NET,PIDNS,USERNS,UTS");
+        assert_eq!(ps(&["--format", "{{.Size}}"]), "2kB (virtual 4.5MB)\n");
     }
 
     #[test]

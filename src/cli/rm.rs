@@ -1,15 +1,18 @@
 //! `rm`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
 use super::render::output;
 use super::tree::{Globals, Invocation};
 use super::{dispatch, error};
+use crate::container::filter::KEYS;
 use crate::container::remove::IfRunning;
-use crate::container::summary::Status;
+use crate::container::summary::{Status, Summary};
 use crate::failure::Failure;
+use crate::name::filter::Filters;
 use crate::state::layout::Layout;
 
 /// Remove containers
@@ -18,7 +21,7 @@ use crate::state::layout::Layout;
 #[derive(Args, Clone, Debug)]
 pub struct RmArgs {
     /// Remove all containers that do not run; with --force, all
-    #[arg(short, long, conflicts_with_all = ["containers", "cidfile"])]
+    #[arg(short, long, conflicts_with_all = ["containers", "cidfile", "latest"])]
     all: bool,
     /// Kill containers that run; a container that does not exist is no failure
     #[arg(short, long)]
@@ -29,8 +32,23 @@ pub struct RmArgs {
     /// Remove the container whose id is in this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     cidfile: Vec<PathBuf>,
+    /// Remove containers for which this is true, as in ps
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["containers", "cidfile", "latest"])]
+    filter: Vec<String>,
+    /// Remove the container made last
+    #[arg(short, long, conflicts_with_all = ["containers", "cidfile"])]
+    latest: bool,
+    /// With --force: ask a container to end, and kill it only after so many seconds; -1 waits for it
+    #[arg(short, long, value_name = "SECONDS", requires = "force", allow_negative_numbers = true)]
+    time: Option<i64>,
+    /// Remove the container's own volumes, too; they always go with it
+    #[arg(short, long)]
+    volumes: bool,
+    /// Remove containers that depend on it, too; none ever does
+    #[arg(long)]
+    depend: bool,
     /// Names, ids, or beginnings of ids
-    #[arg(value_name = "CONTAINER", required_unless_present_any = ["all", "cidfile"])]
+    #[arg(value_name = "CONTAINER", required_unless_present_any = ["all", "cidfile", "filter", "latest"])]
     containers: Vec<String>,
 }
 
@@ -47,13 +65,16 @@ impl Invocation for RmArgs {
         ("By name", "coracle rm web"),
         ("All that have exited", "coracle rm --all"),
         ("One that runs", "coracle rm --force web"),
+        ("Those with a label", "coracle rm --filter label=test"),
     ];
     const EXIT_STATUS: &'static [(&'static str, &'static str)] = REMOVAL_EXIT_STATUS;
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
-        let if_running = if self.force { IfRunning::Kill } else { IfRunning::Refuse };
+        let if_running = self.if_running();
         let mut removals = Removals::default();
+        // Once: it looks at all containers.
+        dispatch::collect_leftovers(&layout);
         for name in self.names(&layout)? {
             match dispatch::remove_container(&layout, &name, if_running) {
                 Ok(()) => output::write(&format!("{name}\n"))?,
@@ -66,16 +87,31 @@ impl Invocation for RmArgs {
 }
 
 impl RmArgs {
+    fn if_running(&self) -> IfRunning {
+        match (self.force, self.time) {
+            (false, _) => IfRunning::Refuse,
+            (true, None | Some(0)) => IfRunning::Kill,
+            (true, Some(seconds)) => IfRunning::Stop(u64::try_from(seconds).ok().map(Duration::from_secs)),
+        }
+    }
+
     /// What is to be removed, as the user named it.
     fn names(&self, layout: &Layout) -> Result<Vec<String>, Failure> {
-        if self.all {
-            let containers = dispatch::list_containers(layout)?;
-            let removable = |status| self.force || !matches!(status, Status::Running { .. });
+        if self.all || !self.filter.is_empty() {
+            let containers = dispatch::list_containers(layout, &Filters::parse(&self.filter, KEYS)?)?;
+            let removable = |status| {
+                !self.all
+                    || self.force
+                    || !matches!(status, Status::Running { .. } | Status::Paused { .. } | Status::Restarting)
+            };
             return Ok(containers
                 .into_iter()
                 .filter(|container| removable(container.status))
                 .map(|container| container.id.to_string())
                 .collect());
+        }
+        if self.latest {
+            return latest(layout).map(|container| vec![container.id.to_string()]);
         }
         let mut names = self.containers.clone();
         for path in &self.cidfile {
@@ -87,6 +123,13 @@ impl RmArgs {
         }
         Ok(names)
     }
+}
+
+/// The container made last.
+pub(super) fn latest(layout: &Layout) -> Result<Summary, Failure> {
+    let containers = dispatch::list_containers(layout, &Filters::default())?;
+    let newest = containers.into_iter().max_by_key(|container| container.created);
+    newest.ok_or_else(|| Failure::new("E_NOTFOUND", "--latest: there are no containers"))
 }
 
 /// How the removal of several things went.

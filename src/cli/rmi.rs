@@ -8,6 +8,7 @@ use super::rm::{REMOVAL_EXIT_STATUS, Removals};
 use super::tree::{Globals, Invocation};
 use crate::failure::Failure;
 use crate::image::remove::{IfUsed, Removed};
+use crate::name::filter::Filters;
 use crate::name::image_selector::ImageSelector;
 
 /// Remove images
@@ -39,7 +40,7 @@ impl Invocation for RmiArgs {
         let layout = globals.layout()?;
         let mut removals = Removals::default();
         let images = if self.all {
-            dispatch::list_images(&layout)?.into_iter().map(|image| image.id.to_string()).collect()
+            dispatch::list_images(&layout, &Filters::default())?.into_iter().map(|image| image.id.to_string()).collect()
         } else {
             self.images
         };

@@ -6,8 +6,10 @@ use clap::{Args, ValueHint};
 
 use super::render::output;
 use super::{dispatch, error};
+use crate::container::filter::KEYS;
 use crate::container::summary::{Status, Summary};
 use crate::failure::Failure;
+use crate::name::filter::Filters;
 use crate::state::layout::Layout;
 
 /// Containers by name, by file, or all.
@@ -22,8 +24,11 @@ pub struct Selection {
     /// The container whose id is in this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cidfile: Vec<PathBuf>,
+    /// Containers that the filter means, as KEY=VALUE (see ps)
+    #[arg(short, long, value_name = "FILTER", conflicts_with_all = ["containers", "cidfile", "latest"])]
+    pub filter: Vec<String>,
     /// Names, ids, or beginnings of ids
-    #[arg(value_name = "CONTAINER", required_unless_present_any = ["all", "latest", "cidfile"])]
+    #[arg(value_name = "CONTAINER", required_unless_present_any = ["all", "latest", "cidfile", "filter"])]
     pub containers: Vec<String>,
 }
 
@@ -44,8 +49,9 @@ impl Selection {
         if_missing: IfMissing,
         is_meant: impl Fn(&Summary) -> bool,
     ) -> Result<Vec<String>, Failure> {
-        if self.all || self.latest {
-            let mut containers = dispatch::list_containers(layout)?;
+        let filters = Filters::parse(&self.filter, KEYS)?;
+        if self.all || self.latest || !self.filter.is_empty() {
+            let mut containers = dispatch::list_containers(layout, &filters)?;
             containers.sort_by_key(|container| std::cmp::Reverse(container.created));
             if self.latest {
                 containers.truncate(1);
@@ -91,5 +97,5 @@ pub fn for_each(
 
 /// Whether the container runs, or is about to run again.
 pub fn is_up(container: &Summary) -> bool {
-    matches!(container.status, Status::Running { .. } | Status::Restarting)
+    matches!(container.status, Status::Running { .. } | Status::Paused { .. } | Status::Restarting)
 }

@@ -26,23 +26,34 @@ pub struct StartArgs {
     /// The container that was made last
     #[arg(short, long, conflicts_with = "containers")]
     latest: bool,
+    /// Start containers that the filter means, as KEY=VALUE (see ps)
+    #[arg(short, long, value_name = "FILTER", conflicts_with_all = ["containers", "latest", "attach", "interactive"])]
+    filter: Vec<String>,
     #[command(flatten)]
     presence: PresenceFlags,
     /// Names, ids, or beginnings of ids
-    #[arg(value_name = "CONTAINER", required_unless_present_any = ["all", "latest"])]
+    #[arg(value_name = "CONTAINER", required_unless_present_any = ["all", "latest", "filter"])]
     containers: Vec<String>,
 }
 
 impl Invocation for StartArgs {
-    const EXAMPLES: &'static [(&'static str, &'static str)] =
-        &[("In the background", "coracle start web"), ("With its terminal", "coracle start -ai shell")];
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("In the background", "coracle start web"),
+        ("With its terminal", "coracle start -ai shell"),
+        ("What a reboot has ended", "coracle start --filter restart-policy=always"),
+    ];
     const EXIT_STATUS: &'static [(&'static str, &'static str)] =
         &[("0", "Success."), ("N", "With --attach: the container's exit code."), ("125", "A failure.")];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
-        let selection =
-            Selection { all: self.all, latest: self.latest, containers: self.containers, cidfile: Vec::new() };
+        let selection = Selection {
+            all: self.all,
+            latest: self.latest,
+            containers: self.containers,
+            filter: self.filter,
+            cidfile: Vec::new(),
+        };
         let names = selection.names(&layout, IfMissing::Report, |container| !is_up(container))?;
         if !self.attach && !self.interactive {
             return for_each(&names, IfMissing::Report, |name| dispatch::start(&layout, name));

@@ -143,7 +143,8 @@ impl StatsArgs {
         let all: Vec<(ContainerId, String)> = match named {
             Some(named) => named.iter().map(|id| (id.clone(), String::new())).collect(),
             None => {
-                let containers = dispatch::list_containers(layout)?.into_iter();
+                let containers =
+                    dispatch::list_containers(layout, &crate::name::filter::Filters::default())?.into_iter();
                 containers.map(|container| (container.id, container.name.as_str().to_owned())).collect()
             }
         };

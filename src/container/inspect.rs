@@ -10,7 +10,8 @@ use super::status;
 use super::summary::{Status, time};
 use crate::lsm::capability;
 use crate::name::capability::{Capability, CapabilitySet};
-use crate::state::schema::container::{ContainerRecord, MountRecord};
+use crate::name::restart_policy;
+use crate::state::schema::container::{ContainerRecord, HealthRecord, HealthResult, MountRecord};
 
 /// One container. Times are RFC 3339; one that has not come yet is `0001-01-01T00:00:00Z`. Lists are never absent.
 #[derive(Clone, Debug, Serialize)]
@@ -65,6 +66,48 @@ pub struct State {
     pub error: String,
     pub started_at: String,
     pub finished_at: String,
+    /// Absent without health checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+}
+
+/// What the health checks of a container have shown.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct Health {
+    /// `starting`, `healthy` or `unhealthy`.
+    pub status: String,
+    pub failing_streak: u32,
+    /// The last checks, oldest first.
+    pub log: Vec<HealthLog>,
+}
+
+/// One check.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct HealthLog {
+    pub start: String,
+    pub end: String,
+    pub exit_code: i32,
+    pub output: String,
+}
+
+impl Health {
+    fn of(record: &HealthRecord) -> Self {
+        let log = |result: &HealthResult| HealthLog {
+            start: time(result.start).to_string(),
+            end: time(result.end).to_string(),
+            exit_code: result.exit_code,
+            output: result.output.clone(),
+        };
+        Self {
+            status: record.status.clone(),
+            failing_streak: record.failing_streak,
+            log: record.log.iter().map(log).collect(),
+        }
+    }
 }
 
 /// A mount that the user asked for.
@@ -140,6 +183,17 @@ pub struct HostConfig {
     /// Options by destination.
     pub tmpfs: BTreeMap<String, String>,
     pub init: bool,
+    pub restart_policy: RestartPolicy,
+}
+
+/// What happens when the container ends.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct RestartPolicy {
+    pub name: String,
+    /// 0 for no limit.
+    pub maximum_retry_count: u32,
 }
 
 /// A time that has not come.
@@ -156,16 +210,12 @@ impl Report {
             created: time(record.created).to_string(),
             path: words.next().unwrap_or_default(),
             args: words.collect(),
-            state: State::of(&listed.status),
+            state: State::of(listed),
             image: record.image.as_ref().map(|image| image.id.hex().to_owned()).unwrap_or_default(),
             image_name: record.image.as_ref().map(|image| image.name.clone()).unwrap_or_default(),
             rootfs: record.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             name: record.name.to_string(),
-            restart_count: match &listed.status {
-                status::Status::Running(processes) | status::Status::Restarting(processes) => processes.restarts,
-                status::Status::Stopped(stopped) => stopped.restarts,
-                _ => 0,
-            },
+            restart_count: listed.restarts(),
             driver: record.driver.clone(),
             effective_caps: process.effective.clone(),
             bounding_caps: process.bounding.clone(),
@@ -178,11 +228,12 @@ impl Report {
 }
 
 impl State {
-    fn of(status: &status::Status) -> Self {
+    fn of(listed: &Listed) -> Self {
+        let status = &listed.status;
         let written = |time: Option<Timestamp>| time.map_or_else(|| NEVER.to_owned(), |time| time.to_string());
-        let (pid, exit_code, started, finished) = match Status::of(status) {
+        let (pid, exit_code, started, finished) = match Status::of(listed) {
             Status::Created | Status::Restarting => (0, 0, None, None),
-            Status::Running { pid, started } => (pid, 0, Some(started), None),
+            Status::Running { pid, started } | Status::Paused { pid, started } => (pid, 0, Some(started), None),
             Status::Exited { code, started, finished } => (0, code, started, finished),
         };
         let reason = match status {
@@ -190,9 +241,9 @@ impl State {
             _ => "",
         };
         Self {
-            status: Status::of(status).as_str().to_owned(),
+            status: Status::of(listed).as_str().to_owned(),
             running: pid != 0,
-            paused: false,
+            paused: listed.is_paused,
             restarting: matches!(status, status::Status::Restarting(_)),
             oom_killed: false,
             dead: false,
@@ -201,6 +252,7 @@ impl State {
             error: reason.to_owned(),
             started_at: written(started),
             finished_at: written(finished),
+            health: listed.health.as_ref().map(Health::of),
         }
     }
 }
@@ -248,6 +300,7 @@ impl HostConfig {
         };
         let of_kind = |kind: &'static str| record.mounts.iter().filter(move |mount| mount.kind == kind);
         let bind = |mount: &MountRecord| format!("{}:{}:{}", mount.source, mount.destination, mount.options.join(","));
+        let restart = record.restart.parse::<restart_policy::RestartPolicy>().unwrap_or_default();
         Self {
             binds: of_kind("bind").map(bind).collect(),
             network_mode: record.network.clone(),
@@ -259,6 +312,7 @@ impl HostConfig {
             security_opt: record.security.clone(),
             tmpfs: of_kind("tmpfs").map(|mount| (mount.destination.clone(), mount.options.join(","))).collect(),
             init: record.init,
+            restart_policy: RestartPolicy { name: restart.name().to_owned(), maximum_retry_count: restart.limit() },
         }
     }
 }
@@ -313,7 +367,7 @@ mod tests {
             health: None,
             request: None,
         };
-        Listed { record, status }
+        Listed { record, status, is_paused: false, health: None }
     }
 
     fn json(status: status::Status) -> serde_json::Value {

@@ -17,16 +17,15 @@ use super::attach::{self, Attachment};
 use super::create::Owned;
 use super::monitor::streams::{self, SharedLog, Streams};
 use super::monitor::{self, Care, Channel, Clients, Cure, Monitor, Pause, health, listener};
-use super::request::{
-    DirectoryWrites, HealthCheck, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
-};
-use super::{remove, stop};
+use super::request::{DirectoryWrites, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal};
+use super::{event, list, remove, stop};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
-use crate::name::container::{ContainerId, ContainerName};
+use crate::name::container::ContainerId;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn::{self, Running};
+use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ExitRecord, ProcessesRecord, Timestamp};
@@ -66,9 +65,8 @@ pub struct Launch<'a> {
     layout: &'a Layout,
     request: &'a Request,
     id: ContainerId,
-    name: ContainerName,
+    record: ContainerRecord,
     plan: LaunchPlan,
-    health: Option<HealthCheck>,
     /// Until it has ended, or another process of ours has it.
     owned: RefCell<Option<Owned>>,
     was_executed: Cell<bool>,
@@ -86,7 +84,7 @@ impl<'a> Launch<'a> {
     pub fn new(
         layout: &'a Layout,
         request: &'a Request,
-        record: &ContainerRecord,
+        record: ContainerRecord,
         plan: LaunchPlan,
         owned: Owned,
     ) -> Self {
@@ -94,9 +92,8 @@ impl<'a> Launch<'a> {
             layout,
             request,
             id: owned.id.clone(),
-            name: record.name.clone(),
+            record,
             plan,
-            health: record.health.clone(),
             owned: RefCell::new(Some(owned)),
             was_executed: Cell::new(false),
         }
@@ -247,6 +244,8 @@ impl<'a> Launch<'a> {
         let started = Timestamp::now();
         let init = running.child.pid.as_raw();
         self.write_processes(init, started, restarts);
+        let happened = [ContainerEvent::Init, ContainerEvent::Start];
+        event::note_all(self.layout, &happened, &self.record);
         if self.request.removal == Removal::Never {
             let _ = fs::remove_file(self.layout.exit_record(&self.id));
         }
@@ -283,12 +282,14 @@ impl<'a> Launch<'a> {
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let care = Care {
                 limit: self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
-                health: self.health.clone().map(|check| health::Watch::new(self.layout, &self.id, check)),
+                health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.id, check)),
                 is_ill: &is_ill,
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
             drop(running);
+            let more = [(event::EXIT_CODE, code.to_string())];
+            event::note_with(self.layout, ContainerEvent::Died, &self.record, &more);
             let mut error = None;
             if Timestamp::now().0.saturating_sub(started.0) > SETTLED.as_nanos() as i64 {
                 delay = RESTART_DELAY.0;
@@ -343,7 +344,7 @@ impl<'a> Launch<'a> {
     }
 
     fn was_stopped(&self) -> bool {
-        let may_restart = self.request.restart != RestartPolicy::No || self.health.is_some();
+        let may_restart = self.request.restart != RestartPolicy::No || self.record.health.is_some();
         may_restart && self.layout.stop_marker(&self.id).exists()
     }
 
@@ -355,7 +356,11 @@ impl<'a> Launch<'a> {
     fn finish(&self, exit: ExitRecord) {
         if self.request.removal == Removal::AtExit {
             // What cannot be removed now is removed by the next command that looks.
-            let _ = remove::retire(self.layout, &self.id, &self.name);
+            let renamed = list::new_name(&self.layout.container_new_name(&self.id));
+            if remove::retire(self.layout, &self.id, &self.record.name).is_ok() {
+                let name = renamed.unwrap_or_else(|| self.record.name.clone());
+                event::note(self.layout, ContainerEvent::Remove, &ContainerRecord { name, ..self.record.clone() });
+            }
             return;
         }
         remove::tidy_work(self.layout, &self.id);

@@ -1,13 +1,15 @@
 //! Which containers there are.
 
 use std::fs;
+use std::path::Path;
 
+use super::freeze;
 use super::status::{self, Status};
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record;
-use crate::state::schema::container::ContainerRecord;
+use crate::state::schema::container::{ContainerRecord, HealthRecord};
 
 /// A container and what it is doing.
 #[derive(Clone, Debug)]
@@ -16,6 +18,21 @@ pub struct Listed {
     pub record: ContainerRecord,
     /// What it is doing.
     pub status: Status,
+    /// Whether it runs, and stands still.
+    pub is_paused: bool,
+    /// What its health checks have shown since it was started.
+    pub health: Option<HealthRecord>,
+}
+
+impl Listed {
+    /// How many times it was restarted by its policy.
+    pub fn restarts(&self) -> u32 {
+        match &self.status {
+            Status::Running(processes) | Status::Restarting(processes) => processes.restarts,
+            Status::Stopped(stopped) => stopped.restarts,
+            Status::Created | Status::Creating => 0,
+        }
+    }
 }
 
 /// Why a container was not found.
@@ -62,9 +79,22 @@ pub fn execute(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
 
 /// One container; `None` if it was removed meanwhile.
 pub fn load(layout: &Layout, id: &ContainerId) -> Result<Option<Listed>, Failure> {
-    let Some(record) = record::read::<ContainerRecord>(&layout.container_record(id))? else { return Ok(None) };
+    let Some(mut record) = record::read::<ContainerRecord>(&layout.container_record(id))? else { return Ok(None) };
+    if let Some(name) = new_name(&layout.container_new_name(id)) {
+        record.name = name;
+    }
     let status = status::of(layout, id)?;
-    Ok(Some(Listed { record, status }))
+    let is_paused = matches!(&status, Status::Running(processes) if freeze::is_paused(layout, id, processes));
+    let health = match (&record.health, &status) {
+        (Some(_), Status::Running(_)) => record::read(&layout.health_record(id)).ok().flatten(),
+        _ => None,
+    };
+    Ok(Some(Listed { record, status, is_paused, health }))
+}
+
+/// The name in the file that `rename` writes; absent for a container that was not renamed.
+pub(super) fn new_name(file: &Path) -> Option<ContainerName> {
+    fs::read_to_string(file).ok()?.trim_end().parse().ok()
 }
 
 /// The container that a name, an identifier or the beginning of one stands for.

@@ -1,17 +1,23 @@
 //! Removing containers, and what dead commands left of them.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::create::Owned;
+use super::event;
+use super::list::{self, Listed};
 use super::status::{self, Status};
 use super::stop;
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
+use crate::name::signal::Signal;
+use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
@@ -70,6 +76,8 @@ pub enum IfRunning {
     Refuse,
     /// It is killed.
     Kill,
+    /// It is asked to end by its stop signal, and killed if it has not ended within this time; without one, it is waited for.
+    Stop(Option<std::time::Duration>),
 }
 
 /// Removes the container of this identifier.
@@ -78,11 +86,22 @@ pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Resu
         Ok(owned) => Some(owned),
         // No lock: it was damaged from outside, or is being removed by somebody else.
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
-        Err(_) if if_running == IfRunning::Kill => kill_and_take(layout, id)?,
-        Err(_) => return Err(RemoveError::Running(id.clone()).into()),
+        Err(_) => match if_running {
+            IfRunning::Refuse => return Err(RemoveError::Running(id.clone()).into()),
+            IfRunning::Kill => kill_and_take(layout, id)?,
+            IfRunning::Stop(patience) => {
+                ask_to_end(layout, id, patience);
+                kill_and_take(layout, id)?
+            }
+        },
     };
+    // Known before it is gone.
+    let container = list::load(layout, id).ok().flatten();
     delete(layout, id)?;
     drop(owned);
+    if let Some(container) = container {
+        event::note(layout, ContainerEvent::Remove, &container.record);
+    }
     Ok(())
 }
 
@@ -108,7 +127,18 @@ fn kill_and_take(layout: &Layout, id: &ContainerId) -> Result<Option<Owned>, Fai
     }
 }
 
-/// Kills the container's pid 1, if the number still means that process.
+/// Sends a running container its stop signal, and waits for its end, for so long at most.
+fn ask_to_end(layout: &Layout, id: &ContainerId, patience: Option<std::time::Duration>) {
+    let Ok(Some(container)) = list::load(layout, id) else { return };
+    let Status::Running(processes) = &container.status else { return };
+    let Some(process) = stop::open(processes) else { return };
+    let signal = container.record.process.stop_signal.parse().unwrap_or(Signal::TERM);
+    let _ = pidfd::send_signal(process.as_fd(), signal.number());
+    let limit = patience.map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
+    let _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], limit);
+}
+
+/// Kills the container's pid 1.
 fn kill(processes: &ProcessesRecord) {
     if let Some(process) = stop::open(processes) {
         let _ = pidfd::send_signal(process.as_fd(), libc::SIGKILL);
@@ -118,7 +148,7 @@ fn kill(processes: &ProcessesRecord) {
 /// Removes everything about a container that this process owns: first from sight, by one rename, then from the disk.
 pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
     let record = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten();
-    match hide(layout, id, record.map(|record| record.name).as_ref())? {
+    match hide(layout, id, record.as_ref().map(|record| &record.name))? {
         Some(bin) => remove_from_disk(bin),
         None => Ok(()),
     }
@@ -164,7 +194,9 @@ fn hide(
     ] {
         let _ = fs::remove_file(path);
     }
-    if let Some(name) = name {
+    // Read where nobody changes it any more.
+    let renamed = bin.as_ref().and_then(|bin| list::new_name(&bin.path().join("name")));
+    for name in name.into_iter().chain(&renamed) {
         let link = layout.container_name(name);
         if fs::read_link(&link).is_ok_and(|target| target == Path::new(id.as_str())) {
             let _ = fs::remove_file(link);
@@ -229,27 +261,46 @@ fn remove_untouched(path: &Path) -> io::Result<()> {
 }
 
 /// Removes what dead commands left behind: what they were making or removing, and containers that were to be removed at
-/// their exit.
-pub fn collect_leftovers(layout: &Layout) {
+/// their exit. Tells the containers that there are then, as [`list::execute`].
+pub fn collect_leftovers(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
     let _ = temporary::collect_abandoned(&layout.tmp());
     collect_names(layout);
-    for entry in fs::read_dir(layout.containers()).into_iter().flatten().flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<ContainerId>().ok()) else { continue };
-        let Ok(Some(record)) = record::read::<ContainerRecord>(&layout.container_record(&id)) else { continue };
-        if record.remove_at_exit && !layout.created_marker(&id).exists() && Owned::take(layout, &id).is_ok() {
-            let _ = delete(layout, &id);
-        }
-    }
+    let (mut listed, failures) = list::execute(layout);
+    listed.retain(|container| {
+        let is_left = container.record.remove_at_exit && matches!(container.status, Status::Stopped(_));
+        !(is_left && Owned::take(layout, &container.record.id).is_ok_and(|_owned| collect(layout, container)))
+    });
+    (listed, failures)
 }
 
-/// Removes names whose container is gone, under the lock under which names are given.
+/// Removes a container that its monitor should have removed; whether it is gone.
+fn collect(layout: &Layout, container: &Listed) -> bool {
+    let removed = delete(layout, &container.record.id);
+    if removed.is_ok() {
+        event::note(layout, ContainerEvent::Remove, &container.record);
+    }
+    removed.is_ok()
+}
+
+/// Removes names whose container is gone or has another, under the lock under which names are given.
 fn collect_names(layout: &Layout) {
     let Ok(directory) = fs::File::open(layout.container_names()) else { return };
     let Ok(_guard) = Flock::lock(directory, FlockArg::LockExclusive) else { return };
+    let mut holders: HashMap<ContainerId, PathBuf> = HashMap::new();
     for entry in fs::read_dir(layout.container_names()).into_iter().flatten().flatten() {
         let holder = fs::read_link(entry.path()).ok().and_then(|target| target.to_str()?.parse::<ContainerId>().ok());
-        if !holder.is_some_and(|id| layout.container(&id).exists()) {
+        let Some(id) = holder.filter(|id| layout.container(id).exists()) else {
             let _ = fs::remove_file(entry.path());
+            continue;
+        };
+        // Two names of one container: its renaming was interrupted.
+        if let Some(other) = holders.insert(id.clone(), entry.path())
+            && let Ok(Some(container)) = list::load(layout, &id)
+        {
+            let name = layout.container_name(&container.record.name);
+            for link in [other, entry.path()].iter().filter(|link| **link != name) {
+                let _ = fs::remove_file(link);
+            }
         }
     }
 }

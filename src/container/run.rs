@@ -14,7 +14,7 @@ use super::monitor::{self, streams};
 use super::request::{Removal, Request};
 use super::translate::{Surroundings, translate};
 use super::user::ContainerUser;
-use super::{environment, random_name, remove};
+use super::{environment, event, random_name, remove};
 use crate::failure::Failure;
 use crate::host::kernel;
 use crate::identity::map::Caller;
@@ -23,6 +23,7 @@ use crate::name::container::{ContainerId, ContainerName};
 use crate::rootfs::view::View;
 use crate::runtime::blueprint::WindowSize;
 use crate::runtime::plan::LaunchPlan;
+use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::ContainerRecord;
@@ -43,8 +44,9 @@ pub fn execute(
     let keeps = if request.removal == Removal::AtExit { Keeps::Nothing } else { Keeps::Request };
     let (owned, record, plan) = make(request, &surroundings, keeps)?;
     release();
+    event::note(layout, ContainerEvent::Create, &record);
     let id = owned.id.clone();
-    let launch = Launch::new(layout, request, &record, plan, owned);
+    let launch = Launch::new(layout, request, record, plan, owned);
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
     if result.is_err() && !launch.was_executed() {
         // Nothing of a container that never ran is left behind; what one wrote is not thrown away with an error.

@@ -87,7 +87,7 @@ impl Startable {
         launch::tidy(layout, &self.request, id);
         let plan = run::plan_again(layout, &self.request, base, id, name)?;
         let _ = fs::remove_file(layout.stop_marker(id));
-        let launch = Launch::new(layout, &self.request, record, plan, owned);
+        let launch = Launch::new(layout, &self.request, record.clone(), plan, owned);
         let result = launch.execute(presence);
         if launch.was_executed() {
             let _ = fs::remove_file(layout.created_marker(id));

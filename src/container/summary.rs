@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::list::Listed;
+use super::size::Size;
 use super::status;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::oci::digest::ImageId;
@@ -33,6 +34,12 @@ pub struct Summary {
     pub mounts: Vec<String>,
     /// Whether it is removed when it exits.
     pub remove_at_exit: bool,
+    /// How many times it was restarted by its policy.
+    pub restarts: u32,
+    /// What its health checks have shown: a word; none are made where absent.
+    pub health: Option<String>,
+    /// How much room it takes, where that was asked for.
+    pub size: Option<Size>,
 }
 
 /// What a container is doing.
@@ -42,6 +49,13 @@ pub enum Status {
     Created,
     /// Its process runs.
     Running {
+        /// Process id, outside, of the container's first process.
+        pid: i32,
+        /// When it was started.
+        started: Timestamp,
+    },
+    /// Its process runs, and stands still.
+    Paused {
         /// Process id, outside, of the container's first process.
         pid: i32,
         /// When it was started.
@@ -66,6 +80,7 @@ impl Status {
         match self {
             Self::Created => "created",
             Self::Running { .. } => "running",
+            Self::Paused { .. } => "paused",
             Self::Restarting => "restarting",
             Self::Exited { .. } => "exited",
         }
@@ -84,20 +99,26 @@ impl Summary {
             image_id: record.image.as_ref().map(|image| image.id.clone()),
             command: [record.process.entrypoint.as_slice(), &record.process.command].concat(),
             created: time(record.created),
-            status: Status::of(&listed.status),
+            status: Status::of(listed),
             labels: record.labels.clone(),
             mounts: record.mounts.iter().map(|mount| mount.destination.clone()).collect(),
             remove_at_exit: record.remove_at_exit,
+            restarts: listed.restarts(),
+            health: listed.health.as_ref().map(|health| health.status.clone()),
+            size: None,
         }
     }
 }
 
 impl Status {
-    /// That of a container whose status was asked for.
-    pub fn of(status: &status::Status) -> Self {
-        match status {
+    /// That of a container that was listed.
+    pub fn of(listed: &Listed) -> Self {
+        match &listed.status {
             status::Status::Created | status::Status::Creating => Self::Created,
             status::Status::Restarting(_) => Self::Restarting,
+            status::Status::Running(processes) if listed.is_paused => {
+                Self::Paused { pid: processes.init, started: time(processes.started) }
+            }
             status::Status::Running(processes) => {
                 Self::Running { pid: processes.init, started: time(processes.started) }
             }
@@ -108,6 +129,16 @@ impl Status {
             },
         }
     }
+}
+
+/// The numbers of a process's namespaces, as `/proc/PID/ns` has them; none of a process that is gone.
+pub fn namespaces(pid: i32) -> BTreeMap<&'static str, String> {
+    let number = |kind: &str| {
+        let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
+        Some(link.to_str()?.split_once('[')?.1.trim_end_matches(']').to_owned())
+    };
+    let kinds = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
+    kinds.into_iter().filter_map(|kind| Some((kind, number(kind)?))).collect()
 }
 
 /// A record's time. Any number of nanoseconds that fits 64 bits is a time.

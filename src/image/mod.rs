@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod decompress;
+pub mod filter;
 pub mod find;
 pub mod hello;
 pub mod import;

@@ -4,6 +4,7 @@ use crate::failure::{Explain, Failure};
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
+use crate::state::journal::{self, ImageEvent};
 use crate::state::lock::OnWait;
 use crate::state::record;
 use crate::state::schema::container::ContainerRecord;
@@ -94,6 +95,7 @@ pub fn execute(
     let names = listed.map_or(0, |listed| listed.references.len());
     if let Some(reference) = reference.filter(|_| names > 1) {
         store.images().untag(&reference)?;
+        journal::note_image(store.layout(), ImageEvent::Untag, id.hex(), &reference.to_string());
         return Ok(vec![Removed::Untagged(reference)]);
     }
     let containers = collect::containers_of(store, &id)?;
@@ -105,6 +107,11 @@ pub fn execute(
         remove_container(container)?;
     }
     let removed = store.images().remove(&id, &alone)?;
+    let names: Vec<String> = removed.references.iter().map(ToString::to_string).collect();
+    for name in &names {
+        journal::note_image(store.layout(), ImageEvent::Untag, id.hex(), name);
+    }
+    journal::note_image(store.layout(), ImageEvent::Remove, id.hex(), names.first().map_or("", String::as_str));
     // Nobody else is in the store: whatever nothing points to goes too, such as the blobs of another manifest that had the
     // same configuration, and what interrupted pulls have fetched.
     collect::free_all(store, &alone)?;

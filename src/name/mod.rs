@@ -9,6 +9,7 @@ pub mod container_path;
 pub mod duration;
 pub mod entrypoint;
 pub mod env_setting;
+pub mod filter;
 pub mod health;
 pub mod host_name;
 pub mod image_selector;

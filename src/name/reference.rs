@@ -55,6 +55,20 @@ impl Reference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// Whether a user who typed `text` means this: the same name, and the tag if there was one. A name without a registry
+    /// means any registry's, as in podman.
+    pub fn is_meant_by(&self, text: &str) -> bool {
+        let Ok(wanted) = text.parse::<Self>() else { return false };
+        let repository = if wanted.is_short() {
+            let short = wanted.repository.strip_prefix("library/").unwrap_or(&wanted.repository);
+            self.repository == short || self.repository.ends_with(&format!("/{short}"))
+        } else {
+            self.name() == wanted.name()
+        };
+        let has_tag = text.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+        repository && (!has_tag || (self.tag == wanted.tag && self.digest == wanted.digest))
+    }
+
     /// The same image in the registry `localhost`, where locally made images live.
     pub fn in_localhost(&self) -> Self {
         let repository = self.repository.strip_prefix("library/").unwrap_or(&self.repository).to_owned();

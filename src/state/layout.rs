@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
-//!                                       containers/ID/{record.json,exit.json,created,log.json,upper,work,...}  names/NAME  tmp/  lock
-//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  (safe to lose)
+//!                                       containers/ID/{record.json,exit.json,created,name,log.json,upper,work,...}  names/NAME  tmp/  lock
+//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  events.jsonl  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
 //! CACHE    $XDG_CACHE_HOME/coracle      partial downloads
 //! ```
@@ -154,6 +154,11 @@ impl Layout {
         self.container(id).join("record.json")
     }
 
+    /// The name that a container was given later; absent for one that still has its first.
+    pub fn container_new_name(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("name")
+    }
+
     /// The record of how a container ended.
     pub fn exit_record(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("exit.json")
@@ -183,6 +188,16 @@ impl Layout {
     /// A symbolic link whose target is the identifier of the container of this name.
     pub fn container_name(&self, name: &ContainerName) -> PathBuf {
         self.container_names().join(name.as_str())
+    }
+
+    /// The journal: what happened, one JSON object a line.
+    pub fn journal(&self) -> PathBuf {
+        self.runtime.join("events.jsonl")
+    }
+
+    /// The journal before this one.
+    pub fn old_journal(&self) -> PathBuf {
+        self.runtime.join("events.jsonl.1")
     }
 
     /// The directory of process records.

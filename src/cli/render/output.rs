@@ -1,6 +1,10 @@
 //! Standard output: the one place that writes to it.
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::failure::{Failure, escape_control};
 
@@ -29,6 +33,24 @@ fn told(written: std::io::Result<()>) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// The same in place of what is on a terminal; what is no terminal gets one text after the other.
+pub fn replace_screen(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    if stdout.is_terminal() {
+        // Cursor home, erase the display (ECMA-48): a terminal that is gone is noticed by the next write.
+        let _ = stdout.write_all(b"\x1b[H\x1b[2J");
+    }
+    drop(stdout);
+    write(text)
+}
+
+/// Waits, and tells whether meanwhile nobody was left who could read what is written.
+pub fn reader_leaves_within(time: Duration) -> bool {
+    let stdout = std::io::stdout();
+    let limit = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+    poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::empty())], limit).is_ok_and(|ready| ready > 0)
 }
 
 /// `text` with its control characters escaped, line feeds and tabs excepted.

@@ -30,6 +30,7 @@ use crate::oci::manifest::{Document, Manifest};
 use crate::oci::media_type::{self, Compression};
 use crate::oci::platform::Platform;
 use crate::registry::{self, Access, Fetched, MAX_CONFIG, MAX_DOCUMENT, Registry};
+use crate::state::journal::{self, ImageEvent};
 use crate::state::lock::{self, Waiting};
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
@@ -99,7 +100,10 @@ fn pull(store: &Store, request: &Request, progress: &dyn Progress) -> Result<Rep
             progress.message(&format!("keeping the image that is in the store: {error}{cause}"));
             Ok(local)
         }
-        outcome => outcome,
+        outcome => outcome.inspect(|report| {
+            let name = report.reference.to_string();
+            journal::note_image(store.layout(), ImageEvent::Pull, report.image.hex(), &name);
+        }),
     }
 }
 

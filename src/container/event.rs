@@ -1,0 +1,42 @@
+//! Telling the journal what happened to a container: one line where it happens.
+
+use crate::container::list;
+use crate::state::journal::{self, ContainerEvent, Event};
+use crate::state::layout::Layout;
+use crate::state::schema::container::{ContainerRecord, Timestamp};
+
+/// Notes what happened.
+pub fn note(layout: &Layout, happened: ContainerEvent, record: &ContainerRecord) {
+    note_all(layout, &[happened], record);
+}
+
+/// Notes several things that happened at once, in this order.
+pub fn note_all(layout: &Layout, happened: &[ContainerEvent], record: &ContainerRecord) {
+    let events: Vec<Event> = happened.iter().map(|&happened| event(layout, happened, record)).collect();
+    journal::append(layout, &events);
+}
+
+/// Notes what happened, with more about it.
+pub fn note_with(layout: &Layout, happened: ContainerEvent, record: &ContainerRecord, more: &[(&str, String)]) {
+    let mut event = event(layout, happened, record);
+    event.attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+    journal::append(layout, &[event]);
+}
+
+/// The attribute of `died` that tells the exit code.
+pub const EXIT_CODE: &str = "containerExitCode";
+
+fn event(layout: &Layout, happened: ContainerEvent, record: &ContainerRecord) -> Event {
+    let directory = || record.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    // The record has the first name, unless it was loaded after a renaming.
+    let renamed = list::new_name(&layout.container_new_name(&record.id));
+    Event {
+        id: record.id.to_string(),
+        image: record.image.as_ref().map_or_else(directory, |image| image.name.clone()),
+        name: renamed.as_ref().unwrap_or(&record.name).to_string(),
+        status: happened.as_str().to_owned(),
+        time: Timestamp::now(),
+        kind: "container".to_owned(),
+        attributes: record.labels.clone(),
+    }
+}

@@ -1,0 +1,156 @@
+//! `wait`: until a container does something.
+//!
+//! What it does is told by the kernel: the end of its monitor by a pidfd, everything else by changes of its directory and of
+//! the directory of process records. Only a container that is being started can die without a trace in either, so that it is
+//! looked at again from time to time.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::unistd::Pid;
+
+use super::event::EXIT_CODE;
+use super::filter;
+use super::list::{self, Listed};
+use super::status::{self, Status};
+use super::summary;
+use crate::failure::Failure;
+use crate::name::container::ContainerId;
+use crate::state::journal;
+use crate::state::layout::Layout;
+use crate::sys::pidfd;
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It has ended.
+    Exited,
+    /// It does what [`summary::Status::as_str`] calls so.
+    Status(&'static str),
+    /// Its health check says so.
+    Health(&'static str),
+}
+
+impl Condition {
+    /// podman's words for conditions, and what they mean here.
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("created", Self::Status("created")),
+        ("running", Self::Status("running")),
+        ("paused", Self::Status("paused")),
+        ("restarting", Self::Status("restarting")),
+        ("exited", Self::Exited),
+        ("stopped", Self::Exited),
+        ("removing", Self::Status("removing")),
+        ("healthy", Self::Health("healthy")),
+        ("unhealthy", Self::Health("unhealthy")),
+    ];
+}
+
+/// What is printed where there is no exit code, as podman does.
+pub const NO_CODE: i32 = -1;
+
+/// Waits until the container meets one of the conditions. Its exit code if it has ended, else [`NO_CODE`]. `interval` is how
+/// often a container is looked at of which the kernel tells nothing.
+pub fn execute(
+    layout: &Layout,
+    id: &ContainerId,
+    conditions: &[Condition],
+    interval: Duration,
+) -> Result<i32, Failure> {
+    let changes = watch(layout, id).map_err(|errno| {
+        Failure::new("E_IO", format!("watching container {}: {errno}", id.short()))
+            .with_hint("the limits are in /proc/sys/fs/inotify")
+    })?;
+    loop {
+        let Some(container) = list::load(layout, id)? else { return Ok(gone(layout, id, conditions)) };
+        if let Some(condition) = conditions.iter().find(|condition| is_met(**condition, &container)) {
+            return Ok(match (condition, &container.status) {
+                (Condition::Exited, Status::Stopped(stopped)) => i32::from(stopped.code),
+                _ => NO_CODE,
+            });
+        }
+        refuse_unhealthy_wait(&container, conditions)?;
+        let monitor = monitor_of(&container);
+        // A monitor that lives now is the one whose number was looked up.
+        let still = status::of(layout, id).is_ok_and(|now| alike(&now, &container.status));
+        if still {
+            sleep(&changes, monitor.as_ref(), (monitor.is_none() && is_alive(&container)).then_some(interval));
+        }
+    }
+}
+
+fn watch(layout: &Layout, id: &ContainerId) -> Result<Inotify, Errno> {
+    let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    let kinds = AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_MOVE
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_MODIFY
+        | AddWatchFlags::IN_MOVE_SELF
+        | AddWatchFlags::IN_DELETE_SELF;
+    let _ = std::fs::create_dir_all(layout.process_records());
+    changes.add_watch(&layout.process_records(), kinds)?;
+    match changes.add_watch(&layout.container(id), kinds) {
+        // Gone meanwhile: that is seen at the first look.
+        Ok(_) | Err(Errno::ENOENT) => Ok(changes),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn is_met(condition: Condition, container: &Listed) -> bool {
+    match condition {
+        Condition::Exited => matches!(container.status, Status::Stopped(_)),
+        Condition::Status(word) => summary::Status::of(container).as_str() == word,
+        Condition::Health(word) => filter::health(container) == word,
+    }
+}
+
+/// A container without a health check will never be healthy.
+fn refuse_unhealthy_wait(container: &Listed, conditions: &[Condition]) -> Result<(), Failure> {
+    let is_about_health = conditions.iter().all(|condition| matches!(condition, Condition::Health(_)));
+    if is_about_health && filter::health(container) == "none" {
+        let name = &container.record.name;
+        return Err(Failure::new("E_CONFIG", format!("waiting for {name}: it has no health check"))
+            .with_hint("wait for another condition, for example --condition exited"));
+    }
+    Ok(())
+}
+
+fn is_alive(container: &Listed) -> bool {
+    !matches!(container.status, Status::Stopped(_))
+}
+
+fn alike(one: &Status, other: &Status) -> bool {
+    match (one, other) {
+        (Status::Running(one), Status::Running(other)) => (one.monitor, one.init) == (other.monitor, other.init),
+        _ => std::mem::discriminant(one) == std::mem::discriminant(other),
+    }
+}
+
+fn monitor_of(container: &Listed) -> Option<OwnedFd> {
+    match &container.status {
+        Status::Running(processes) => pidfd::open(Pid::from_raw(processes.monitor)).ok(),
+        _ => None,
+    }
+}
+
+/// Waits until something changes, the monitor ends, or `limit` has passed.
+fn sleep(changes: &Inotify, monitor: Option<&OwnedFd>, limit: Option<Duration>) {
+    let mut fds = vec![PollFd::new(changes.as_fd(), PollFlags::POLLIN)];
+    fds.extend(monitor.map(|monitor| PollFd::new(monitor.as_fd(), PollFlags::POLLIN)));
+    let limit = limit.map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX));
+    let _ = poll(&mut fds, limit);
+    while changes.read_events().is_ok_and(|events| !events.is_empty()) {}
+}
+
+/// The exit code of a container that was removed while it was waited for, as far as the journal knows it.
+fn gone(layout: &Layout, id: &ContainerId, conditions: &[Condition]) -> i32 {
+    if !conditions.contains(&Condition::Exited) {
+        return NO_CODE;
+    }
+    let events = journal::read_all(layout);
+    let died = events.iter().rev().find(|event| event.id == id.as_str() && event.status == "died");
+    died.and_then(|event| event.attributes.get(EXIT_CODE)?.parse().ok()).unwrap_or(NO_CODE)
+}
