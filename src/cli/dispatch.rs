@@ -30,7 +30,8 @@ use crate::container::start::{Found, Startable};
 use crate::container::status::Status;
 use crate::container::summary::Summary;
 use crate::container::wait::Condition;
-use crate::container::{freeze, remove, translate};
+use crate::container::stop::Stopping;
+use crate::container::{event, freeze, remove, translate};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
@@ -49,7 +50,7 @@ use crate::name::signal::Signal;
 use crate::oci::digest::ImageId;
 use crate::oci::platform::Platform;
 use crate::registry::{Access, Credential, TlsVerify};
-use crate::state::journal::{self, Event, Follower};
+use crate::state::journal::{self, ContainerEvent, Event, Follower};
 use crate::state::layout::Layout;
 use crate::state::lock::Waiting;
 use crate::state::record;
@@ -183,23 +184,41 @@ fn start_as(layout: &Layout, container: &Startable, presence: &Presence) -> Resu
 
 /// Stops a container that runs.
 pub fn stop(layout: &Layout, name: &str, patience: Option<Duration>) -> Result<(), Failure> {
-    container::stop::stop(layout, &loaded(layout, name)?, patience).map(drop)
+    let container = loaded(layout, name)?;
+    if container::stop::stop(layout, &container, patience)? == Stopping::Ended {
+        event::note(layout, ContainerEvent::Stop, &container.record);
+    }
+    Ok(())
 }
 
 /// Stops a container, if it runs, and starts it.
 pub fn restart(layout: &Layout, name: &str, patience: Option<Duration>) -> Result<(), Failure> {
-    stop(layout, name, patience)?;
-    start(layout, name)
+    let container = loaded(layout, name)?;
+    container::stop::stop(layout, &container, patience)?;
+    start(layout, container.record.id.as_str())?;
+    event::note(layout, ContainerEvent::Restart, &container.record);
+    Ok(())
 }
 
 /// Sends a signal to a container that runs.
 pub fn kill(layout: &Layout, name: &str, signal: Signal) -> Result<(), Failure> {
-    container::stop::kill(layout, &loaded(layout, name)?, signal)
+    let container = loaded(layout, name)?;
+    container::stop::kill(layout, &container, signal)?;
+    event::note(layout, ContainerEvent::Kill, &container.record);
+    Ok(())
 }
 
 /// Joins a container that runs; its exit code, or 0 if the user left it.
 pub fn attach(layout: &Layout, name: &str, input: bool, signals: bool, keys: DetachKeys) -> Result<u8, Failure> {
+    note(layout, ContainerEvent::Attach, &container::list::find(layout, name)?);
     Ok(container::attach::execute(layout, name, input, signals, keys)?.unwrap_or(0))
+}
+
+/// Tells the journal; a container that is gone by now has had its say.
+fn note(layout: &Layout, happened: ContainerEvent, id: &ContainerId) {
+    if let Ok(Some(container)) = container::list::load(layout, id) {
+        event::note(layout, happened, &container.record);
+    }
 }
 
 /// A container and what it is doing; `E_NOTFOUND`, and exit code 125, if there is none.
@@ -250,12 +269,16 @@ pub fn running_containers(layout: &Layout, paused: Paused) -> Vec<ContainerId> {
 
 /// Stops all processes of a container.
 pub fn pause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
-    freeze::pause(layout, id)
+    freeze::pause(layout, id)?;
+    note(layout, ContainerEvent::Pause, id);
+    Ok(())
 }
 
 /// Lets all processes of a container go on.
 pub fn unpause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
-    freeze::unpause(layout, id)
+    freeze::unpause(layout, id)?;
+    note(layout, ContainerEvent::Unpause, id);
+    Ok(())
 }
 
 /// A table of a container's processes, titles first.

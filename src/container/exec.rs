@@ -21,7 +21,7 @@ use super::monitor::{self, Channel, streams};
 use super::request::{CapabilityChanges, EnvSetting, SeccompChoice, Stdin, Terminal, UserSpec};
 use super::translate::{self, c_string};
 use super::user::ContainerUser;
-use super::{hardening, translate::Refused};
+use super::{event, hardening, translate::Refused};
 use crate::failure::Failure;
 use crate::host::{kernel, processes};
 use crate::lsm::capability::{self, Sets};
@@ -35,6 +35,7 @@ use crate::runtime::own_program;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::plan::join::Joined;
 use crate::runtime::spawn::{self, Running};
+use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::schema::container::ContainerRecord;
 use crate::sys::signal::SignalQueue;
@@ -104,7 +105,7 @@ pub fn execute(layout: &Layout, id: &ContainerId, request: &Request) -> Result<R
     let namespaces = foreign_namespaces(number);
     // All that was read under a number is that process's if it still is there.
     live.check()?;
-    let joining = Joining { live, request };
+    let joining = Joining { layout, live, request };
     match request.attach {
         Attach::Foreground => {
             joining.foreground(&proof, Joined { member, namespaces, ids }, process).map(Report::Exited)
@@ -259,6 +260,7 @@ fn capabilities(record: &ContainerRecord, uid: u32, privileges: Privileges) -> (
 }
 
 struct Joining<'a> {
+    layout: &'a Layout,
     live: Live,
     request: &'a Request,
 }
@@ -277,7 +279,14 @@ impl Joining<'_> {
             channels = streams::terminal(master, self.request.stdin)
                 .map_err(|errno| internal("preparing the terminal", errno))?;
         }
-        supervise(&running, &signals, channels)
+        self.serve(&running, &signals, channels)
+    }
+
+    fn serve(&self, running: &Running, signals: &SignalQueue, channels: Vec<Channel>) -> Result<u8, Failure> {
+        event::note(self.layout, ContainerEvent::Exec, &self.live.record);
+        let code = supervise(running, signals, channels);
+        event::note(self.layout, ContainerEvent::ExecDied, &self.live.record);
+        code
     }
 
     /// Forks a parent for the process that is nobody's child and outlives this command.
@@ -312,7 +321,7 @@ impl Joining<'_> {
                 let _ = reporter.write_all(STARTED);
                 // The command waits for the end of the report.
                 process::close_inherited(reporter);
-                supervise(&running, &signals, channels).unwrap_or(crate::failure::EXIT_OWN_FAILURE)
+                self.serve(&running, &signals, channels).unwrap_or(crate::failure::EXIT_OWN_FAILURE)
             }
             Err(failure) => {
                 let _ = reporter.write_all(&failure.to_report());

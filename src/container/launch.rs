@@ -70,6 +70,8 @@ pub struct Launch<'a> {
     /// Until it has ended, or another process of ours has it.
     owned: RefCell<Option<Owned>>,
     was_executed: Cell<bool>,
+    /// Whether the command stays with it.
+    has_company: Cell<bool>,
 }
 
 /// A container that runs, and what is relayed for it.
@@ -96,6 +98,7 @@ impl<'a> Launch<'a> {
             plan,
             owned: RefCell::new(Some(owned)),
             was_executed: Cell::new(false),
+            has_company: Cell::new(false),
         }
     }
 
@@ -106,6 +109,7 @@ impl<'a> Launch<'a> {
 
     /// Starts it, and stays as long as `presence` says.
     pub fn execute(&self, presence: &Presence) -> Result<Report, Failure> {
+        self.has_company.set(!matches!(presence, Presence::Detached));
         match presence {
             Presence::Monitor => self.as_monitor().map(Report::Exited),
             Presence::Detached => self.fork_monitor(None).map(|_| Report::Running(self.id.clone())),
@@ -244,8 +248,9 @@ impl<'a> Launch<'a> {
         let started = Timestamp::now();
         let init = running.child.pid.as_raw();
         self.write_processes(init, started, restarts);
-        let happened = [ContainerEvent::Init, ContainerEvent::Start];
-        event::note_all(self.layout, &happened, &self.record);
+        let happened = [ContainerEvent::Init, ContainerEvent::Start, ContainerEvent::Attach];
+        let is_joined = self.has_company.get() && restarts == 0;
+        event::note_all(self.layout, &happened[..2 + usize::from(is_joined)], &self.record);
         if self.request.removal == Removal::Never {
             let _ = fs::remove_file(self.layout.exit_record(&self.id));
         }
