@@ -12,6 +12,7 @@ use super::tree::{self, Globals, Invocation};
 use crate::failure::Failure;
 use crate::host::env;
 use crate::name::capability::Capability;
+use crate::name::log_request::LogDriver;
 use crate::name::network_mode::NetworkMode;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::security_option;
@@ -273,6 +274,8 @@ impl<'c> Line<'c> {
     fn values(&self, option: &Arg) -> Answer {
         match option.get_id().as_str() {
             "pull" | "policy" => Answer::words(PullPolicy::ALL.iter().map(|policy| policy.as_str())),
+            "log_driver" => Answer::words(LogDriver::ALL.iter().map(|driver| driver.as_str())),
+            "log_opt" => Answer::words(["max-size=", "max-file=", "path=", "tag="]),
             "network" => Answer::words(NetworkMode::ALL.iter().map(|mode| mode.as_str())),
             "security_opt" => Answer::words(security_option::FORMS.iter().map(|form| before_placeholder(form))),
             "cap_add" | "cap_drop" => {

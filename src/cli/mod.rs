@@ -8,6 +8,7 @@ mod error;
 pub mod images;
 pub mod info;
 pub mod inspect;
+pub mod log_flags;
 pub mod manual;
 mod parse;
 pub mod ps;

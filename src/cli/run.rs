@@ -8,6 +8,7 @@ use std::str::FromStr;
 use clap::{Args, ValueHint};
 
 use super::dispatch;
+use super::log_flags::LogFlags;
 use super::registry_flags::{PlatformFlags, RegistryFlags};
 use super::tree::{Globals, Invocation};
 use crate::container::request::{
@@ -113,6 +114,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
     cidfile: Option<PathBuf>,
 
+    #[command(flatten, next_help_heading = "Log")]
+    log: LogFlags,
+
     /// When to ask the registry for the image: always, missing, never or newer
     #[arg(long, value_name = "POLICY", default_value = "missing", help_heading = "Image")]
     pull: String,
@@ -195,13 +199,15 @@ impl RunArgs {
         if let Some(cidfile) = &self.cidfile {
             check_cidfile(cidfile)?;
         }
+        let terminal = if self.tty { Terminal::New } else { Terminal::None };
         let request = Request {
             rootfs,
             name: parsed("--name", self.name.as_deref())?,
             attach: if self.detach { Attach::Detached } else { Attach::Foreground },
             removal: if self.rm { Removal::AtExit } else { Removal::Never },
             stdin: if self.interactive { Stdin::Open } else { Stdin::Null },
-            terminal: if self.tty { Terminal::New } else { Terminal::None },
+            terminal,
+            log: self.log.request(working_directory, terminal)?,
             env: self.env_settings()?,
             workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
             user: parsed("--user", self.user.as_deref())?,
@@ -382,7 +388,7 @@ impl<E: Explain> Explain for InPlace<E> {
     }
 }
 
-fn of_flag(flag: &'static str, cause: impl Explain) -> Failure {
+pub(super) fn of_flag(flag: &'static str, cause: impl Explain) -> Failure {
     InPlace { place: flag.into(), cause }.into()
 }
 

@@ -128,6 +128,7 @@ pub struct Config {
 pub struct HostConfig {
     /// `SOURCE:DESTINATION:OPTIONS`.
     pub binds: Vec<String>,
+    pub log_config: LogConfig,
     pub network_mode: String,
     pub auto_remove: bool,
     /// What the bounding set has more than by default.
@@ -140,6 +141,17 @@ pub struct HostConfig {
     /// Options by destination.
     pub tmpfs: BTreeMap<String, String>,
     pub init: bool,
+}
+
+/// Where output is kept.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct LogConfig {
+    /// The log driver.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    pub config: BTreeMap<String, String>,
 }
 
 /// A time that has not come.
@@ -246,6 +258,7 @@ impl HostConfig {
         let bind = |mount: &MountRecord| format!("{}:{}:{}", mount.source, mount.destination, mount.options.join(","));
         Self {
             binds: of_kind("bind").map(bind).collect(),
+            log_config: LogConfig { kind: record.log.driver.as_str().to_owned(), config: record.log.options() },
             network_mode: record.network.clone(),
             auto_remove: record.remove_at_exit,
             cap_add: names(bounding, capability::DEFAULT),
@@ -305,6 +318,7 @@ mod tests {
             init: false,
             security: Vec::new(),
             detached: false,
+            log: crate::name::log_request::LogRequest::default(),
         };
         Listed { record, status }
     }

@@ -1,7 +1,7 @@
 //! `run`: make a container, launch it, serve it to its end.
 
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,8 +12,10 @@ use nix::fcntl::OFlag;
 
 use super::base::Base;
 use super::create::{self, CreateError, Owned};
+use super::monitor::log::LogTarget;
+use super::monitor::streams::Outlet;
 use super::monitor::{self, streams};
-use super::request::{Attach, Removal, Request, Stdin, Terminal};
+use super::request::{Attach, LogDriver, Removal, Request, Stdin, Terminal};
 use super::translate::{Surroundings, translate};
 use super::user::ContainerUser;
 use super::{random_name, remove};
@@ -169,6 +171,10 @@ impl Launch<'_> {
 
     /// Forks a monitor that is nobody's child and outlives this command.
     fn detached(&self) -> Result<(), Failure> {
+        if self.request.log.driver == LogDriver::Passthrough && streams::shows_on_terminal() {
+            let message = "--log-driver passthrough: a detached container is not given the terminal";
+            return Err(Failure::new("E_CONFIG", message).with_hint("redirect standard output and error"));
+        }
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
         let (mut report, mut reporter) =
             std::io::pipe().map_err(|cause| Failure::new("E_IO", format!("making a pipe: {cause}")))?;
@@ -192,7 +198,7 @@ impl Launch<'_> {
 
     fn monitor(&self, reporter: &mut std::io::PipeWriter) -> u8 {
         process::set_name(c"coracle-monitor");
-        let result = self.detach().and_then(|log| self.start_detached(log));
+        let result = self.detach().and_then(|outlet| self.start_detached(outlet));
         match result {
             Ok((running, signals, channels, started)) => {
                 let _ = reporter.write_all(STARTED);
@@ -210,7 +216,10 @@ impl Launch<'_> {
     }
 
     /// Leaves the caller's session, directory and streams.
-    fn detach(&self) -> Result<File, Failure> {
+    fn detach(&self) -> Result<Outlet, Failure> {
+        let passthrough = self.request.log.driver == LogDriver::Passthrough;
+        let of_caller = passthrough.then(Outlet::of_caller).transpose();
+        let of_caller = of_caller.map_err(|errno| internal("keeping the standard output", errno))?;
         let detached = nix::unistd::setsid().and_then(|_| nix::unistd::chdir("/"));
         detached.map_err(|errno| internal("leaving the session", errno))?;
         let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
@@ -218,23 +227,25 @@ impl Launch<'_> {
         for number in 0..3 {
             process::duplicate_onto(null.as_fd(), number).map_err(|errno| internal("closing the streams", errno))?;
         }
-        let path = self.layout.container_log(&self.owned.id);
-        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-        log.map_err(|cause| {
-            Failure::new(record::io_code(&cause), format!("making the log {}: {cause}", path.display()))
-        })
+        match of_caller {
+            Some(outlet) => Ok(outlet),
+            None => LogTarget::open(self.layout, &self.record).map(Outlet::Log),
+        }
     }
 
     #[allow(clippy::type_complexity, reason = "the parts of a running container, taken apart at once")]
-    fn start_detached(&self, log: File) -> Result<(Running, SignalQueue, Vec<monitor::Channel>, Timestamp), Failure> {
+    fn start_detached(
+        &self,
+        outlet: Outlet,
+    ) -> Result<(Running, SignalQueue, Vec<monitor::Channel>, Timestamp), Failure> {
         let signals = self.signals()?;
         let prepare = |errno| internal("preparing the streams", errno);
         if self.request.terminal == Terminal::New {
             let (running, started) = self.launch(None)?;
-            let channels = running.terminal.as_ref().map(|master| streams::terminal_log(master, log)).transpose();
+            let channels = running.terminal.as_ref().map(|master| streams::terminal_log(master, &outlet)).transpose();
             return Ok((running, signals, channels.map_err(prepare)?.unwrap_or_default(), started));
         }
-        let streams = streams::logged(log).map_err(prepare)?;
+        let streams = streams::detached(outlet).map_err(prepare)?;
         let (running, started) = self.launch(Some(streams.given))?;
         Ok((running, signals, streams.channels, started))
     }

@@ -458,6 +458,7 @@ fn record(
         init: request.init == Init::Reaper,
         security: security_words(request),
         detached: request.attach == Attach::Detached,
+        log: request.log.clone(),
     }
 }
 

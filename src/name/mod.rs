@@ -10,6 +10,7 @@ pub mod env_setting;
 pub mod host_name;
 pub mod image_selector;
 pub mod label;
+pub mod log_request;
 pub mod mount;
 pub mod network_mode;
 pub mod pull_policy;

@@ -2,7 +2,6 @@
 //!
 //! A terminal of the user never enters a container (SECURITY.md R18): whoever holds it can type into the user's shell.
 
-use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -10,7 +9,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{isatty, pipe2};
 
 use super::channel::{Channel, Sink};
-use super::log::Log;
+use super::log::{LogTarget, Stream};
 use crate::container::request::Stdin;
 
 /// One of our own standard descriptors.
@@ -52,16 +51,42 @@ fn output(number: i32, channels: &mut Vec<Channel>) -> Result<OwnedFd, Errno> {
     Ok(write)
 }
 
-/// Streams of a detached container: its output goes to a log.
-pub fn logged(log: File) -> Result<Streams, Errno> {
-    let log = std::rc::Rc::new(std::cell::RefCell::new(log));
+/// Where the output of a detached container goes.
+pub enum Outlet {
+    /// To a log.
+    Log(LogTarget),
+    /// To descriptors of the caller: standard output and error.
+    Caller(OwnedFd, OwnedFd),
+}
+
+impl Outlet {
+    /// The caller's standard output and error, to be given to the container as they are.
+    pub fn of_caller() -> Result<Self, Errno> {
+        Ok(Self::Caller(duplicate(standard(1))?, duplicate(standard(2))?))
+    }
+}
+
+/// Whether our standard output or error is a terminal.
+pub fn shows_on_terminal() -> bool {
+    [1, 2].into_iter().any(|number| isatty(standard(number)).unwrap_or(false))
+}
+
+/// Streams of a detached container.
+pub fn detached(outlet: Outlet) -> Result<Streams, Errno> {
+    let log = match outlet {
+        Outlet::Caller(output, error) => return Ok(Streams { given: [null()?, output, error], channels: Vec::new() }),
+        Outlet::Log(log) if !log.keeps() => {
+            return Ok(Streams { given: [null()?, null()?, null()?], channels: Vec::new() });
+        }
+        Outlet::Log(log) => log,
+    };
     let mut channels = Vec::new();
-    let mut stream = |name| -> Result<OwnedFd, Errno> {
+    let mut stream = |stream| -> Result<OwnedFd, Errno> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        channels.push(Channel::output(read, Sink::Log(Log::new(log.clone(), name)))?);
+        channels.push(Channel::output(read, Sink::Log(log.stream(stream)))?);
         Ok(write)
     };
-    let (output, error) = (stream("stdout")?, stream("stderr")?);
+    let (output, error) = (stream(Stream::Output)?, stream(Stream::Error)?);
     Ok(Streams { given: [null()?, output, error], channels })
 }
 
@@ -75,9 +100,9 @@ pub fn terminal(master: &OwnedFd, stdin: Stdin) -> Result<Vec<Channel>, Errno> {
 }
 
 /// The channel between a detached container's terminal and its log.
-pub fn terminal_log(master: &OwnedFd, log: File) -> Result<Vec<Channel>, Errno> {
-    let log = Log::new(std::rc::Rc::new(std::cell::RefCell::new(log)), "stdout");
-    Ok(vec![Channel::output(duplicate(master.as_fd())?, Sink::Log(log))?])
+pub fn terminal_log(master: &OwnedFd, outlet: &Outlet) -> Result<Vec<Channel>, Errno> {
+    let Outlet::Log(log) = outlet else { return Ok(Vec::new()) };
+    Ok(vec![Channel::output(duplicate(master.as_fd())?, Sink::Log(log.stream(Stream::Output)))?])
 }
 
 fn null() -> Result<OwnedFd, Errno> {

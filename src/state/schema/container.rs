@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::name::container::{ContainerId, ContainerName};
+use crate::name::log_request::LogRequest;
 use crate::oci::digest::{DiffId, ImageId};
 use crate::state::record::Record;
 
@@ -46,6 +47,9 @@ pub struct ContainerRecord {
     pub security: Vec<String>,
     /// Whether it is detached from the command that started it, with its output in a log.
     pub detached: bool,
+    /// Where its output is kept.
+    #[serde(default)]
+    pub log: LogRequest,
 }
 
 /// The image of a container.
