@@ -253,6 +253,7 @@ impl<'c> Line<'c> {
             ["run"] | [_, "run"] if self.has("rootfs") => Answer::of(More::Directories),
             ["run"] | [_, "run"] | ["pull"] | ["rmi"] | ["images"] | ["image", _] => self.images(),
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
+            ["logs"] | ["container", "logs"] => self.containers(true),
             ["container", "inspect"] => self.containers(true),
             ["inspect"] => {
                 let mut both = self.containers(true);

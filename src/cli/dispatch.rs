@@ -5,6 +5,7 @@ use super::render::output;
 use super::run::{Asked, PlanUse};
 use crate::container::base::{Base, BaseImage};
 use crate::container::list::NotFound;
+use crate::container::logs::{Audience, Selection, Source};
 use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, RootfsSource};
 use crate::container::run::Report;
@@ -116,6 +117,35 @@ pub fn list_containers(layout: &Layout) -> Result<Vec<Summary>, Failure> {
     let (listed, failures) = container::list::execute(layout);
     failures.iter().for_each(error::report);
     Ok(listed.iter().map(Summary::of).collect())
+}
+
+/// The identifier of the container that was made last.
+pub fn latest_container(layout: &Layout) -> Result<String, Failure> {
+    let (listed, _) = container::list::execute(layout);
+    let latest = listed.first().map(|container| container.record.id.to_string());
+    latest.ok_or_else(|| Failure::new("E_NOTFOUND", "there is no container"))
+}
+
+/// The logs of the containers that `names` stand for, and why others have none.
+pub fn open_logs(layout: &Layout, names: &[String], selection: &Selection) -> (Vec<Source>, Vec<Failure>) {
+    let (mut sources, mut failures) = (Vec::new(), Vec::new());
+    for name in names {
+        match Source::open(layout, name, selection) {
+            Ok(source) => sources.push(source),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    (sources, failures)
+}
+
+/// Shows what the selection has of the logs, and with `follow` what comes.
+pub fn show_logs(
+    layout: &Layout,
+    sources: &mut [Source],
+    selection: &Selection,
+    audience: &mut dyn Audience,
+) -> Result<(), Failure> {
+    container::logs::execute(layout, sources, selection, audience)
 }
 
 /// All images, in any order.

@@ -9,6 +9,7 @@ pub mod images;
 pub mod info;
 pub mod inspect;
 pub mod log_flags;
+pub mod logs;
 pub mod manual;
 mod parse;
 pub mod ps;

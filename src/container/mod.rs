@@ -7,6 +7,7 @@ pub mod hardening;
 pub mod host_view;
 pub mod inspect;
 pub mod list;
+pub mod logs;
 pub mod monitor;
 pub mod network_files;
 pub mod random_name;

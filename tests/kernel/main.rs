@@ -12,6 +12,7 @@ mod image_store;
 mod images;
 mod init;
 mod lifecycle;
+mod logs;
 mod mounts;
 mod namespaces;
 mod proc_sys_dev;

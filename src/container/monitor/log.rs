@@ -17,6 +17,7 @@ use crate::name::log_request::LogDriver;
 use crate::state::layout::Layout;
 use crate::state::schema::container::ContainerRecord;
 use file::LogFile;
+pub use file::numbered;
 use journal::Journal;
 
 /// The longest text of one entry, as docker's (16 KiB): a longer line becomes several.
