@@ -12,6 +12,7 @@ use super::tree::{self, Globals, Invocation};
 use crate::failure::Failure;
 use crate::host::env;
 use crate::name::capability::Capability;
+use crate::name::log_request::LogDriver;
 use crate::name::network_mode::NetworkMode;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::security_option;
@@ -254,6 +255,7 @@ impl<'c> Line<'c> {
                 self.images()
             }
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
+            ["logs"] | ["container", "logs"] => self.containers(true),
             ["rename"] | ["container", "rename"] if !first => Answer::of(More::None),
             ["rename" | "wait" | "port"] | ["container", "exists" | "rename" | "wait" | "port"] => {
                 self.containers(true)
@@ -286,6 +288,8 @@ impl<'c> Line<'c> {
     fn values(&self, option: &Arg) -> Answer {
         match option.get_id().as_str() {
             "pull" | "policy" => Answer::words(PullPolicy::ALL.iter().map(|policy| policy.as_str())),
+            "log_driver" => Answer::words(LogDriver::ALL.iter().map(|driver| driver.as_str())),
+            "log_opt" => Answer::words(["max-size=", "max-file=", "path=", "tag="]),
             "network" => Answer::words(NetworkMode::ALL.iter().map(|mode| mode.as_str())),
             "security_opt" => Answer::words(security_option::FORMS.iter().map(|form| before_placeholder(form))),
             "cap_add" | "cap_drop" => {

@@ -22,15 +22,16 @@ use crate::container::files::changes::Change;
 use crate::container::filter::ContainerFilter;
 use crate::container::launch::{Presence, Report};
 use crate::container::list::{Listed, NotFound};
+use crate::container::logs::{Audience, Selection, Source};
 use crate::container::monitor::detach_keys::DetachKeys;
 use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, Request, RootfsSource, Stdin, Terminal};
 use crate::container::size::{self, Size};
 use crate::container::start::{Found, Startable};
 use crate::container::status::Status;
+use crate::container::stop::Stopping;
 use crate::container::summary::Summary;
 use crate::container::wait::Condition;
-use crate::container::stop::Stopping;
 use crate::container::{event, freeze, remove, translate};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::env;
@@ -414,6 +415,35 @@ pub fn wait_for_container(
     interval: Duration,
 ) -> Result<i32, Failure> {
     container::wait::execute(layout, id, conditions, interval)
+}
+
+/// The identifier of the container that was made last.
+pub fn latest_container(layout: &Layout) -> Result<String, Failure> {
+    let (listed, _) = container::list::execute(layout);
+    let latest = listed.first().map(|container| container.record.id.to_string());
+    latest.ok_or_else(|| Failure::new("E_NOTFOUND", "there is no container"))
+}
+
+/// The logs of the containers that `names` stand for, and why others have none.
+pub fn open_logs(layout: &Layout, names: &[String], selection: &Selection) -> (Vec<Source>, Vec<Failure>) {
+    let (mut sources, mut failures) = (Vec::new(), Vec::new());
+    for name in names {
+        match Source::open(layout, name, selection) {
+            Ok(source) => sources.push(source),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    (sources, failures)
+}
+
+/// Shows what the selection has of the logs, and with `follow` what comes.
+pub fn show_logs(
+    layout: &Layout,
+    sources: &mut [Source],
+    selection: &Selection,
+    audience: &mut dyn Audience,
+) -> Result<(), Failure> {
+    container::logs::execute(layout, sources, selection, audience)
 }
 
 /// The images that `filters` mean, in any order.

@@ -19,6 +19,8 @@ pub mod images;
 pub mod import;
 pub mod info;
 pub mod inspect;
+pub mod log_flags;
+pub mod logs;
 pub mod manual;
 mod one_container;
 mod parse;

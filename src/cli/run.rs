@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::dispatch;
+use super::log_flags::LogFlags;
 use super::registry_flags::{PlatformFlags, RegistryFlags};
 use super::tree::{Globals, Invocation};
 use crate::container::attach::Attachment;
@@ -192,6 +193,9 @@ pub struct ContainerFlags {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
     cidfile: Option<PathBuf>,
 
+    #[command(flatten, next_help_heading = "Log")]
+    log: LogFlags,
+
     /// When to ask the registry for the image: always, missing, never or newer
     #[arg(long, value_name = "POLICY", default_value = "missing", help_heading = "Image")]
     pull: String,
@@ -324,12 +328,14 @@ impl ContainerFlags {
                 "--rm removes the container when it ends, --restart starts it again: choose one",
             ));
         }
+        let terminal = if self.tty { Terminal::New } else { Terminal::None };
         let request = Request {
             rootfs,
             name: parsed("--name", self.name.as_deref())?,
             removal: if self.rm { Removal::AtExit } else { Removal::Never },
             stdin: if self.interactive { Stdin::Open } else { Stdin::Null },
-            terminal: if self.tty { Terminal::New } else { Terminal::None },
+            terminal,
+            log: self.log.request(working_directory, terminal)?,
             env: env_settings(&self.env_file, &self.env)?,
             workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
             user: parsed("--user", self.user.as_deref())?,
@@ -543,7 +549,7 @@ impl<E: Explain> Explain for InPlace<E> {
     }
 }
 
-fn of_flag(flag: &'static str, cause: impl Explain) -> Failure {
+pub(super) fn of_flag(flag: &'static str, cause: impl Explain) -> Failure {
     InPlace { place: flag.into(), cause }.into()
 }
 

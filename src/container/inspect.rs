@@ -171,6 +171,7 @@ pub struct Config {
 pub struct HostConfig {
     /// `SOURCE:DESTINATION:OPTIONS`.
     pub binds: Vec<String>,
+    pub log_config: LogConfig,
     pub network_mode: String,
     pub auto_remove: bool,
     /// What the bounding set has more than by default.
@@ -194,6 +195,17 @@ pub struct RestartPolicy {
     pub name: String,
     /// 0 for no limit.
     pub maximum_retry_count: u32,
+}
+
+/// Where output is kept.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct LogConfig {
+    /// The log driver.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    pub config: BTreeMap<String, String>,
 }
 
 /// A time that has not come.
@@ -303,6 +315,7 @@ impl HostConfig {
         let restart = record.restart.parse::<restart_policy::RestartPolicy>().unwrap_or_default();
         Self {
             binds: of_kind("bind").map(bind).collect(),
+            log_config: LogConfig { kind: record.log.driver.as_str().to_owned(), config: record.log.options() },
             network_mode: record.network.clone(),
             auto_remove: record.remove_at_exit,
             cap_add: names(bounding, capability::DEFAULT),
@@ -366,6 +379,7 @@ mod tests {
             stop_timeout: 10,
             health: None,
             request: None,
+            log: crate::name::log_request::LogRequest::default(),
         };
         Listed { record, status, is_paused: false, health: None }
     }

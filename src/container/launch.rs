@@ -1,11 +1,9 @@
 //! The life of a container: from its plan to its end, and over again if its policy says so.
 
 use std::cell::{Cell, RefCell};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -15,9 +13,12 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::attach::{self, Attachment};
 use super::create::Owned;
-use super::monitor::streams::{self, SharedLog, Streams};
+use super::monitor::log::LogTarget;
+use super::monitor::streams::{self, Caller, Streams};
 use super::monitor::{self, Care, Channel, Clients, Cure, Monitor, Pause, health, listener};
-use super::request::{DirectoryWrites, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal};
+use super::request::{
+    DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
+};
 use super::{event, list, remove, stop};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
@@ -109,6 +110,11 @@ impl<'a> Launch<'a> {
 
     /// Starts it, and stays as long as `presence` says.
     pub fn execute(&self, presence: &Presence) -> Result<Report, Failure> {
+        let stands_alone = !matches!(presence, Presence::Monitor);
+        if stands_alone && self.request.log.driver == LogDriver::Passthrough && streams::shows_on_terminal() {
+            let message = "--log-driver passthrough: a container whose monitor stands alone is not given the terminal";
+            return Err(Failure::new("E_CONFIG", message).with_hint("redirect standard output and error"));
+        }
         self.has_company.set(!matches!(presence, Presence::Detached));
         match presence {
             Presence::Monitor => self.as_monitor().map(Report::Exited),
@@ -129,10 +135,8 @@ impl<'a> Launch<'a> {
     fn as_monitor(&self) -> Result<u8, Failure> {
         let signals = signals()?;
         // What is removed when it ends needs no log, and then the container can have our streams as they are.
-        let log = match self.request.removal {
-            Removal::AtExit => None,
-            Removal::Never => Some(self.open_log()?),
-        };
+        let is_kept = self.request.removal == Removal::Never && self.request.log.driver != LogDriver::Passthrough;
+        let log = is_kept.then(|| self.open_log()).transpose()?;
         let listener = log.as_ref().and_then(|_| self.listen());
         let mut monitor = Monitor::new(&signals, Clients::new(listener, None));
         let streams = || streams::attached(self.request.stdin, log.as_ref());
@@ -185,7 +189,12 @@ impl<'a> Launch<'a> {
     fn stand_alone(&self, mut reporter: PipeWriter, owner: Option<OwnedFd>) -> u8 {
         process::set_name(c"coracle-monitor");
         let log = Cell::new(None);
-        let streams = || streams::detached(self.request.stdin, log_in(&log).as_ref());
+        let passes_through = self.request.log.driver == LogDriver::Passthrough;
+        let caller = passes_through.then(Caller::now).and_then(Result::ok);
+        let streams = || match &caller {
+            Some(caller) => caller.streams(),
+            None => streams::detached(self.request.stdin, log_in(&log).as_ref()),
+        };
         let result = signals().and_then(|signals| {
             leave_session()?;
             log.set(Some(self.open_log()?));
@@ -216,18 +225,15 @@ impl<'a> Launch<'a> {
         listener::listen_at(&self.layout.attach_socket(&self.id)).ok()
     }
 
-    fn open_log(&self) -> Result<SharedLog, Failure> {
-        let path = self.layout.container_log(&self.id);
-        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-        let log = log.map_err(|cause| record::failure(&format!("opening the log {}", path.display()), &cause))?;
-        Ok(Rc::new(RefCell::new(log)))
+    fn open_log(&self) -> Result<LogTarget, Failure> {
+        LogTarget::open(self.layout, &self.record)
     }
 
     /// Starts the container's process, after so many restarts.
     fn begin(
         &self,
         streams: &dyn Fn() -> Result<Streams, Errno>,
-        log: Option<&SharedLog>,
+        log: Option<&LogTarget>,
         restarts: u32,
     ) -> Result<Life, Failure> {
         let prepare = |errno| internal("preparing the streams", errno);
@@ -276,7 +282,7 @@ impl<'a> Launch<'a> {
         mut life: Life,
         monitor: &mut Monitor<'_>,
         streams: &dyn Fn() -> Result<Streams, Errno>,
-        log: Option<&SharedLog>,
+        log: Option<&LogTarget>,
     ) -> Result<u8, Failure> {
         let watching = |errno| internal("watching the container", errno);
         let (mut delay, longest) = RESTART_DELAY;
@@ -402,7 +408,7 @@ fn signals() -> Result<SignalQueue, Failure> {
 }
 
 /// The log in the cell, which is lent for a moment.
-fn log_in(cell: &Cell<Option<SharedLog>>) -> Option<SharedLog> {
+fn log_in(cell: &Cell<Option<LogTarget>>) -> Option<LogTarget> {
     let log = cell.take();
     cell.set(log.clone());
     log

@@ -19,6 +19,7 @@ pub mod inspect;
 pub mod launch;
 pub mod list;
 pub mod live;
+pub mod logs;
 pub mod monitor;
 pub mod network_files;
 pub mod random_name;

@@ -11,6 +11,7 @@ use crate::name::container::ContainerName;
 pub use crate::name::env_setting::EnvSetting;
 pub use crate::name::health::{HealthCheck, HealthRequest, OnFailure};
 pub use crate::name::image_selector::ImageSelector;
+pub use crate::name::log_request::{LogDriver, LogRequest};
 pub use crate::name::mount::{Access, BindMount, TmpfsMount};
 pub use crate::name::network_mode::NetworkMode;
 pub use crate::name::pull_policy::PullPolicy;
@@ -36,6 +37,8 @@ pub struct Request {
     pub stdin: Stdin,
     /// Whether the container gets a terminal of its own.
     pub terminal: Terminal,
+    /// Where its output is kept.
+    pub log: LogRequest,
     /// Environment: entries of `--env-file` in order, then those of `--env`. Later ones win.
     pub env: Vec<EnvSetting>,
     /// Working directory inside; the image's where absent.

@@ -462,6 +462,7 @@ fn record(
         stop_timeout: request.stop_timeout,
         health: request.health.settle(defaults.healthcheck.as_ref()),
         request: None,
+        log: request.log.clone(),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod health;
 pub mod host_name;
 pub mod image_selector;
 pub mod label;
+pub mod log_request;
 pub mod mount;
 pub mod network_mode;
 pub mod pull_policy;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::env;
 use crate::name::container::{ContainerId, ContainerName};
+use crate::name::log_request::{LogDriver, LogRequest};
 use crate::name::reference::Reference;
 use crate::oci::digest::{DiffId, Digest, ImageId};
 
@@ -169,9 +170,10 @@ impl Layout {
         self.container(id).join("created")
     }
 
-    /// The log of a detached container.
-    pub fn container_log(&self, id: &ContainerId) -> PathBuf {
-        self.container(id).join("log.json")
+    /// The log of a detached container, for drivers that write files. Older ones are beside it: `log.json.1`.
+    pub fn container_log(&self, id: &ContainerId, log: &LogRequest) -> PathBuf {
+        let name = if log.driver == LogDriver::K8sFile { "log.k8s" } else { "log.json" };
+        log.path.clone().unwrap_or_else(|| self.container(id).join(name))
     }
 
     /// A layer below all others, with what containers need as targets of mounts and images may lack: a file that had to be

@@ -21,6 +21,7 @@ mod images;
 mod init;
 mod life;
 mod lifecycle;
+mod logs;
 mod mounts;
 mod namespaces;
 mod proc_sys_dev;

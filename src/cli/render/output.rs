@@ -4,6 +4,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::failure::{Failure, escape_control};
@@ -51,6 +52,33 @@ pub fn reader_leaves_within(time: Duration) -> bool {
     let stdout = std::io::stdout();
     let limit = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
     poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::empty())], limit).is_ok_and(|ready| ready > 0)
+}
+
+/// Who reads what a command writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reader {
+    /// That of standard output.
+    Output,
+    /// That of standard error.
+    Errors,
+}
+
+/// Writes bytes as they are, for commands that pass on what a container wrote. False if the reader has gone away.
+pub fn write_bytes(reader: Reader, mut bytes: &[u8]) -> Result<bool, Failure> {
+    let fd = crate::sys::process::standard_fd(if reader == Reader::Output { 1 } else { 2 });
+    while !bytes.is_empty() {
+        match nix::unistd::write(fd, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            // Whoever shares the descriptor may have made it non-blocking.
+            Err(Errno::EAGAIN) => {
+                let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::NONE);
+            }
+            Err(Errno::EPIPE) => return Ok(false),
+            Err(errno) => return Err(Failure::new("E_OUTPUT", format!("writing what the container wrote: {errno}"))),
+        }
+    }
+    Ok(true)
 }
 
 /// `text` with its control characters escaped, line feeds and tabs excepted.

@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 
 use super::frame::STREAM_LIMIT;
-use super::log::Log;
+use super::log::{Log, Stream};
 use super::streams::standard;
 
 /// The character that a terminal takes for the end of its input (termios(3), VEOF).
@@ -23,15 +23,6 @@ pub enum Channel {
     Output(Output),
     /// To the container.
     Input(Input),
-}
-
-/// Which stream of the container's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Its standard output, or its terminal.
-    Output,
-    /// Its standard error.
-    Error,
 }
 
 /// A stream of the container, and who gets it beside the clients.

@@ -19,10 +19,11 @@ use nix::pty::Winsize;
 use nix::sys::wait::WaitStatus;
 
 pub use channel::Channel;
-use channel::{Input, Stream};
+use channel::Input;
 pub use client::Clients;
 use client::Said;
 use frame::{Frame, STREAM_LIMIT};
+use log::Stream;
 use raw_mode::{Passes, RawMode};
 
 use crate::name::health::OnFailure;

@@ -2,17 +2,14 @@
 //!
 //! A terminal of the user never enters a container (SECURITY.md R18): whoever holds it can type into the user's shell.
 
-use std::cell::RefCell;
-use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{isatty, pipe2};
 
-use super::channel::{Channel, Input, Output, Stream};
-use super::log::Log;
+use super::channel::{Channel, Input, Output};
+use super::log::{LogTarget, Stream};
 use crate::container::request::Stdin;
 
 /// One of our own standard descriptors.
@@ -28,11 +25,8 @@ pub struct Streams {
     pub channels: Vec<Channel>,
 }
 
-/// A log that both streams of a container write to.
-pub type SharedLog = Rc<RefCell<File>>;
-
 /// Streams of a process without a terminal, attached to this command; `log` gets its output, too.
-pub fn attached(stdin: Stdin, log: Option<&SharedLog>) -> Result<Streams, Errno> {
+pub fn attached(stdin: Stdin, log: Option<&LogTarget>) -> Result<Streams, Errno> {
     let mut channels = Vec::new();
     let input = match stdin {
         Stdin::Null => null()?,
@@ -49,7 +43,7 @@ pub fn attached(stdin: Stdin, log: Option<&SharedLog>) -> Result<Streams, Errno>
 }
 
 /// A stream that goes to one of our own descriptors: as it is, unless that is a terminal or there is a log.
-fn output(number: i32, log: Option<&SharedLog>, channels: &mut Vec<Channel>) -> Result<OwnedFd, Errno> {
+fn output(number: i32, log: Option<&LogTarget>, channels: &mut Vec<Channel>) -> Result<OwnedFd, Errno> {
     if log.is_none() && !isatty(standard(number)).unwrap_or(false) {
         return duplicate(standard(number));
     }
@@ -64,24 +58,16 @@ fn stream(number: i32) -> Stream {
 fn relayed(
     stream: Stream,
     standard: Option<i32>,
-    log: Option<&SharedLog>,
+    log: Option<&LogTarget>,
     channels: &mut Vec<Channel>,
 ) -> Result<OwnedFd, Errno> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    channels.push(Channel::Output(Output::new(read, stream, standard, log.map(|log| log_of(log, stream)))?));
+    channels.push(Channel::Output(Output::new(read, stream, standard, log.map(|log| log.stream(stream)))?));
     Ok(write)
 }
 
-fn log_of(log: &SharedLog, stream: Stream) -> Log {
-    let name = match stream {
-        Stream::Output => "stdout",
-        Stream::Error => "stderr",
-    };
-    Log::new(log.clone(), name)
-}
-
 /// Streams of a container whose monitor stands alone: its output goes to a log and to clients, its input comes from them.
-pub fn detached(stdin: Stdin, log: Option<&SharedLog>) -> Result<Streams, Errno> {
+pub fn detached(stdin: Stdin, log: Option<&LogTarget>) -> Result<Streams, Errno> {
     let mut channels = Vec::new();
     let input = match stdin {
         Stdin::Null => null()?,
@@ -96,6 +82,27 @@ pub fn detached(stdin: Stdin, log: Option<&SharedLog>) -> Result<Streams, Errno>
     Ok(Streams { given: [input, output, error], channels })
 }
 
+/// Our own standard output and error, kept for containers that get them as they are.
+pub struct Caller(OwnedFd, OwnedFd);
+
+impl Caller {
+    /// Ours as they are now.
+    pub fn now() -> Result<Self, Errno> {
+        Ok(Self(duplicate(standard(1))?, duplicate(standard(2))?))
+    }
+
+    /// Streams of a container that gets them.
+    pub fn streams(&self) -> Result<Streams, Errno> {
+        let given = [null()?, duplicate(self.0.as_fd())?, duplicate(self.1.as_fd())?];
+        Ok(Streams { given, channels: Vec::new() })
+    }
+}
+
+/// Whether our standard output or error is a terminal.
+pub fn shows_on_terminal() -> bool {
+    [1, 2].into_iter().any(|number| isatty(standard(number)).unwrap_or(false))
+}
+
 /// Channels between this command and a terminal that stands for the user's.
 pub fn terminal(master: &OwnedFd, stdin: Stdin) -> Result<Vec<Channel>, Errno> {
     let mut channels = vec![Channel::Output(Output::new(duplicate(master.as_fd())?, Stream::Output, Some(1), None)?)];
@@ -106,8 +113,8 @@ pub fn terminal(master: &OwnedFd, stdin: Stdin) -> Result<Vec<Channel>, Errno> {
 }
 
 /// Channels of a terminal whose monitor stands alone.
-pub fn detached_terminal(master: &OwnedFd, stdin: Stdin, log: Option<&SharedLog>) -> Result<Vec<Channel>, Errno> {
-    let log = log.map(|log| log_of(log, Stream::Output));
+pub fn detached_terminal(master: &OwnedFd, stdin: Stdin, log: Option<&LogTarget>) -> Result<Vec<Channel>, Errno> {
+    let log = log.map(|log| log.stream(Stream::Output));
     let mut channels = vec![Channel::Output(Output::new(duplicate(master.as_fd())?, Stream::Output, None, log)?)];
     if stdin == Stdin::Open {
         channels.push(Channel::Input(Input::terminal(duplicate(master.as_fd())?, false)?));

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::health::HealthCheck;
+use crate::name::log_request::LogRequest;
 use crate::oci::digest::{DiffId, ImageId};
 use crate::state::record::Record;
 
@@ -58,6 +59,9 @@ pub struct ContainerRecord {
     /// What it was asked for, to be repeated when it is started again. Absent where it is removed when it exits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Box<RawValue>>,
+    /// Where its output is kept.
+    #[serde(default)]
+    pub log: LogRequest,
 }
 
 /// The image of a container.
