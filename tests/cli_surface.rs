@@ -307,6 +307,8 @@ fn bash_completes() {
     assert_eq!(stage.bash(&["coracle", "run", "debian", ":", "1"]), ["12"]);
     assert_eq!(stage.bash(&["coracle", "rm", ""]), ["down"]);
     assert_eq!(stage.bash(&["coracle", "rm", "-f", ""]), ["down", "up"]);
+    assert_eq!(stage.bash(&["coracle", "logs", "-f", ""]), ["down", "up"]);
+    assert_eq!(stage.bash(&["coracle", "run", "--log-driver", "j"]), ["journald", "json-file"]);
     assert_eq!(stage.bash(&["coracle", "run", "--network", ""]), ["host", "none"]);
 }
 

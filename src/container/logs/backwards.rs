@@ -9,6 +9,9 @@ use memchr::memrchr;
 /// Bytes read at a time.
 pub const BLOCK: usize = 64 * 1024;
 
+/// More than any entry has: what is longer is damage, and left out.
+pub const LONGEST_LINE: usize = 1024 * 1024;
+
 /// The lines of a file, last one first.
 pub struct Backwards<'a> {
     file: &'a File,
@@ -24,17 +27,22 @@ impl<'a> Backwards<'a> {
     pub fn new(file: &'a File, block: usize) -> io::Result<Self> {
         let start = file.metadata()?.len();
         let mut lines = Self { file, block, start, buffer: Vec::new() };
+        lines.skip_torn()?;
+        Ok(lines)
+    }
+
+    /// Goes back to a line feed.
+    fn skip_torn(&mut self) -> io::Result<()> {
         loop {
-            if let Some(at) = memrchr(b'\n', &lines.buffer) {
-                lines.buffer.truncate(at + 1);
-                return Ok(lines);
+            if let Some(at) = memrchr(b'\n', &self.buffer) {
+                self.buffer.truncate(at + 1);
+                return Ok(());
             }
-            // Before the first line feed from the end there is nothing of interest: a torn line may be long.
-            lines.buffer.clear();
-            if lines.start == 0 {
-                return Ok(lines);
+            self.buffer.clear();
+            if self.start == 0 {
+                return Ok(());
             }
-            lines.read_more()?;
+            self.read_more()?;
         }
     }
 
@@ -50,7 +58,12 @@ impl<'a> Backwards<'a> {
             };
             let begin = memrchr(b'\n', &self.buffer[..last]).map(|at| at + 1).or((self.start == 0).then_some(0));
             let Some(begin) = begin else {
-                self.read_more()?;
+                if self.buffer.len() > LONGEST_LINE {
+                    self.buffer.clear();
+                    self.skip_torn()?;
+                } else {
+                    self.read_more()?;
+                }
                 continue;
             };
             let line = self.buffer[begin..last].to_vec();
@@ -92,5 +105,15 @@ mod tests {
                 assert_eq!(seen, expected, "{text:?} in blocks of {block}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_too_long_is_left_out() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(format!("first\n{}\nlast\n", "x".repeat(3 * LONGEST_LINE)).as_bytes()).unwrap();
+        let mut lines = Backwards::new(&file, BLOCK).unwrap();
+        assert_eq!(lines.next().unwrap().unwrap().1, b"last");
+        assert_eq!(lines.next().unwrap().unwrap().1, b"first");
+        assert!(lines.next().unwrap().is_none());
     }
 }

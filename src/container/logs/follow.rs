@@ -17,8 +17,9 @@ use crate::failure::Failure;
 use crate::state::layout::Layout;
 use crate::sys::{pidfd, process};
 
-/// How long a log that is between two files is waited for, in milliseconds: its writer is about to make the second one.
-const BETWEEN_FILES: u16 = 5;
+/// How long a log that is between two files is waited for, in milliseconds, at first and at most: its writer is about to make
+/// the second one, unless somebody has removed the file.
+const BETWEEN_FILES: (u16, u16) = (5, 1000);
 
 /// How often a container is looked at whose monitor is not known, in milliseconds.
 const UNKNOWN_MONITOR: u16 = 100;
@@ -29,6 +30,8 @@ pub struct Follower {
     /// By the place of the source.
     watches: BTreeMap<usize, (Identity, WatchDescriptor)>,
     monitors: BTreeMap<usize, OwnedFd>,
+    /// How long a log between two files is waited for next.
+    patience: u16,
 }
 
 impl Follower {
@@ -38,7 +41,7 @@ impl Follower {
             Failure::new("E_FILES", format!("watching the log: {errno}"))
                 .with_hint("the limits are in /proc/sys/fs/inotify")
         })?;
-        Ok(Self { inotify, watches: BTreeMap::new(), monitors: BTreeMap::new() })
+        Ok(Self { inotify, watches: BTreeMap::new(), monitors: BTreeMap::new(), patience: BETWEEN_FILES.0 })
     }
 
     /// Watches the file that each source reads, and its monitor.
@@ -97,8 +100,8 @@ impl Follower {
         Ok(if is_closed { Reading::Over } else { Reading::On })
     }
 
-    fn timeout(&self, sources: &[Source], selection: &Selection) -> PollTimeout {
-        let mut limits = Vec::new();
+    fn timeout(&mut self, sources: &[Source], selection: &Selection) -> PollTimeout {
+        let (mut limits, mut is_between) = (Vec::new(), false);
         for (index, source) in sources.iter().enumerate() {
             if let Kind::File(reader) = &source.source {
                 let watched = self.watches.get(&index).map(|(identity, _)| *identity);
@@ -106,10 +109,12 @@ impl Follower {
                     // It was changed for its successor, which has not been looked at under a watch.
                     return PollTimeout::ZERO;
                 }
-                limits.extend(reader.is_replaced().then_some(BETWEEN_FILES));
+                is_between |= reader.is_replaced();
             }
             limits.extend((!self.monitors.contains_key(&index)).then_some(UNKNOWN_MONITOR));
         }
+        limits.extend(is_between.then_some(self.patience));
+        self.patience = if is_between { (self.patience * 2).min(BETWEEN_FILES.1) } else { BETWEEN_FILES.0 };
         if let Some(until) = selection.until {
             let left = until.duration_since(Timestamp::now()).as_millis().clamp(0, 60_000);
             limits.push(u16::try_from(left + 1).unwrap_or(u16::MAX));

@@ -10,14 +10,13 @@ pub mod time;
 
 use jiff::Timestamp;
 
-use super::list;
+use super::list::{self, Listed};
 use super::monitor::log::Stream;
 use super::status::{self, Status};
 use crate::failure::Failure;
 use crate::name::container::ContainerId;
 use crate::name::log_request::LogDriver;
 use crate::state::layout::Layout;
-use crate::state::record;
 use crate::state::schema::container::ContainerRecord;
 use entry::{Entry, Format};
 use follow::Follower;
@@ -106,14 +105,18 @@ impl Source {
     pub fn open(layout: &Layout, text: &str, selection: &Selection) -> Result<Self, Failure> {
         let id = list::find(layout, text).map_err(|error| Failure::from(error).with_exit_code(125))?;
         let unknown = || Failure::from(list::NotFound::Unknown(text.into())).with_exit_code(125);
-        let record = record::read::<ContainerRecord>(&layout.container_record(&id))?.ok_or_else(unknown)?;
+        let Listed { record, status } = list::load(layout, &id)?.ok_or_else(unknown)?;
         let name = record.name.to_string();
         let source = match Format::of(record.log.driver) {
             Some(format) => {
                 let path = layout.container_log(&id, &record.log);
                 let max_files = record.log.max_files.unwrap_or(1);
                 let reader = FileReader::open(&path, max_files, format, selection)?;
-                Kind::File(reader.ok_or_else(|| no_file(&record))?)
+                // One that has not been started yet may get a log.
+                if reader.is_empty() && (!record.detached || matches!(status, Status::Stopped(_))) {
+                    return Err(no_file(&record));
+                }
+                Kind::File(reader)
             }
             None if record.log.driver == LogDriver::Journald => Kind::Journal(JournalReader::open(&id, selection)?),
             None => return Err(not_kept(&record)),

@@ -158,7 +158,8 @@ fn split(partial: &mut Vec<u8>, bytes: &[u8], mut add: impl FnMut(&[u8], Ending)
     while !rest.is_empty() {
         let room = ENTRY_LIMIT - partial.len();
         let window = &rest[..rest.len().min(room)];
-        match memchr(b'\n', window) {
+        let end = memchr(b'\n', window);
+        match end {
             Some(at) if partial.is_empty() => add(&window[..at], Ending::Line),
             Some(at) => {
                 partial.extend_from_slice(&window[..at]);
@@ -174,8 +175,7 @@ fn split(partial: &mut Vec<u8>, bytes: &[u8], mut add: impl FnMut(&[u8], Ending)
                 }
             }
         }
-        let used = memchr(b'\n', window).map_or(window.len(), |at| at + 1);
-        rest = &rest[used..];
+        rest = &rest[end.map_or(window.len(), |at| at + 1)..];
     }
 }
 

@@ -137,16 +137,19 @@ impl LogFile {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
+        // Made first: where that is impossible nothing is moved.
+        let next = suffixed(&self.path, "new");
+        let file = options().create(true).open(&next)?;
+        file.set_len(0)?;
+        // A reader that has the only file open still has all of it.
         if self.max_files > 1 {
             for number in (1..self.max_files - 1).rev() {
                 move_if_there(&numbered(&self.path, number), &numbered(&self.path, number + 1))?;
             }
             move_if_there(&self.path, &numbered(&self.path, 1))?;
-        } else {
-            // A reader that has it open still has all of it.
-            fs::remove_file(&self.path)?;
         }
-        self.file = options().create_new(true).open(&self.path)?;
+        fs::rename(&next, &self.path)?;
+        self.file = file;
         self.size = 0;
         Ok(())
     }
@@ -166,8 +169,13 @@ fn options() -> OpenOptions {
 
 /// The name of a log's predecessor.
 pub fn numbered(path: &Path, number: u32) -> PathBuf {
+    suffixed(path, &number.to_string())
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
+    name.push(".");
+    name.push(suffix);
     name.into()
 }
 
@@ -243,6 +251,20 @@ mod tests {
         write(&mut log, "1\n2\n3");
         assert_eq!(texts(&path), "3");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn where_no_file_can_be_made_none_is_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = LogFile::open(&path, &request(80, 3)).unwrap();
+        fs::create_dir(suffixed(&path, "new")).unwrap();
+        write(&mut log, "1\n2\n3\n4");
+        write(&mut log, "5");
+        assert_eq!(texts(&path), "1 2 3 4 5");
+        fs::remove_dir(suffixed(&path, "new")).unwrap();
+        write(&mut log, "6");
+        assert_eq!((texts(&numbered(&path, 1)), texts(&path)), ("1 2 3 4 5".into(), "6".into()));
     }
 
     #[test]
