@@ -37,6 +37,9 @@ pub struct CommitArgs {
     /// Make one layer of everything
     #[arg(short, long)]
     squash: bool,
+    /// Stop the container's processes meanwhile
+    #[arg(short, long)]
+    pause: bool,
     /// Do not warn of files that were left out
     #[arg(short, long)]
     quiet: bool,
@@ -66,6 +69,8 @@ pub struct CommitRequest {
     pub message: Option<String>,
     /// Author.
     pub author: Option<String>,
+    /// Whether the container's processes stand still meanwhile.
+    pub pause: bool,
     /// Changes of the settings.
     pub changes: Vec<ConfigChange>,
     /// Whose documents.
@@ -106,6 +111,7 @@ impl Invocation for CommitArgs {
             layers: if self.squash { Layers::Squashed } else { Layers::Kept },
             message: self.message,
             author: self.author,
+            pause: self.pause,
         };
         let (id, skipped) = dispatch::commit(&globals.layout()?, &self.container, request)?;
         if !self.quiet {

@@ -55,7 +55,7 @@ use crate::state::journal::{self, ContainerEvent, Event, Follower};
 use crate::state::layout::Layout;
 use crate::state::lock::Waiting;
 use crate::state::record;
-use crate::state::schema::image::ImageRecord;
+use crate::state::schema::image::{ImageLayer, ImageRecord};
 use crate::state::temporary::{Kind, TemporaryDirectory};
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
@@ -244,6 +244,26 @@ pub fn exec(layout: &Layout, container: &ContainerId, request: &container::exec:
         container::exec::Report::Exited(code) => Ok(code),
         container::exec::Report::Detached => Ok(0),
     }
+}
+
+/// Makes the health check of a container; its exit code.
+pub fn check_health(layout: &Layout, name: &str) -> Result<u8, Failure> {
+    let container = loaded(layout, name)?;
+    let Some(check) = &container.record.health else {
+        let failure = Failure::new("E_CONFIG", format!("checking the health of {name}: it has no health check"));
+        return Err(failure.with_hint("make it with --health-cmd"));
+    };
+    let request = container::exec::Request {
+        command: check.command.iter().map(Into::into).collect(),
+        attach: container::exec::Attach::Foreground,
+        stdin: Stdin::Null,
+        terminal: Terminal::None,
+        env: Vec::new(),
+        workdir: None,
+        user: None,
+        privileges: container::exec::Privileges::Containers,
+    };
+    exec(layout, &container.record.id, &request)
 }
 
 /// Whether a container is paused.
@@ -533,6 +553,18 @@ pub fn copy(
     container::copy::execute(&store, ends, options, (&mut read_stdin, stdout))
 }
 
+/// Stores what a container has changed as a layer: the layer, files that were left out, and whether it is all there is.
+fn pack_layer(store: &Store, container: &Listed, layers: Layers) -> Result<(ImageLayer, Vec<String>, bool), Failure> {
+    let mut packed = container::commit::layer(store, container, layers)?;
+    let mut writer = LayerWriter::new(store)?;
+    if let Err(cause) = std::io::copy(&mut packed.archive, &mut writer) {
+        let failure = Failure::new(record::io_code(&cause), format!("storing the layer: {cause}"));
+        return Err(packed.archive.explain(failure));
+    }
+    let skipped = packed.archive.finish()?;
+    Ok((writer.finish()?, skipped, packed.alone))
+}
+
 /// Makes an image of a container; its id, and what was left out.
 pub fn commit(layout: &Layout, name: &str, request: CommitRequest) -> Result<(ImageId, Vec<String>), Failure> {
     let store = Store::open(layout.clone())?;
@@ -546,14 +578,15 @@ pub fn commit(layout: &Layout, name: &str, request: CommitRequest) -> Result<(Im
     };
     // Of an image that is gone the layers are left, but not what is said of them.
     let layers = if base.is_none() { Layers::Squashed } else { request.layers };
-    let mut packed = container::commit::layer(&store, &container, layers)?;
-    let mut writer = LayerWriter::new(&store)?;
-    if let Err(cause) = std::io::copy(&mut packed.archive, &mut writer) {
-        let failure = Failure::new(record::io_code(&cause), format!("storing the layer: {cause}"));
-        return Err(packed.archive.explain(failure));
+    let is_paused = request.pause && matches!(container.status, Status::Running(_)) && !container.is_paused;
+    if is_paused {
+        freeze::pause(layout, &container.record.id)?;
     }
-    let skipped = packed.archive.finish()?;
-    let layer = writer.finish()?;
+    let packed = pack_layer(&store, &container, layers);
+    if is_paused {
+        freeze::unpause(layout, &container.record.id)?;
+    }
+    let (layer, skipped, is_whole) = packed?;
     let mut config = match &base {
         Some(image) => image_config(&store, image)?,
         None => assemble::empty_config(&Platform::host()),
@@ -562,8 +595,8 @@ pub fn commit(layout: &Layout, name: &str, request: CommitRequest) -> Result<(Im
     let text = request.message.unwrap_or_default();
     let by = described.process.command.join(" ");
     let entry = json!({ "created": created, "created_by": by, "author": request.author, "comment": text });
-    let mut layers = base.map(|image| image.layers).filter(|_| !packed.alone).unwrap_or_default();
-    match config["history"].as_array_mut().filter(|_| !packed.alone) {
+    let mut layers = base.map(|image| image.layers).filter(|_| !is_whole).unwrap_or_default();
+    match config["history"].as_array_mut().filter(|_| !is_whole) {
         Some(history) => history.push(entry),
         None => config["history"] = json!([entry]),
     }

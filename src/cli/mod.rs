@@ -15,6 +15,7 @@ pub mod exec;
 pub mod exists;
 pub mod export;
 pub mod freeze;
+pub mod healthcheck;
 pub mod images;
 pub mod import;
 pub mod info;

@@ -185,6 +185,11 @@ pub static ENTRIES: &[Entry] = &[
         ],
     ),
     Entry::Group(
+        "healthcheck",
+        "Check the health of containers",
+        &[Verb::of::<super::healthcheck::HealthcheckRunArgs>("run", &[])],
+    ),
+    Entry::Group(
         "image",
         "Manage images",
         &[

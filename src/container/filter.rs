@@ -27,6 +27,7 @@ pub const KEYS: &[&str] = &[
     "network",
     "pod",
     "restart-policy",
+    "should-start-on-boot",
     "since",
     "status",
     "until",
@@ -95,6 +96,7 @@ fn condition(key: &'static str, values: &[String], layout: &Layout, now: Timesta
         "status" => with_status(&values)?,
         "health" => word(key, values, &["starting", "healthy", "unhealthy", "none"], health)?,
         "restart-policy" => word(key, values, &["no", "always", "on-failure", "unless-stopped"], restart_policy)?,
+        "should-start-on-boot" => word(key, values, &["true", "false"], should_start)?,
         "before" | "since" => neighbour(key, &values, layout)?,
         _ => until(&values, now)?,
     })
@@ -114,6 +116,16 @@ pub fn health(container: &Listed) -> &'static str {
 
 fn restart_policy(container: &Listed) -> &'static str {
     container.record.restart.parse::<RestartPolicy>().unwrap_or_default().name()
+}
+
+/// Whether a container is to run after a reboot: one that a user had stopped and that was made so stays stopped.
+fn should_start(container: &Listed) -> &'static str {
+    let by_user = matches!(&container.status, status::Status::Stopped(stopped) if stopped.by_user);
+    match container.record.restart.parse::<RestartPolicy>().unwrap_or_default() {
+        RestartPolicy::Always => "true",
+        RestartPolicy::UnlessStopped if !by_user => "true",
+        _ => "false",
+    }
 }
 
 fn any(values: Vec<String>, is_one: fn(&Listed, &str) -> bool) -> Condition {

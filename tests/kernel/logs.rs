@@ -313,12 +313,10 @@ fn containers_without_a_log_say_why() {
     let lab = Lab::new();
     let _none = run(&lab, "none", &["--log-driver", "none"], "echo lost");
     lab.coracle(["logs", "none"]).refused(125, "E_CONFIG").says("none");
-    let mut arguments = busybox_arguments(&["--name", "front"], &["true"]);
-    arguments.remove(1);
-    lab.coracle(&arguments).ok();
+    let mut front = lab.spawn(busybox_arguments(&["--name", "front"], &["sh", "-c", "echo up; exec sleep 1000"]));
+    front.expect("up\n");
     lab.coracle(["logs", "front"]).refused(125, "E_NOTFOUND").says("--detach");
     lab.coracle(["logs", "nosuch"]).refused(125, "E_NOTFOUND");
-    lab.coracle(["rm", "front"]).ok();
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod exit_codes;
 mod export;
 mod filters;
 mod freeze;
+mod health;
 mod hostile;
 mod image_store;
 mod images;

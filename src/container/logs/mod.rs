@@ -105,7 +105,7 @@ impl Source {
     pub fn open(layout: &Layout, text: &str, selection: &Selection) -> Result<Self, Failure> {
         let id = list::find(layout, text).map_err(|error| Failure::from(error).with_exit_code(125))?;
         let unknown = || Failure::from(list::NotFound::Unknown(text.into())).with_exit_code(125);
-        let Listed { record, status } = list::load(layout, &id)?.ok_or_else(unknown)?;
+        let Listed { record, status, .. } = list::load(layout, &id)?.ok_or_else(unknown)?;
         let name = record.name.to_string();
         let source = match Format::of(record.log.driver) {
             Some(format) => {
@@ -113,7 +113,7 @@ impl Source {
                 let max_files = record.log.max_files.unwrap_or(1);
                 let reader = FileReader::open(&path, max_files, format, selection)?;
                 // One that has not been started yet may get a log.
-                if reader.is_empty() && (!record.detached || matches!(status, Status::Stopped(_))) {
+                if reader.is_empty() && (record.remove_at_exit || matches!(status, Status::Stopped(_))) {
                     return Err(no_file(&record));
                 }
                 Kind::File(reader)
