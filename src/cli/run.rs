@@ -265,10 +265,9 @@ impl Invocation for RunArgs {
         ),
         (
             "LOGS",
-            "The output of a container that is run with --detach is kept: by json-file in Docker's format, by k8s-file in that of \
+            "What a container writes is kept unless it is run with --rm and without --detach: by json-file in Docker's format, by k8s-file in that of \
              Kubernetes, by journald in systemd's journal. With passthrough the container gets the standard output and error \
-             of this command, which must not be a terminal, and with none its output is thrown away. What a container writes \
-             that is run without --detach is not kept: it goes to where this command writes to. A file of a log is as long as \
+             of this command, which must not be a terminal, and with none its output is not kept. A file of a log is as long as \
              max-size (500k, 10m, 1g) says; then a new one is begun, and of the old ones so many are kept that there are \
              max-file in all, 1 by default. Old ones are not compressed. The file is in the container's directory, or \
              elsewhere with path. With journald the tag of the entries is the short id, or what tag says. What cannot be \

@@ -1,9 +1,12 @@
 //! Which boot of the host this is.
 
+use std::sync::OnceLock;
+
 /// `/proc/sys/kernel/random/boot_id`: a new one at every boot (random(4)).
 pub fn boot_id() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(text.trim().to_owned())
+    static KNOWN: OnceLock<Option<String>> = OnceLock::new();
+    let read = || Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned());
+    KNOWN.get_or_init(read).clone()
 }
 
 /// When a process was started, in clock ticks since boot (proc_pid_stat(5), field 22).
