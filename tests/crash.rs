@@ -178,3 +178,58 @@ fn an_error_at_every_sync_of_a_pull_fails_it() {
     }
     assert!(hits > 0, "no sync was seen: nothing is durable");
 }
+
+/// The verbs on a container that is kept, each with what must be there before it.
+const VERBS: &[(&[&[&str]], &[&str])] = &[
+    (&[], &["create", "--name", "c", "IMAGE", "true"]),
+    (&[&["create", "--name", "c", "IMAGE", "true"]], &["start", "c"]),
+    (&[&["create", "--name", "c", "IMAGE", "true"]], &["start", "-a", "c"]),
+    (&[&["run", "-d", "--name", "c", "IMAGE", "sleep", "1000"]], &["rm", "-f", "c"]),
+    (&[&["create", "--name", "c", "IMAGE", "true"]], &["rename", "c", "d"]),
+    (&[&["run", "--name", "c", "IMAGE", "touch", "/new"]], &["commit", "-q", "c", "localhost/committed"]),
+];
+
+/// A verb that is killed at any change it makes on the disk has been done or has not: the container is shown in one of its
+/// states under one of its names, can be removed, and nothing is left of it.
+#[test]
+fn death_at_every_change_of_a_kept_container_leaves_sound_records() {
+    let calls = "rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,symlink,symlinkat";
+    let name = image("busybox");
+    let words = |words: &[&str]| words.iter().map(|word| word.replace("IMAGE", &name)).collect::<Vec<_>>();
+    std::thread::scope(|scope| {
+        for (before, verb) in VERBS {
+            scope.spawn(move || {
+                let lab = Lab::new();
+                lab.pull("busybox");
+                let (mut when, mut hit) = (0, true);
+                while hit {
+                    when += 1;
+                    for command in *before {
+                        lab.coracle(words(command)).ok();
+                    }
+                    let verb = words(verb);
+                    let arguments: Vec<&str> = verb.iter().map(String::as_str).collect();
+                    let (was_hit, output) = inject(&lab, calls, "signal=KILL", when, &arguments);
+                    hit = was_hit && when < 60;
+                    let context = format!("{verb:?} killed at change {when}");
+                    assert!(!output.errors().contains("panicked"), "{context}: {output:?}");
+                    let listed = lab.coracle(["ps", "-a", "--format", "{{.Names}} {{.State}}"]);
+                    assert_eq!(listed.ok().errors(), "", "{context}");
+                    let shown = listed.text();
+                    assert!(
+                        shown.is_empty() || shown.starts_with("c ") || shown.starts_with("d "),
+                        "{context}: {shown}"
+                    );
+                    assert!(shown.lines().count() <= 1, "{context}: {shown}");
+                    lab.coracle(["rm", "--force", "--all"]).ok();
+                    lab.coracle(["rmi", "--force", "localhost/committed"]);
+                    wait_until(&format!("nothing is left, {context}"), || {
+                        lab.coracle(["ps", "-a"]).ok();
+                        lab.leftovers().is_empty()
+                    });
+                }
+                assert!(when > 1, "{verb:?} changes nothing: nothing was tested");
+            });
+        }
+    });
+}
