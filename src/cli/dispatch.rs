@@ -211,8 +211,10 @@ pub fn kill(layout: &Layout, name: &str, signal: Signal) -> Result<(), Failure> 
 
 /// Joins a container that runs; its exit code, or 0 if the user left it.
 pub fn attach(layout: &Layout, name: &str, input: bool, signals: bool, keys: DetachKeys) -> Result<u8, Failure> {
-    note(layout, ContainerEvent::Attach, &container::list::find(layout, name)?);
-    Ok(container::attach::execute(layout, name, input, signals, keys)?.unwrap_or(0))
+    let container = loaded(layout, name)?;
+    let id = container.record.id.as_str();
+    event::note(layout, ContainerEvent::Attach, &container.record);
+    Ok(container::attach::execute(layout, id, input, signals, keys)?.unwrap_or(0))
 }
 
 /// Tells the journal; a container that is gone by now has had its say.
