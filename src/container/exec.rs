@@ -11,11 +11,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 
 use super::environment::Environment;
 use super::freeze::{self, FreezeError};
+use super::launch::leave_session;
 use super::live::{Live, NotLive};
 use super::monitor::{self, Channel, streams};
 use super::request::{CapabilityChanges, EnvSetting, SeccompChoice, Stdin, Terminal, UserSpec};
@@ -384,18 +384,6 @@ impl Joining<'_> {
     fn explained(&self, failure: Failure) -> Failure {
         if self.live.has_ended() { NotLive::Ended(self.live.record.id.clone()).into() } else { failure }
     }
-}
-
-/// Leaves the caller's session, directory and streams.
-fn leave_session() -> Result<OwnedFd, Failure> {
-    let left = nix::unistd::setsid().and_then(|_| nix::unistd::chdir("/"));
-    left.map_err(|errno| internal("leaving the session", errno))?;
-    let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
-    let null = null.map_err(|errno| internal("opening /dev/null", errno))?;
-    for number in 0..3 {
-        process::duplicate_onto(null.as_fd(), number).map_err(|errno| internal("closing the streams", errno))?;
-    }
-    Ok(null)
 }
 
 fn supervise(running: &Running, signals: &SignalQueue, channels: Vec<Channel>) -> Result<u8, Failure> {

@@ -414,8 +414,8 @@ fn log_in(cell: &Cell<Option<LogTarget>>) -> Option<LogTarget> {
     log
 }
 
-/// Leaves the caller's session, directory and streams.
-fn leave_session() -> Result<(), Failure> {
+/// Leaves the caller's session, directory and streams; what stands for these now.
+pub(super) fn leave_session() -> Result<OwnedFd, Failure> {
     let left = nix::unistd::setsid().and_then(|_| nix::unistd::chdir("/"));
     left.map_err(|errno| internal("leaving the session", errno))?;
     let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
@@ -423,7 +423,7 @@ fn leave_session() -> Result<(), Failure> {
     for number in 0..3 {
         process::duplicate_onto(null.as_fd(), number).map_err(|errno| internal("closing the streams", errno))?;
     }
-    Ok(())
+    Ok(null)
 }
 
 fn internal(doing: &str, errno: Errno) -> Failure {

@@ -1,5 +1,6 @@
 //! The life of a container after `run`: made, started, stopped, killed, restarted, joined.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -68,28 +69,24 @@ fn what_a_container_wrote_is_there_when_it_is_started_again() {
 #[test]
 fn settings_are_those_of_the_first_time() {
     let lab = Lab::new();
-    let mut command = lab.command(busybox_arguments(&[], &[]));
     let image = crate::support::image("busybox");
-    command = {
-        drop(command);
-        lab.command([
-            "create",
-            "--name",
-            "set",
-            "-e",
-            "TAKEN",
-            "-w",
-            "/etc",
-            "--hostname",
-            "h",
-            "-u",
-            "7",
-            &image,
-            "sh",
-            "-c",
-            "echo $TAKEN $PWD $(hostname) $(id -u)",
-        ])
-    };
+    let mut command = lab.command([
+        "create",
+        "--name",
+        "set",
+        "-e",
+        "TAKEN",
+        "-w",
+        "/etc",
+        "--hostname",
+        "h",
+        "-u",
+        "7",
+        &image,
+        "sh",
+        "-c",
+        "echo $TAKEN $PWD $(hostname) $(id -u)",
+    ]);
     command.env("TAKEN", "then");
     assert!(command.output().unwrap().status.success());
     assert_eq!(lab.coracle(["start", "-a", "set"]).ok().text(), "then /etc h 7");
@@ -260,20 +257,21 @@ fn several_can_attach_and_one_speaks() {
     let _container = Detached::start(&lab, &["--name", "echo", "-i"], &["cat"]);
     let mut listeners: Vec<_> = (0..3).map(|_| lab.spawn(["attach", "--no-stdin", "echo"])).collect();
     let mut speaker = lab.spawn(["attach", "echo"]);
-    // What was said before a listener had come is not heard by it.
-    let mut heard = false;
-    for number in 0.. {
-        speaker.write(format!("word {number}\n").as_bytes());
-        speaker.expect(&format!("word {number}\n"));
-        heard |= number == 40;
-        if heard {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    for listener in &mut listeners {
-        listener.expect("word 40\n");
-    }
+    // What was said before a listener had come is not heard by it: it is said until all have heard something.
+    let (all_heard, deadline) = (AtomicBool::new(false), Instant::now() + Duration::from_secs(60));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                speaker.write(format!("word {number}\n").as_bytes());
+                speaker.expect(&format!("word {number}\n"));
+                if all_heard.load(Ordering::Relaxed) || Instant::now() > deadline {
+                    break;
+                }
+            }
+        });
+        listeners.iter_mut().for_each(|listener| listener.expect("word "));
+        all_heard.store(true, Ordering::Relaxed);
+    });
     lab.coracle(["kill", "echo"]).ok();
     for client in listeners.into_iter().chain([speaker]) {
         client.wait().exited(137);
