@@ -339,10 +339,10 @@ fn registry_access(access: RegistryAccess) -> Access {
     }
 }
 
-fn reporter(progress: Progress) -> Box<dyn image::pull::Progress> {
+fn reporter(progress: Progress) -> Box<dyn image::progress::Progress> {
     match progress {
         Progress::Shown => Box::new(super::render::progress::PullProgress::stderr()),
-        Progress::Quiet => Box::new(image::pull::Silent),
+        Progress::Quiet => Box::new(image::progress::Silent),
     }
 }
 
@@ -615,7 +615,7 @@ pub fn commit(layout: &Layout, name: &str, request: CommitRequest) -> Result<(Im
 
 /// The configuration of an image as it is.
 fn image_config(store: &Store, image: &ImageRecord) -> Result<Value, Failure> {
-    let bytes = store.blobs().read(&image.id, crate::registry::MAX_CONFIG)?;
+    let bytes = store.blobs().read(&image.id, crate::oci::manifest::MAX_CONFIG)?;
     serde_json::from_slice(&bytes)
         .map_err(|cause| Failure::new("E_CONFIG", format!("reading the configuration of image {}: {cause}", image.id)))
 }

@@ -2,12 +2,17 @@
 
 pub mod assemble;
 pub mod decompress;
+pub mod destination;
+pub mod fetch;
 pub mod filter;
 pub mod find;
 pub mod hello;
 pub mod import;
 pub mod inspect;
 pub mod list;
+pub mod progress;
 pub mod pull;
 pub mod remove;
 pub mod request;
+pub mod send;
+pub mod source;

@@ -12,7 +12,7 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::challenge::Challenge;
-use super::document::{MAX_DOCUMENT, read_limited};
+use super::document::read_limited;
 use super::error::{RegistryError, shown};
 use super::http::{self, Http};
 use super::origin::Origin;
@@ -20,6 +20,7 @@ use super::{Credential, Secret};
 use crate::host::config::auth::AuthFiles;
 use crate::host::config::base64;
 use crate::host::config::credential_helper::HelperFailure;
+use crate::oci::manifest::MAX_DOCUMENT;
 
 /// How we introduce ourselves to token servers.
 const CLIENT_ID: &str = "coracle";

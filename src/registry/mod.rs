@@ -22,7 +22,6 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode, Url};
 
 pub use crate::host::config::credential::{Credential, Secret};
-pub use document::{Fetched, MAX_CONFIG, MAX_DOCUMENT};
 pub use error::RegistryError;
 pub use platform::{NoSuchPlatform, select};
 pub use retry::RetryPolicy;

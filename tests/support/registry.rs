@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use coracle::container::request::PullPolicy;
 use coracle::failure::Failure;
-use coracle::image::pull::{self, LayerEvent, Progress, Report, Request};
+use coracle::image::progress::{LayerEvent, Progress};
+use coracle::image::pull::{self, Report, Request};
 use coracle::oci::digest::Digest;
 use coracle::oci::media_type;
 use coracle::registry::{Access, RetryPolicy};
@@ -189,7 +190,7 @@ impl Progress for Told {
         let event = match event {
             LayerEvent::Found { size, .. } => format!("found {size}"),
             LayerEvent::AlreadyPresent => "present".into(),
-            LayerEvent::Received(_) => return,
+            LayerEvent::Moved(_) => return,
             LayerEvent::Unpacking => "unpacking".into(),
             LayerEvent::Done => "done".into(),
         };

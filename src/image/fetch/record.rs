@@ -2,13 +2,12 @@
 
 use std::io::Write;
 
-use super::error::PullCause;
+use super::error::FetchCause;
 use super::layers::Layer;
 use crate::oci::digest::Digest;
 use crate::oci::image_config::ImageConfig;
-use crate::oci::manifest::Manifest;
+use crate::oci::manifest::{Fetched, Manifest};
 use crate::oci::platform::Platform;
-use crate::registry::Fetched;
 use crate::state::schema::image::{BlobDescriptor, ImageLayer, ImageRecord, RunDefaults};
 use crate::store::{Store, StoreError};
 
@@ -30,7 +29,7 @@ pub(super) fn image_record(
     manifest: &Manifest,
     config: ImageConfig,
     layers: &[Layer],
-) -> Result<ImageRecord, PullCause> {
+) -> Result<ImageRecord, FetchCause> {
     let (mut size, mut records) = (0, Vec::with_capacity(layers.len()));
     for layer in layers {
         let unpacked = store.layers().manifest(&layer.diff_id)?;

@@ -1,8 +1,7 @@
-//! Why an image could not be pulled.
+//! Why an image could not be brought into the store.
 
 use crate::failure::Explain;
 use crate::image::decompress::DecompressError;
-use crate::name::reference::Reference;
 use crate::oci::digest::Digest;
 use crate::oci::image_config::ConfigRefused;
 use crate::oci::media_type::LayerTypeRefused;
@@ -11,35 +10,9 @@ use crate::registry::{NoSuchPlatform, RegistryError};
 use crate::state::lock::LockError;
 use crate::store::StoreError;
 
-/// An image could not be pulled.
+/// Why an image could not be brought into the store.
 #[derive(Debug, thiserror::Error)]
-#[error("pulling {reference}")]
-pub struct PullError {
-    pub(super) reference: Reference,
-    #[source]
-    pub(super) cause: Box<PullCause>,
-}
-
-impl PullError {
-    /// Why.
-    pub fn cause(&self) -> &PullCause {
-        &self.cause
-    }
-}
-
-impl Explain for PullError {
-    fn code(&self) -> &'static str {
-        self.cause.code()
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.cause.hint()
-    }
-}
-
-/// Why an image could not be pulled.
-#[derive(Debug, thiserror::Error)]
-pub enum PullCause {
+pub enum FetchCause {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -100,12 +73,12 @@ pub enum PullCause {
     /// A layer of a kind that cannot be unpacked.
     #[error(transparent)]
     LayerType(#[from] LayerTypeRefused),
-    /// Another layer failed. Never the cause of a whole pull.
+    /// Another layer failed. Never the cause of a whole fetch.
     #[error("stopped because another layer failed")]
     Stopped,
 }
 
-impl Explain for PullCause {
+impl Explain for FetchCause {
     fn code(&self) -> &'static str {
         match self {
             Self::Registry(error) => error.code(),

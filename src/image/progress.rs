@@ -1,8 +1,8 @@
-//! What a pull tells while it works.
+//! What is told while an image moves.
 
 use crate::oci::digest::Digest;
 
-/// Takes the events of a pull. Called from several threads.
+/// Takes what happens to an image's layers on their way. Called from several threads.
 pub trait Progress: Sync {
     /// One line for the user, not escaped: it may quote a registry.
     fn message(&self, line: &str);
@@ -21,13 +21,13 @@ pub enum LayerEvent<'e> {
         /// Size of its blob in bytes.
         size: u64,
     },
-    /// It is in the store. The last event.
+    /// It is there already. The last event.
     AlreadyPresent,
-    /// So many bytes of its blob have arrived by now.
-    Received(u64),
+    /// So many bytes of its blob have moved by now.
+    Moved(u64),
     /// Its blob is complete, its files are being written.
     Unpacking,
-    /// Its files are in the store. The last event.
+    /// It is where it was to go. The last event.
     Done,
 }
 

@@ -1,4 +1,4 @@
-//! The layers of one image: several at a time, each from the registry through verification and decompression into the
+//! The layers of one image: several at a time, each from the source through verification and decompression into the
 //! unpacking process, with bounded memory on the way.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -9,14 +9,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::error::PullCause;
-use super::progress::{LayerEvent, Progress};
+use super::error::FetchCause;
 use crate::failure::Explain;
 use crate::image::decompress::{DecompressError, decompress};
+use crate::image::progress::{LayerEvent, Progress};
+use crate::image::source::Source;
 use crate::oci::digest::DiffId;
 use crate::oci::manifest::Descriptor;
 use crate::oci::media_type::Compression;
-use crate::registry::{Registry, Transfer};
 use crate::store::layers::LayerIngest;
 use crate::store::unpack::limits::Limits;
 use crate::store::{Store, StoreError};
@@ -37,19 +37,19 @@ pub(super) struct Layer {
 /// Where layers come from and go to.
 pub(super) struct Layers<'a> {
     pub(super) store: &'a Store,
-    pub(super) registry: &'a Registry<'a>,
+    pub(super) source: &'a dyn Source,
     pub(super) progress: &'a dyn Progress,
     stopped: AtomicBool,
 }
 
 impl<'a> Layers<'a> {
-    pub(super) fn new(store: &'a Store, registry: &'a Registry<'a>, progress: &'a dyn Progress) -> Self {
-        Self { store, registry, progress, stopped: AtomicBool::new(false) }
+    pub(super) fn new(store: &'a Store, source: &'a dyn Source, progress: &'a dyn Progress) -> Self {
+        Self { store, source, progress, stopped: AtomicBool::new(false) }
     }
 
     /// Brings those of `layers` into the store that are not there, and returns how many these were. The first failure
     /// stops all.
-    pub(super) fn fetch(&self, layers: &[Layer]) -> Result<usize, PullCause> {
+    pub(super) fn fetch(&self, layers: &[Layer]) -> Result<usize, FetchCause> {
         let mut missing = Vec::new();
         for (position, layer) in layers.iter().enumerate() {
             let (digest, size) = (&layer.descriptor.digest, layer.descriptor.size);
@@ -79,7 +79,7 @@ impl<'a> Layers<'a> {
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(missing.len()), Err)
     }
 
-    fn fetch_one(&self, position: usize, layer: &Layer) -> Result<(), PullCause> {
+    fn fetch_one(&self, position: usize, layer: &Layer) -> Result<(), FetchCause> {
         self.check_stopped()?;
         if self.store.blobs().contains(&layer.descriptor.digest) {
             self.progress.layer(position, LayerEvent::Unpacking);
@@ -101,15 +101,15 @@ impl<'a> Layers<'a> {
         Ok(())
     }
 
-    fn check_stopped(&self) -> Result<(), PullCause> {
-        if self.stopped.load(Ordering::Relaxed) { Err(PullCause::Stopped) } else { Ok(()) }
+    fn check_stopped(&self) -> Result<(), FetchCause> {
+        if self.stopped.load(Ordering::Relaxed) { Err(FetchCause::Stopped) } else { Ok(()) }
     }
 
     fn ingest(&self, layer: &Layer) -> Result<LayerIngest<'a>, StoreError> {
         self.store.layers().ingest_within(&layer.diff_id, &Limits::for_compressed(layer.descriptor.size))
     }
 
-    fn unpack_stored(&self, layer: &Layer) -> Result<(), PullCause> {
+    fn unpack_stored(&self, layer: &Layer) -> Result<(), FetchCause> {
         let blob = BufReader::with_capacity(128 << 10, self.store.blobs().open(&layer.descriptor.digest)?);
         unpack(blob, layer.compression, self.ingest(layer)?)?.commit()?;
         Ok(())
@@ -119,7 +119,7 @@ impl<'a> Layers<'a> {
     /// writes the files.
     ///
     /// If the second fails, the first goes on to the blob's end: a wrong digest is the better explanation.
-    fn download(&self, position: usize, layer: &Layer) -> Result<(), PullCause> {
+    fn download(&self, position: usize, layer: &Layer) -> Result<(), FetchCause> {
         let descriptor = &layer.descriptor;
         let mut blob = self.store.blobs().writer(&descriptor.digest, Some(descriptor.size))?;
         let ingest = self.ingest(layer)?;
@@ -127,20 +127,17 @@ impl<'a> Layers<'a> {
         thread::scope(|scope| {
             let unpacking = scope.spawn(move || unpack(Pieces::new(receiver), layer.compression, ingest));
             let mut received = 0;
-            let arrived = self.registry.blob(descriptor, |piece| {
+            let arrived = self.source.blob(descriptor, 0, &mut |piece| {
                 self.check_stopped()?;
                 blob.write_all(piece).map_err(store_error)?;
                 // Fails if the other thread has failed, which tells why when it is joined.
                 let _ = sender.send(piece.to_vec());
                 received += piece.len() as u64;
-                self.progress.layer(position, LayerEvent::Received(received));
-                Ok::<_, PullCause>(())
+                self.progress.layer(position, LayerEvent::Moved(received));
+                Ok(())
             });
             drop(sender);
-            arrived.map_err(|failure| match failure {
-                Transfer::Registry(error) => error.into(),
-                Transfer::Receiver(cause) => cause,
-            })?;
+            arrived?;
             self.progress.layer(position, LayerEvent::Unpacking);
             blob.commit()?;
             let unpacked = unpacking.join().unwrap_or_else(|panic| resume_unwind(panic));

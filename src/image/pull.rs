@@ -1,0 +1,175 @@
+//! `pull`: an image from a registry into the store, if the policy wants that.
+
+use super::fetch::{self, FetchCause, Status};
+use super::progress::Progress;
+use super::source::RegistrySource;
+use crate::failure::Explain;
+use crate::name::image_selector::ImageSelector;
+use crate::name::pull_policy::PullPolicy;
+use crate::name::reference::{DEFAULT_TAG, Reference};
+use crate::oci::digest::{Digest, ImageId};
+use crate::oci::platform::Platform;
+use crate::registry::{Access, Registry};
+use crate::state::journal::{self, ImageEvent};
+use crate::state::lock::{self, Waiting};
+use crate::store::Store;
+use crate::store::images::ResolvedImage;
+
+/// An image to be fetched.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which.
+    pub reference: Reference,
+    /// The platform wanted; the host's where absent.
+    pub platform: Option<Platform>,
+    /// When to ask the registry.
+    pub policy: PullPolicy,
+    /// How to reach the registry.
+    pub access: Access,
+}
+
+/// An image that is in the store now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The image.
+    pub image: ImageId,
+    /// The reference that points to it. Not always the one that was asked for: a short name may mean an image in
+    /// `localhost`.
+    pub reference: Reference,
+    /// What the registry has under the reference: digest of a manifest or of an index.
+    pub manifest_digest: Digest,
+    /// What had to be done.
+    pub status: Status,
+}
+
+/// An image could not be pulled.
+#[derive(Debug, thiserror::Error)]
+#[error("pulling {reference}")]
+pub struct PullError {
+    reference: Reference,
+    #[source]
+    cause: Box<FetchCause>,
+}
+
+impl PullError {
+    /// Why.
+    pub fn cause(&self) -> &FetchCause {
+        &self.cause
+    }
+}
+
+impl Explain for PullError {
+    fn code(&self) -> &'static str {
+        self.cause.code()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.cause.hint()
+    }
+}
+
+/// Brings the image into the store, if the policy wants that. When this returns, the threads it has started are gone,
+/// and what it reports survives a power cut.
+pub fn execute(store: &Store, request: &Request, progress: &dyn Progress) -> Result<Report, PullError> {
+    pull(store, request, progress)
+        .map_err(|cause| PullError { reference: request.reference.clone(), cause: Box::new(cause) })
+}
+
+fn pull(store: &Store, request: &Request, progress: &dyn Progress) -> Result<Report, FetchCause> {
+    let mut on_wait = |waiting: &Waiting<'_>| progress.message(&waiting_line(waiting));
+    let _stays = store.lock_shared(&mut on_wait)?;
+    if let Some(report) = satisfied_locally(store, request)? {
+        return Ok(report);
+    }
+    let _alone = lock::image_exclusive(store.layout(), &request.reference, &mut on_wait)?;
+    // Whoever held the lock may have fetched it meanwhile.
+    if let Some(report) = satisfied_locally(store, request)? {
+        return Ok(report);
+    }
+    let good_enough = match local_image(store, request)? {
+        Some(image) if request.policy == PullPolicy::Newer && fits(&image, request) => report_of(store, image)?,
+        _ => None,
+    };
+    match ask_registry(store, request, good_enough.as_ref(), progress) {
+        Err(FetchCause::Registry(error)) if let Some(local) = good_enough => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            progress.message(&format!("keeping the image that is in the store: {error}{cause}"));
+            Ok(local)
+        }
+        outcome => outcome.inspect(|report| {
+            let name = report.reference.to_string();
+            journal::note_image(store.layout(), ImageEvent::Pull, report.image.hex(), &name);
+        }),
+    }
+}
+
+/// What the store has, if the policy does not want the registry to be asked.
+fn satisfied_locally(store: &Store, request: &Request) -> Result<Option<Report>, FetchCause> {
+    let policy = request.policy;
+    if policy == PullPolicy::Always {
+        return Ok(None);
+    }
+    // What a digest names cannot have become newer.
+    let is_final = policy != PullPolicy::Newer || request.reference.digest().is_some();
+    match local_image(store, request)? {
+        Some(image) if is_final && fits(&image, request) => report_of(store, image),
+        Some(image) if policy == PullPolicy::Never => {
+            let wanted = request.platform.clone().unwrap_or_else(Platform::host).to_string();
+            Err(FetchCause::PresentForOther { found: image.record.platform.to_string(), wanted })
+        }
+        None if policy == PullPolicy::Never => Err(FetchCause::NotPresent),
+        _ => Ok(None),
+    }
+}
+
+fn local_image(store: &Store, request: &Request) -> Result<Option<ResolvedImage>, FetchCause> {
+    Ok(store.images().resolve(&ImageSelector::Reference(request.reference.clone(), None))?)
+}
+
+fn fits(image: &ResolvedImage, request: &Request) -> bool {
+    request.platform.as_ref().is_none_or(|wanted| image.record.platform.satisfies(wanted))
+}
+
+fn report_of(store: &Store, image: ResolvedImage) -> Result<Option<Report>, FetchCause> {
+    let Some(reference) = image.reference else { return Ok(None) };
+    let pointer = store.images().reference(&reference)?;
+    Ok(pointer.map(|pointer| Report {
+        image: image.record.id,
+        reference,
+        manifest_digest: pointer.manifest_digest,
+        status: Status::AlreadyPresent,
+    }))
+}
+
+/// Fetches the image, unless `known` is what the registry has.
+fn ask_registry(
+    store: &Store,
+    request: &Request,
+    known: Option<&Report>,
+    progress: &dyn Progress,
+) -> Result<Report, FetchCause> {
+    let notice = |line: &str| progress.message(line);
+    let registry = Registry::open(&request.reference, request.access.clone(), &notice)?;
+    if let Some(known) = known {
+        let tag = request.reference.tag().unwrap_or(DEFAULT_TAG);
+        if registry.resolve_tag(tag)?.as_ref() == Some(&known.manifest_digest) {
+            return Ok(known.clone());
+        }
+    }
+    let source = RegistrySource { registry: &registry, reference: &request.reference };
+    let references = std::slice::from_ref(&request.reference);
+    let fetched = fetch::execute(store, &source, request.platform.as_ref(), references, progress)?;
+    Ok(Report {
+        image: fetched.image,
+        reference: request.reference.clone(),
+        manifest_digest: fetched.manifest_digest,
+        status: fetched.status,
+    })
+}
+
+fn waiting_line(waiting: &Waiting<'_>) -> String {
+    match waiting.holder {
+        Some(pid) => format!("waiting: process {pid} is already at it"),
+        None => "waiting: another process is already at it".into(),
+    }
+}
