@@ -1,5 +1,9 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+mod archives;
+
+pub use archives::*;
+
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Duration;

@@ -20,6 +20,7 @@ pub mod images;
 pub mod import;
 pub mod info;
 pub mod inspect;
+pub mod load;
 pub mod log_flags;
 pub mod logs;
 pub mod manual;

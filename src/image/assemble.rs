@@ -240,9 +240,9 @@ fn in_format(mut layer: ImageLayer, format: Format) -> Result<ImageLayer, Failur
     layer.descriptor.media_type = match (format, compression) {
         (Format::Oci, Compression::Gzip) => media_type::OCI_LAYER_GZIP.into(),
         (Format::Oci, Compression::Zstd) => "application/vnd.oci.image.layer.v1.tar+zstd".into(),
-        (Format::Oci, Compression::None) => "application/vnd.oci.image.layer.v1.tar".into(),
+        (Format::Oci, Compression::None) => media_type::OCI_LAYER.into(),
         (Format::Docker, Compression::Gzip) => media_type::DOCKER_LAYER_GZIP.into(),
-        (Format::Docker, Compression::None) => "application/vnd.docker.image.rootfs.diff.tar".into(),
+        (Format::Docker, Compression::None) => media_type::DOCKER_LAYER.into(),
         (Format::Docker, Compression::Zstd) => {
             let failure =
                 Failure::new("E_CONFIG", "making an image in docker's format: a layer is compressed with zstd");

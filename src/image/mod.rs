@@ -1,5 +1,6 @@
 //! What users name images and do with them: one verb, one file.
 
+pub mod archive;
 pub mod assemble;
 pub mod decompress;
 pub mod destination;
@@ -10,6 +11,7 @@ pub mod hello;
 pub mod import;
 pub mod inspect;
 pub mod list;
+pub mod load;
 pub mod progress;
 pub mod pull;
 pub mod remove;

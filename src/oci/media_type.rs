@@ -16,6 +16,12 @@ pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json"
 
 /// OCI layer, compressed with gzip.
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// OCI layer, not compressed.
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// Docker's layer, not compressed.
+pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+/// Docker's layer, compressed with zstd.
+pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 /// Docker's layer, compressed with gzip.
 pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
@@ -87,13 +93,9 @@ impl Compression {
     pub fn of_layer(media_type: &str) -> Result<Self, LayerTypeRefused> {
         let shown = || media_type.chars().take(160).collect::<String>();
         match media_type {
-            "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => Ok(Self::None),
-            "application/vnd.oci.image.layer.v1.tar+gzip" | "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
-                Ok(Self::Gzip)
-            }
-            "application/vnd.oci.image.layer.v1.tar+zstd" | "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
-                Ok(Self::Zstd)
-            }
+            OCI_LAYER | DOCKER_LAYER => Ok(Self::None),
+            OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => Ok(Self::Gzip),
+            "application/vnd.oci.image.layer.v1.tar+zstd" | DOCKER_LAYER_ZSTD => Ok(Self::Zstd),
             other if other.ends_with("+encrypted") => Err(LayerTypeRefused::Encrypted(shown())),
             other
                 if other.starts_with("application/vnd.oci.image.layer.nondistributable.")

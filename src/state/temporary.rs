@@ -116,7 +116,7 @@ pub struct TemporaryFile {
 impl TemporaryFile {
     /// A new empty file, mode 0600, in `directory`.
     pub fn create(directory: &Path, kind: Kind) -> io::Result<Self> {
-        let create = |path: &Path| File::options().write(true).create_new(true).mode(0o600).open(path);
+        let create = |path: &Path| File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
         let (path, file) = create_locked(directory, kind, create)?;
         Ok(Self { path, file, published: false })
     }
@@ -124,6 +124,12 @@ impl TemporaryFile {
     /// The file, to write to.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The file without a name: it is gone when nobody has it open any more.
+    pub fn into_unnamed(self) -> io::Result<File> {
+        std::fs::remove_file(&self.path)?;
+        self.file.try_clone()
     }
 
     /// Gives the file the name `to`, replacing what had it, in such a way that after a power cut `to` is either what it was

@@ -1,6 +1,7 @@
 //! Why an image could not be brought into the store.
 
 use crate::failure::Explain;
+use crate::image::archive::ArchiveError;
 use crate::image::decompress::DecompressError;
 use crate::oci::digest::Digest;
 use crate::oci::image_config::ConfigRefused;
@@ -16,6 +17,9 @@ pub enum FetchCause {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// An archive of the user's.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -82,6 +86,7 @@ impl Explain for FetchCause {
     fn code(&self) -> &'static str {
         match self {
             Self::Registry(error) => error.code(),
+            Self::Archive(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Lock(error) => error.code(),
             Self::NoSuchPlatform(error) => error.code(),
@@ -98,6 +103,7 @@ impl Explain for FetchCause {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(error) => error.hint(),
+            Self::Archive(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Lock(error) => error.hint(),
             Self::NoSuchPlatform(error) => error.hint(),

@@ -1,0 +1,38 @@
+//! Directories as `dir:` writes them: `version`, `manifest.json`, and blobs under the digits of their digests
+//! (containers-transports(5)).
+
+use serde_json::Value;
+
+use crate::oci::digest::{Algorithm, Digest};
+use crate::oci::media_type;
+use crate::oci::strict_json;
+
+/// The file that says that a directory is one.
+pub(super) const MARK: &str = "version";
+/// What it says.
+pub(super) const VERSION: &str = "Directory Transport Version: 1.1\n";
+/// The file with the manifest, or the index.
+pub(super) const TOP: &str = "manifest.json";
+
+/// The name of a blob.
+pub(super) fn blob(digest: &Digest) -> String {
+    match digest.algorithm() {
+        Algorithm::Sha256 => digest.hex().to_owned(),
+        other => format!("{}-{}", other.as_str(), digest.hex()),
+    }
+}
+
+/// The name of a manifest that an index describes.
+pub(super) fn document(digest: &Digest) -> String {
+    format!("{}.manifest.json", blob(digest))
+}
+
+/// The media type of a document that nobody announces: OCI's own documents may leave it out.
+pub(super) fn presumed_type(bytes: &[u8]) -> Option<String> {
+    let value = strict_json::parse_value(bytes).ok()?;
+    if let Some(Value::String(own)) = value.get("mediaType") {
+        return Some(own.clone());
+    }
+    let presumed = if value.get("manifests").is_some() { media_type::OCI_INDEX } else { media_type::OCI_MANIFEST };
+    Some(presumed.to_owned())
+}
