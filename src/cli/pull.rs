@@ -8,12 +8,13 @@ use super::tree::{Globals, Invocation};
 use super::{dispatch, error};
 use crate::failure::Failure;
 use crate::image::request::{Progress, PullRequest};
-use crate::name::reference::Reference;
+use crate::name::image_location::ImageLocation;
 
 /// Fetch images from a registry
 ///
 /// Prints the id of each image. A name without a registry is completed with docker.io, one without a tag or digest with
-/// the tag latest.
+/// the tag latest. Images in files are fetched from oci:DIR, oci-archive:FILE, docker-archive:FILE and dir:DIR, all or the
+/// one whose name follows after a colon.
 #[derive(Args, Clone, Debug)]
 pub struct PullArgs {
     /// Do not show progress
@@ -29,7 +30,7 @@ pub struct PullArgs {
     platform: PlatformFlags,
     #[command(flatten)]
     registry: RegistryFlags,
-    /// References, as [registry/]repository[:tag][@digest]
+    /// References, as [registry/]repository[:tag][@digest], or places of files, as oci-archive:FILE
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
 }
@@ -37,6 +38,7 @@ pub struct PullArgs {
 impl Invocation for PullArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("From the default registry", "coracle pull debian:12"),
+        ("From a directory", "coracle pull oci:layout:latest"),
         ("For another processor", "coracle pull --platform linux/arm64 quay.io/podman/hello"),
     ];
 
@@ -44,9 +46,9 @@ impl Invocation for PullArgs {
         let request = self.into_request()?;
         let layout = globals.layout()?;
         let mut exit_code = 0;
-        for reference in &request.references {
-            match dispatch::pull(&layout, &request, reference) {
-                Ok(id) => output::write(&format!("{}\n", id.hex()))?,
+        for location in &request.images {
+            match dispatch::pull_from(&layout, &request, location) {
+                Ok(ids) => ids.iter().try_for_each(|id| output::write(&format!("{}\n", id.hex())))?,
                 Err(failure) => {
                     error::report(&failure);
                     exit_code = failure.exit_code();
@@ -61,9 +63,9 @@ impl PullArgs {
     /// In types.
     pub fn into_request(self) -> Result<PullRequest, Failure> {
         let credentials = self.creds.as_deref().map(parse_credentials).transpose()?;
-        let references: Result<Vec<Reference>, _> = self.images.iter().map(|image| image.parse()).collect();
+        let images: Result<Vec<ImageLocation>, _> = self.images.iter().map(|image| image.parse()).collect();
         Ok(PullRequest {
-            references: references?,
+            images: images?,
             platform: self.platform.platform()?,
             policy: self.policy.parse()?,
             access: self.registry.access(credentials),

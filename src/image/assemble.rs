@@ -239,7 +239,7 @@ fn in_format(mut layer: ImageLayer, format: Format) -> Result<ImageLayer, Failur
         .map_err(|cause| Failure::new("E_CONFIG", format!("putting a layer into the image: {cause}")))?;
     layer.descriptor.media_type = match (format, compression) {
         (Format::Oci, Compression::Gzip) => media_type::OCI_LAYER_GZIP.into(),
-        (Format::Oci, Compression::Zstd) => "application/vnd.oci.image.layer.v1.tar+zstd".into(),
+        (Format::Oci, Compression::Zstd) => media_type::OCI_LAYER_ZSTD.into(),
         (Format::Oci, Compression::None) => media_type::OCI_LAYER.into(),
         (Format::Docker, Compression::Gzip) => media_type::DOCKER_LAYER_GZIP.into(),
         (Format::Docker, Compression::None) => media_type::DOCKER_LAYER.into(),

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::name::image_location::ImageLocation;
 use crate::name::pull_policy::PullPolicy;
-use crate::name::reference::Reference;
 use crate::oci::platform::Platform;
 
 /// Images to be fetched.
 #[derive(Clone, Debug)]
 pub struct PullRequest {
     /// At least one.
-    pub references: Vec<Reference>,
+    pub images: Vec<ImageLocation>,
     /// The platform wanted; the host's where absent.
     pub platform: Option<Platform>,
     /// When to ask the registry.

@@ -1,13 +1,17 @@
 //! An image from the store to a destination: blobs, then the documents that name them.
 
+use std::fs::File;
+use std::io::Seek;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::destination::{Destination, Rank};
 use super::progress::{LayerEvent, Progress};
 use crate::failure::Failure;
-use crate::oci::manifest::{Document, MAX_DOCUMENT};
+use crate::oci::digest::Digest;
+use crate::oci::manifest::{Document, MAX_DOCUMENT, Manifest};
+use crate::state::record::failure;
 use crate::state::schema::image::{BlobDescriptor, ImageRecord};
 use crate::store::Store;
 
@@ -16,6 +20,8 @@ use crate::store::Store;
 pub struct Outgoing {
     /// Configurations and layers, each once.
     pub blobs: Vec<BlobDescriptor>,
+    /// Content of those blobs that are not in the store but were made to be sent.
+    pub made: Vec<(Digest, Arc<File>)>,
     /// Manifests, then the index, if there is one: each after what it names.
     pub documents: Vec<(BlobDescriptor, Vec<u8>)>,
 }
@@ -24,22 +30,31 @@ impl Outgoing {
     /// Adds an image of the store.
     pub fn add(&mut self, store: &Store, image: &ImageRecord) -> Result<(), Failure> {
         let bytes = store.blobs().read(&image.manifest.digest, MAX_DOCUMENT)?;
-        let config = Document::parse(&bytes, Some(&image.manifest.media_type));
-        let config = match config {
-            Ok(Document::Manifest(manifest)) => manifest.config,
+        match Document::parse(&bytes, Some(&image.manifest.media_type)) {
+            Ok(Document::Manifest(manifest)) => self.add_manifest(image.manifest.clone(), bytes, &manifest),
             _ => {
                 let failure = Failure::new("E_STATE", format!("reading the manifest of image {}", image.id));
                 return Err(failure.with_hint("coracle system check --repair tells what is wrong with the store"));
             }
-        };
-        let config = BlobDescriptor { digest: config.digest, media_type: config.media_type, size: config.size };
-        for blob in image.layers.iter().map(|layer| &layer.descriptor).chain([&config]) {
+        }
+        Ok(())
+    }
+
+    /// Adds a manifest and what it names.
+    pub fn add_manifest(&mut self, document: BlobDescriptor, bytes: Vec<u8>, manifest: &Manifest) {
+        for blob in manifest.layers.iter().chain([&manifest.config]) {
             if !self.blobs.iter().any(|known| known.digest == blob.digest) {
-                self.blobs.push(blob.clone());
+                self.blobs.push(blob.into());
             }
         }
-        self.documents.push((image.manifest.clone(), bytes));
-        Ok(())
+        self.add_document(document, bytes);
+    }
+
+    /// Adds a document after all that it names.
+    pub fn add_document(&mut self, document: BlobDescriptor, bytes: Vec<u8>) {
+        if !self.documents.iter().any(|(known, _)| known.digest == document.digest) {
+            self.documents.push((document, bytes));
+        }
     }
 }
 
@@ -50,7 +65,7 @@ pub fn execute(
     destination: &dyn Destination,
     progress: &dyn Progress,
 ) -> Result<(), Failure> {
-    let sending = Sending { store, destination, progress, stopped: AtomicBool::new(false) };
+    let sending = Sending { store, outgoing, destination, progress, stopped: AtomicBool::new(false) };
     sending.blobs(&outgoing.blobs)?;
     let last = outgoing.documents.len().saturating_sub(1);
     for (position, (document, bytes)) in outgoing.documents.iter().enumerate() {
@@ -62,6 +77,7 @@ pub fn execute(
 
 struct Sending<'a> {
     store: &'a Store,
+    outgoing: &'a Outgoing,
     destination: &'a dyn Destination,
     progress: &'a dyn Progress,
     stopped: AtomicBool,
@@ -73,12 +89,12 @@ impl Sending<'_> {
             self.progress.layer(position, LayerEvent::Found { digest: &blob.digest, size: blob.size });
         }
         let next = AtomicUsize::new(0);
-        let failure = Mutex::new(None);
+        let first = Mutex::new(None);
         let work = || {
             while let Some((position, blob)) = self.next(blobs, &next) {
                 if let Err(cause) = self.blob(position, blob) {
                     self.stopped.store(true, Ordering::Relaxed);
-                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
+                    first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
                 }
             }
         };
@@ -87,7 +103,7 @@ impl Sending<'_> {
                 scope.spawn(work);
             }
         });
-        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        first.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
     fn next<'b>(&self, blobs: &'b [BlobDescriptor], next: &AtomicUsize) -> Option<(usize, &'b BlobDescriptor)> {
@@ -101,10 +117,21 @@ impl Sending<'_> {
             self.progress.layer(position, LayerEvent::AlreadyPresent);
             return Ok(());
         }
-        let content = self.store.blobs().open(&blob.digest)?;
+        let content = self.content(&blob.digest)?;
         let moved = |bytes| self.progress.layer(position, LayerEvent::Moved(bytes));
         self.destination.put_blob(blob, content, &moved)?;
         self.progress.layer(position, LayerEvent::Done);
         Ok(())
+    }
+
+    /// The blob, at its beginning.
+    fn content(&self, digest: &Digest) -> Result<File, Failure> {
+        match self.outgoing.made.iter().find(|(made, _)| made == digest) {
+            None => Ok(self.store.blobs().open(digest)?),
+            Some((_, file)) => {
+                let again = file.try_clone().and_then(|mut file| file.rewind().map(|()| file));
+                again.map_err(|cause| failure("reading what was made to be sent", &cause))
+            }
+        }
     }
 }

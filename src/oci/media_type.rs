@@ -18,6 +18,8 @@ pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json"
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// OCI layer, not compressed.
 pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// OCI layer, compressed with zstd.
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 /// Docker's layer, not compressed.
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 /// Docker's layer, compressed with zstd.
@@ -50,6 +52,28 @@ impl DocumentKind {
             | "application/vnd.docker.distribution.manifest.v1+prettyjws" => Some(Self::SchemaOne),
             _ => None,
         }
+    }
+}
+
+/// The media type of a layer of the same family as `sibling`, docker's or OCI's, that is compressed like this.
+pub fn of_layer(sibling: &str, compression: Compression) -> &'static str {
+    match (sibling.starts_with("application/vnd.docker."), compression) {
+        (true, Compression::None) => DOCKER_LAYER,
+        (true, Compression::Gzip) => DOCKER_LAYER_GZIP,
+        (true, Compression::Zstd) => DOCKER_LAYER_ZSTD,
+        (false, Compression::None) => OCI_LAYER,
+        (false, Compression::Gzip) => OCI_LAYER_GZIP,
+        (false, Compression::Zstd) => OCI_LAYER_ZSTD,
+    }
+}
+
+/// The media type of a document that nobody announces: what it says itself, or OCI's, whose documents need not say it.
+pub fn presumed(document: &[u8]) -> Option<String> {
+    let value = super::strict_json::parse_value(document).ok()?;
+    match value.get("mediaType") {
+        Some(own) => own.as_str().map(str::to_owned),
+        None if value.get("manifests").is_some() => Some(OCI_INDEX.to_owned()),
+        None => Some(OCI_MANIFEST.to_owned()),
     }
 }
 
@@ -95,7 +119,7 @@ impl Compression {
         match media_type {
             OCI_LAYER | DOCKER_LAYER => Ok(Self::None),
             OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => Ok(Self::Gzip),
-            "application/vnd.oci.image.layer.v1.tar+zstd" | DOCKER_LAYER_ZSTD => Ok(Self::Zstd),
+            OCI_LAYER_ZSTD | DOCKER_LAYER_ZSTD => Ok(Self::Zstd),
             other if other.ends_with("+encrypted") => Err(LayerTypeRefused::Encrypted(shown())),
             other
                 if other.starts_with("application/vnd.oci.image.layer.nondistributable.")

@@ -2,14 +2,22 @@
 
 use std::path::Path;
 
+use super::super::save::SaveRequest;
 use super::{reporter, say_waiting};
 use crate::failure::Failure;
-use crate::image::archive::Archive;
+use crate::image::archive::{Archive, Writer};
 use crate::image::load::{self, Loaded};
-use crate::image::request::Progress;
+use crate::image::pack::Keep;
+use crate::image::request::{Progress, PullRequest};
+use crate::image::save::{self, Saved};
+use crate::name::image_location::{ArchiveFormat, ArchiveLocation, ImageLocation, Member};
+use crate::name::image_selector::ImageSelector;
+use crate::name::reference::Reference;
+use crate::oci::digest::ImageId;
 use crate::oci::platform::Platform;
 use crate::state::layout::Layout;
-use crate::store::Store;
+use crate::store::images::ResolvedImage;
+use crate::store::{Store, StoreError};
 
 /// Loads all images of the archive at `path`, or on standard input: what became of each.
 pub fn load(
@@ -23,7 +31,111 @@ pub fn load(
         Some(path) => Archive::open(&store, path)?,
         None => Archive::read_stdin(&store)?,
     };
+    load_from(&store, &archive, None, platform, progress)
+}
+
+/// Fetches what one of the request's locations means; the ids of the images.
+pub fn pull_from(layout: &Layout, request: &PullRequest, location: &ImageLocation) -> Result<Vec<ImageId>, Failure> {
+    match location {
+        ImageLocation::Registry(reference) => Ok(vec![super::pull(layout, request, reference)?]),
+        ImageLocation::Store(selector) => Ok(vec![stored(&Store::open(layout.clone())?, selector)?.record.id]),
+        ImageLocation::Archive(location) => load_archive(layout, location, request.platform.as_ref(), request.progress),
+    }
+}
+
+fn stored(store: &Store, selector: &ImageSelector) -> Result<ResolvedImage, Failure> {
+    let image = store.images().resolve(selector)?;
+    Ok(image.ok_or_else(|| StoreError::NoImage(selector.to_string()))?)
+}
+
+/// Loads the images that `location` means; their ids.
+fn load_archive(
+    layout: &Layout,
+    location: &ArchiveLocation,
+    platform: Option<&Platform>,
+    progress: Progress,
+) -> Result<Vec<ImageId>, Failure> {
+    let store = Store::open(layout.clone())?;
+    let archive = Archive::open(&store, &location.path)?;
+    let loaded = load_from(&store, &archive, location.member.as_ref(), platform, progress)?;
+    loaded.into_iter().map(|outcome| outcome.map(|loaded| loaded.image)).collect()
+}
+
+fn load_from(
+    store: &Store,
+    archive: &Archive,
+    member: Option<&Member>,
+    platform: Option<&Platform>,
+    progress: Progress,
+) -> Result<Vec<Result<Loaded, Failure>>, Failure> {
     let _stays = store.lock_shared(&mut say_waiting)?;
-    let load = |image| load::execute(&store, &archive, image, platform, &*reporter(progress)).map_err(Failure::from);
-    Ok(archive.images().iter().map(load).collect())
+    let images = archive.select(member).map_err(|cause| archive.failed(cause))?;
+    let load = |image| load::execute(store, archive, image, platform, &*reporter(progress)).map_err(Failure::from);
+    Ok(images.into_iter().map(load).collect())
+}
+
+/// Saves images.
+pub fn save(layout: &Layout, request: SaveRequest) -> Result<(), Failure> {
+    let store = Store::open(layout.clone())?;
+    let _stays = store.lock_shared(&mut say_waiting)?;
+    let images = find_saved(&store, &request)?;
+    if request.format == ArchiveFormat::Directory && images.len() > 1 {
+        let failure = Failure::new("E_CONFIG", "saving several images: a docker-dir holds one");
+        return Err(failure.with_hint("--format docker-archive, oci-archive and oci-dir hold several"));
+    }
+    let writer = match &request.output {
+        Some(path) => Writer::create(request.format, path)?,
+        None => Writer::to_stdout(request.format)?,
+    };
+    save::execute(&store, &images, request.keep, None, writer, &*reporter(request.progress))
+}
+
+/// The images that are to be saved. A name that no image has is one more name of the first, unless all are images.
+fn find_saved(store: &Store, request: &SaveRequest) -> Result<Vec<Saved>, Failure> {
+    let mut images: Vec<Saved> = Vec::new();
+    for text in &request.images {
+        let selector: ImageSelector = text.parse()?;
+        match (store.images().resolve(&selector)?, selector, images.first_mut()) {
+            (Some(image), ..) => images.push(Saved::under_own_name(image)),
+            (None, ImageSelector::Reference(name, _), Some(first)) if !request.all_images => {
+                first.names.push(local(name))
+            }
+            _ => return Err(StoreError::NoImage(text.clone()).into()),
+        }
+    }
+    Ok(images)
+}
+
+fn local(name: Reference) -> Reference {
+    if name.is_short() { name.in_localhost() } else { name }
+}
+
+/// Writes an image of the store to where `location` says.
+pub fn push_to_archive(
+    layout: &Layout,
+    selector: &ImageSelector,
+    location: &ArchiveLocation,
+    progress: Progress,
+) -> Result<ImageId, Failure> {
+    let store = Store::open(layout.clone())?;
+    let _stays = store.lock_shared(&mut say_waiting)?;
+    let mut saved = Saved::under_own_name(stored(&store, selector)?);
+    let id = saved.image.record.id.clone();
+    let word = match &location.member {
+        None => None,
+        // Docker's archives know references only.
+        Some(Member::Name(name)) if location.format == ArchiveFormat::DockerArchive => {
+            saved.names = vec![name.parse()?];
+            None
+        }
+        Some(Member::Name(name)) => Some(name.as_str()),
+        Some(Member::Position(position)) => {
+            let failure = Failure::new("E_NAME_INVALID", format!("writing to {location}: @{position} is no name"));
+            return Err(failure.with_hint("a name, or nothing, follows the path"));
+        }
+    };
+    let keep = if location.format == ArchiveFormat::Directory { Keep::Manifest } else { Keep::Index };
+    let writer = Writer::create(location.format, &location.path)?;
+    save::execute(&store, &[saved], keep, word, writer, &*reporter(progress))?;
+    Ok(id)
 }

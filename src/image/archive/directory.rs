@@ -1,11 +1,7 @@
 //! Directories as `dir:` writes them: `version`, `manifest.json`, and blobs under the digits of their digests
 //! (containers-transports(5)).
 
-use serde_json::Value;
-
 use crate::oci::digest::{Algorithm, Digest};
-use crate::oci::media_type;
-use crate::oci::strict_json;
 
 /// The file that says that a directory is one.
 pub(super) const MARK: &str = "version";
@@ -25,14 +21,4 @@ pub(super) fn blob(digest: &Digest) -> String {
 /// The name of a manifest that an index describes.
 pub(super) fn document(digest: &Digest) -> String {
     format!("{}.manifest.json", blob(digest))
-}
-
-/// The media type of a document that nobody announces: OCI's own documents may leave it out.
-pub(super) fn presumed_type(bytes: &[u8]) -> Option<String> {
-    let value = strict_json::parse_value(bytes).ok()?;
-    if let Some(Value::String(own)) = value.get("mediaType") {
-        return Some(own.clone());
-    }
-    let presumed = if value.get("manifests").is_some() { media_type::OCI_INDEX } else { media_type::OCI_MANIFEST };
-    Some(presumed.to_owned())
 }

@@ -10,17 +10,20 @@ mod input;
 mod layout;
 mod source;
 mod tar_index;
+mod writing;
 
 use std::path::Path;
 
 pub use error::{ArchiveError, ReadError};
 pub use source::ArchiveSource;
+pub use writing::Writer;
 
 use crate::image::fetch::FetchCause;
 use crate::name::image_location::Member;
 use crate::name::reference::Reference;
 use crate::oci::digest::Digest;
 use crate::oci::manifest::{Descriptor, Document, Fetched, Index, MAX_DOCUMENT};
+use crate::oci::media_type;
 use crate::oci::platform::Platform;
 use crate::registry;
 use crate::store::Store;
@@ -60,7 +63,8 @@ impl Image {
     }
 
     fn shown(&self, position: usize) -> String {
-        self.names.first().map_or_else(|| format!("@{position}"), |name| name.chars().take(300).collect())
+        let names: Vec<String> = self.names.iter().map(|name| name.chars().take(300).collect()).collect();
+        if names.is_empty() { format!("@{position}") } else { names.join(", ") }
     }
 
     fn is_named(&self, wanted: &str) -> bool {
@@ -169,7 +173,7 @@ fn list(files: &Files) -> Result<Vec<Image>, ArchiveError> {
 
 fn top_of_directory(files: &Files) -> Result<Fetched, ArchiveError> {
     let bytes = files.get(directory::TOP)?.read(MAX_DOCUMENT)?;
-    let document = Document::parse(&bytes, directory::presumed_type(&bytes).as_deref())
+    let document = Document::parse(&bytes, media_type::presumed(&bytes).as_deref())
         .map_err(|cause| ArchiveError::Document { name: directory::TOP.into(), cause })?;
     Ok(Fetched { digest: Digest::of(&bytes), bytes, document })
 }
