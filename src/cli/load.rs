@@ -58,7 +58,7 @@ impl Invocation for LoadArgs {
 }
 
 /// docker's and podman's words.
-fn lines(loaded: &Loaded) -> String {
+pub(super) fn lines(loaded: &Loaded) -> String {
     match &loaded.references[..] {
         [] => format!("Loaded image: {}\n", loaded.image),
         names => names.iter().map(|name| format!("Loaded image: {name}\n")).collect(),

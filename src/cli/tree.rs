@@ -202,6 +202,7 @@ pub static ENTRIES: &[Entry] = &[
             Verb::of::<super::inspect::InspectImageArgs>("inspect", &[]),
             Verb::of::<super::import::ImportArgs>("import", &[]),
             Verb::of::<super::push::PushArgs>("push", &[]),
+            Verb::of::<super::scp::ScpArgs>("scp", &[]),
             Verb::of::<super::save::SaveArgs>("save", &[]),
             Verb::of::<super::load::LoadArgs>("load", &[]),
             Verb::of::<super::diff::DiffArgs>("diff", &[]),

@@ -19,5 +19,6 @@ pub mod recompress;
 pub mod remove;
 pub mod request;
 pub mod save;
+pub mod scp;
 pub mod send;
 pub mod source;

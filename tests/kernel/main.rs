@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod archives;
+mod archives_hostile;
 mod commit;
 mod cp;
 mod diff;

@@ -1,6 +1,10 @@
 //! Images in files and directories of the user's.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::process::Stdio;
 
 use super::super::save::SaveRequest;
 use super::{reporter, say_waiting};
@@ -10,12 +14,15 @@ use crate::image::load::{self, Loaded};
 use crate::image::pack::Keep;
 use crate::image::request::{Progress, PullRequest};
 use crate::image::save::{self, Saved};
+use crate::image::scp::Remote;
 use crate::name::image_location::{ArchiveFormat, ArchiveLocation, ImageLocation, Member};
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
+use crate::name::remote_image::Machine;
 use crate::oci::digest::ImageId;
 use crate::oci::platform::Platform;
 use crate::state::layout::Layout;
+use crate::state::record::failure;
 use crate::store::images::ResolvedImage;
 use crate::store::{Store, StoreError};
 
@@ -29,7 +36,7 @@ pub fn load(
     let store = Store::open(layout.clone())?;
     let archive = match path {
         Some(path) => Archive::open(&store, path)?,
-        None => Archive::read_stdin(&store)?,
+        None => Archive::read(&store, standard(io::stdin())?, "standard input")?,
     };
     load_from(&store, &archive, None, platform, progress)
 }
@@ -48,6 +55,12 @@ fn stored(store: &Store, selector: &ImageSelector) -> Result<ResolvedImage, Fail
     Ok(image.ok_or_else(|| StoreError::NoImage(selector.to_string()))?)
 }
 
+/// A standard stream, without the buffer that the library has for it.
+fn standard(stream: impl AsFd) -> Result<File, Failure> {
+    let owned = stream.as_fd().try_clone_to_owned();
+    owned.map(File::from).map_err(|cause| failure("opening a standard stream again", &cause))
+}
+
 /// Loads the images that `location` means; their ids.
 fn load_archive(
     layout: &Layout,
@@ -59,6 +72,20 @@ fn load_archive(
     let archive = Archive::open(&store, &location.path)?;
     let loaded = load_from(&store, &archive, location.member.as_ref(), platform, progress)?;
     loaded.into_iter().map(|outcome| outcome.map(|loaded| loaded.image)).collect()
+}
+
+/// Loads the one image that `location` means.
+pub(super) fn load_one(
+    store: &Store,
+    location: &ArchiveLocation,
+    platform: Option<&Platform>,
+    progress: Progress,
+) -> Result<ResolvedImage, Failure> {
+    let archive = Archive::open(store, &location.path)?;
+    let image = archive.select_one(location.member.as_ref()).map_err(|cause| archive.failed(cause))?;
+    let loaded = load::execute(store, &archive, image, platform, &*reporter(progress))?;
+    let record = store.images().get(&loaded.image)?.ok_or_else(|| StoreError::NoImage(loaded.image.to_string()))?;
+    Ok(ResolvedImage { record, reference: loaded.references.into_iter().next() })
 }
 
 fn load_from(
@@ -85,7 +112,7 @@ pub fn save(layout: &Layout, request: SaveRequest) -> Result<(), Failure> {
     }
     let writer = match &request.output {
         Some(path) => Writer::create(request.format, path)?,
-        None => Writer::to_stdout(request.format)?,
+        None => Writer::to_stream(request.format, standard(io::stdout())?)?,
     };
     save::execute(&store, &images, request.keep, None, writer, &*reporter(request.progress))
 }
@@ -138,4 +165,52 @@ pub fn push_to_archive(
     let writer = Writer::create(location.format, &location.path)?;
     save::execute(&store, &[saved], keep, word, writer, &*reporter(progress))?;
     Ok(id)
+}
+
+/// Loads an image of the store on another machine.
+pub fn send_image(
+    layout: &Layout,
+    ssh: &Path,
+    image: &ImageSelector,
+    machine: &Machine,
+    progress: Progress,
+) -> Result<(), Failure> {
+    let store = Store::open(layout.clone())?;
+    let _stays = store.lock_shared(&mut say_waiting)?;
+    let saved = Saved::under_own_name(stored(&store, image)?);
+    let (reader, writer) = io::pipe().map_err(|cause| failure("making a pipe", &cause))?;
+    let remote = Remote::load(ssh, machine, reader.into())?;
+    let format = ArchiveFormat::DockerArchive;
+    let writer = Writer::to_stream(format, File::from(OwnedFd::from(writer)));
+    let sent =
+        writer.and_then(|writer| save::execute(&store, &[saved], Keep::Index, None, writer, &*reporter(progress)));
+    // Whoever does not read any more knows better why.
+    remote.finish().and(sent)
+}
+
+/// Loads an image of another machine's store here.
+pub fn receive_image(
+    layout: &Layout,
+    ssh: &Path,
+    machine: &Machine,
+    image: &ImageSelector,
+    progress: Progress,
+) -> Result<Vec<Result<Loaded, Failure>>, Failure> {
+    let store = Store::open(layout.clone())?;
+    let mut remote = Remote::save(ssh, machine, image)?;
+    let stream = remote.child().stdout.take().map(|stream| File::from(OwnedFd::from(stream)));
+    let archive = stream.map(|stream| Archive::read(&store, stream, &machine.to_string()));
+    remote.finish()?;
+    match archive {
+        Some(archive) => load_from(&store, &archive?, None, None, progress),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Loads an image of one machine on another; nothing of it is kept here.
+pub fn forward_image(ssh: &Path, (from, to): (&Machine, &Machine), image: &ImageSelector) -> Result<(), Failure> {
+    let mut source = Remote::save(ssh, from, image)?;
+    let stream = source.child().stdout.take();
+    let destination = Remote::load(ssh, to, stream.map_or_else(Stdio::null, Stdio::from))?;
+    source.finish().and(destination.finish())
 }

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, Write};
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::error::ArchiveError;
@@ -25,14 +24,8 @@ pub(super) fn at_path(store: &Store, path: &Path) -> Result<Files, FetchCause> {
     of_file(store, file)
 }
 
-/// The files of the archive on standard input.
-pub(super) fn of_stdin(store: &Store) -> Result<Files, FetchCause> {
-    let stdin = io::stdin();
-    let failed = |error: io::Error| ArchiveError::io("reading", "standard input", error);
-    of_file(store, File::from(stdin.as_fd().try_clone_to_owned().map_err(failed)?))
-}
-
-fn of_file(store: &Store, mut file: File) -> Result<Files, FetchCause> {
+/// The files of the archive that `file` has open: an archive, or a stream.
+pub(super) fn of_file(store: &Store, mut file: File) -> Result<Files, FetchCause> {
     let failed = |error: io::Error| ArchiveError::io("reading", "the archive", error);
     let metadata = file.metadata().map_err(failed)?;
     let is_whole = metadata.is_file() && file.stream_position().map_err(failed)? == 0;

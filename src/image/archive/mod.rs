@@ -12,6 +12,7 @@ mod source;
 mod tar_index;
 mod writing;
 
+use std::fs::File;
 use std::path::Path;
 
 pub use error::{ArchiveError, ReadError};
@@ -80,9 +81,9 @@ impl Archive {
         Self::of_files(path.display().to_string(), input::at_path(store, path))
     }
 
-    /// The archive on standard input.
-    pub fn read_stdin(store: &Store) -> Result<Self, ReadError> {
-        Self::of_files("standard input".into(), input::of_stdin(store))
+    /// The archive that `stream` gives; messages call it `origin`.
+    pub fn read(store: &Store, stream: File, origin: &str) -> Result<Self, ReadError> {
+        Self::of_files(origin.to_owned(), input::of_file(store, stream))
     }
 
     fn of_files(origin: String, files: Result<Files, FetchCause>) -> Result<Self, ReadError> {

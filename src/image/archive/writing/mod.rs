@@ -7,8 +7,6 @@ mod tar_file;
 mod tree;
 
 use std::fs::File;
-use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -51,8 +49,7 @@ impl Writer {
         let is_tar = matches!(format, ArchiveFormat::OciArchive | ArchiveFormat::DockerArchive);
         if is_tar && existing.is_some_and(|existing| !existing.is_file() && !existing.is_dir()) {
             // A device or a named pipe has its name already.
-            let sink = Sink::Tar(TarFile::new(open(path)?)?);
-            return Ok(Self { format, sink, unfinished: None, interruption: Interruption::deadly() });
+            return Self::to_stream(format, open(path)?);
         }
         if format == ArchiveFormat::OciLayout && is_directory && path.join(layout::INDEX).is_file() {
             let sink = Sink::Tree(Tree::existing(path)?);
@@ -70,11 +67,9 @@ impl Writer {
         Ok(Self { format, sink, unfinished: Some(unfinished), interruption })
     }
 
-    /// Begins an archive that goes to standard output.
-    pub fn to_stdout(format: ArchiveFormat) -> Result<Self, Failure> {
-        let file = io::stdout().as_fd().try_clone_to_owned();
-        let file = File::from(file.map_err(|cause| failure("writing to standard output", &cause))?);
-        let sink = Sink::Tar(TarFile::new(file)?);
+    /// Begins an archive that goes to a pipe, or to what else the caller has open.
+    pub fn to_stream(format: ArchiveFormat, stream: File) -> Result<Self, Failure> {
+        let sink = Sink::Tar(TarFile::new(stream)?);
         Ok(Self { format, sink, unfinished: None, interruption: Interruption::deadly() })
     }
 
