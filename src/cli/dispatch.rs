@@ -1,5 +1,7 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+pub mod push;
+
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Duration;

@@ -29,6 +29,7 @@ pub mod port;
 pub mod prune;
 pub mod ps;
 pub mod pull;
+pub mod push;
 pub mod registry_flags;
 pub mod rename;
 pub mod render;

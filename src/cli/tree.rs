@@ -138,6 +138,7 @@ pub static ENTRIES: &[Entry] = &[
     Entry::Verb(Verb::of::<super::top::TopArgs>("top", &[])),
     Entry::Verb(Verb::of::<super::stats::StatsArgs>("stats", &[])),
     Entry::Verb(Verb::of::<super::pull::PullArgs>("pull", &[])),
+    Entry::Verb(Verb::of::<super::push::PushArgs>("push", &[])),
     Entry::Verb(Verb::of::<super::ps::PsArgs>("ps", &[])),
     Entry::Verb(Verb::of::<super::rm::RmArgs>("rm", &[])),
     Entry::Verb(Verb::of::<super::commit::CommitArgs>("commit", &[])),
@@ -194,6 +195,7 @@ pub static ENTRIES: &[Entry] = &[
         "Manage images",
         &[
             Verb::of::<super::pull::PullArgs>("pull", &[]),
+            Verb::of::<super::push::PushArgs>("push", &[]),
             Verb::of::<super::images::ImagesArgs>("ls", &["list"]),
             Verb::of::<super::rmi::RmiArgs>("rm", &[]),
             Verb::of::<super::inspect::InspectImageArgs>("inspect", &[]),

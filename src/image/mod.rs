@@ -12,6 +12,8 @@ pub mod inspect;
 pub mod list;
 pub mod progress;
 pub mod pull;
+pub mod push;
+pub mod reform;
 pub mod remove;
 pub mod request;
 pub mod send;
