@@ -1,5 +1,6 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+pub mod manifest;
 pub mod push;
 
 use std::io::{BufRead, Write};

@@ -22,6 +22,7 @@ pub mod info;
 pub mod inspect;
 pub mod log_flags;
 pub mod logs;
+pub mod manifest;
 pub mod manual;
 mod one_container;
 mod parse;

@@ -204,6 +204,20 @@ pub static ENTRIES: &[Entry] = &[
         ],
     ),
     Entry::Group(
+        "manifest",
+        "Manage lists of images for several platforms",
+        &[
+            Verb::of::<super::manifest::CreateArgs>("create", &[]),
+            Verb::of::<super::manifest::AddArgs>("add", &[]),
+            Verb::of::<super::manifest::AnnotateArgs>("annotate", &[]),
+            Verb::of::<super::manifest::InspectArgs>("inspect", &[]),
+            Verb::of::<super::manifest::PushArgs>("push", &[]),
+            Verb::of::<super::manifest::RemoveArgs>("remove", &[]),
+            Verb::of::<super::manifest::RmArgs>("rm", &[]),
+            Verb::of::<super::manifest::ExistsArgs>("exists", &[]),
+        ],
+    ),
+    Entry::Group(
         "system",
         "Manage coracle itself",
         &[Verb::of::<super::info::InfoArgs>("info", &[]), Verb::of::<super::events::EventsArgs>("events", &[])],

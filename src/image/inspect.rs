@@ -78,7 +78,8 @@ pub fn execute(store: &Store, id: &ImageId) -> Result<Report, Failure> {
             Failure::new("E_STORE_CORRUPT", format!("reading {digest}: {error}")).with_hint("pull the image again")
         })
     };
-    let (config, manifest) = (document(&record.id)?, document(&record.manifest.digest)?);
+    let config = if record.is_list() { Value::Null } else { document(&record.id)? };
+    let manifest = document(&record.manifest.digest)?;
     let references = store.images().list()?.into_iter().filter(|listed| listed.record.id == record.id);
     let references: Vec<_> = references.flat_map(|listed| listed.references).collect();
     Ok(report(&record, &references, &config, &manifest))

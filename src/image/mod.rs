@@ -10,6 +10,8 @@ pub mod hello;
 pub mod import;
 pub mod inspect;
 pub mod list;
+pub mod manifest_list;
+mod parallel;
 pub mod progress;
 pub mod pull;
 pub mod push;

@@ -38,7 +38,7 @@ pub struct Request {
 /// Which of the images of an index are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Members {
-    /// The one that is in the store, without the index.
+    /// Of a pulled index the one image that the store has, without the index; of a list none.
     Own,
     /// All, and the index.
     All,
@@ -64,11 +64,16 @@ pub fn execute(
     let found = find(store, &request.image)?;
     let destination = destination(&found, request.destination.as_ref())?;
     let index = match request.members {
+        // There is nothing else in it.
+        _ if found.record.is_list() => Some(found.record.manifest.digest.clone()),
         Members::All => index_of(store, &found)?,
         Members::Own => None,
     };
     let id = found.record.id.clone();
-    let what = index.map_or_else(|| What::Image(Box::new(found)), What::Index);
+    let what = match index {
+        Some(index) => What::Index(index, Members::All),
+        None => What::Image(Box::new(found)),
+    };
     let digest = to_registry(store, &what, &destination, &request.change, &request.access, progress)?;
     note(store, &id, &destination);
     Ok(Report { destination, digest })
@@ -78,8 +83,8 @@ pub fn execute(
 pub(super) enum What {
     /// One image.
     Image(Box<ResolvedImage>),
-    /// An index of the store, and the images that it names.
-    Index(Digest),
+    /// An index of the store, and the images that it names; or none of them, which must be there already then.
+    Index(Digest, Members),
 }
 
 /// Sends an image or an index to a registry; the digest it has there. The caller holds the store's shared lock.
@@ -94,7 +99,7 @@ pub(super) fn to_registry(
     let mut outgoing = Outgoing::default();
     let absent = match what {
         What::Image(image) => outgoing.add(store, &image.record).map(|()| Vec::new())?,
-        What::Index(digest) => outgoing.add_index(store, digest)?,
+        What::Index(digest, members) => outgoing.add_index(store, digest, *members)?,
     };
     let sources = sources(store, destination, &outgoing)?;
     let mut names: Vec<String> = sources.values().flatten().cloned().collect();
@@ -139,7 +144,7 @@ fn find(store: &Store, selector: &ImageSelector) -> Result<ResolvedImage, Failur
 }
 
 /// Where the image goes.
-fn destination(found: &ResolvedImage, wanted: Option<&Reference>) -> Result<Reference, Failure> {
+pub(super) fn destination(found: &ResolvedImage, wanted: Option<&Reference>) -> Result<Reference, Failure> {
     let Some(destination) = wanted.or(found.reference.as_ref()) else {
         let failure =
             Failure::new("E_CONFIG", format!("pushing image {}: it was named by its id", found.record.id.short()));
@@ -150,7 +155,7 @@ fn destination(found: &ResolvedImage, wanted: Option<&Reference>) -> Result<Refe
 }
 
 /// A digest follows from what is pushed: nobody can choose it.
-pub(super) fn check_destination(destination: &Reference) -> Result<(), Failure> {
+fn check_destination(destination: &Reference) -> Result<(), Failure> {
     match destination.digest() {
         None => Ok(()),
         Some(_) => Err(Failure::new("E_CONFIG", format!("pushing to {destination}: an image is pushed to a tag"))

@@ -4,9 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
@@ -14,6 +12,7 @@ use serde_json::{Value, json};
 use super::assemble::{Format, layer_type};
 use super::decompress::decompress;
 use super::import::Taking;
+use super::parallel;
 use super::progress::Progress;
 use super::send::Outgoing;
 use crate::failure::Failure;
@@ -236,32 +235,15 @@ fn recompress(
     let wanted =
         |(_, compression): &&(Digest, Compression)| extent == Extent::All || *compression != encoding.compression();
     let wanted: Vec<_> = layers.iter().filter(wanted).collect();
-    let (next, renewed) = (AtomicUsize::new(0), Mutex::new(Ok(HashMap::new())));
-    let lock = || renewed.lock().unwrap_or_else(PoisonError::into_inner);
-    let work = || {
-        while let Some((digest, compression)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if lock().is_err() {
-                return;
-            }
-            let outcome = recompress_one(store, digest, *compression, encoding);
-            if let Ok(new) = &outcome {
-                let (name, size) = (encoding.compression().as_str(), new.descriptor.size);
-                progress.message(&format!("layer {} compressed with {name}: {size} bytes", digest.short()));
-            }
-            let mut all = lock();
-            match (&mut *all, outcome) {
-                (Ok(all), Ok(new)) => drop(all.insert(digest.clone(), new)),
-                (Ok(_), Err(failure)) => *all = Err(failure),
-                (Err(_), _) => {}
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..wanted.len().min(AT_ONCE) {
-            scope.spawn(work);
-        }
-    });
-    renewed.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let renewed = Mutex::new(HashMap::new());
+    parallel::each(&wanted, AT_ONCE, |_, (digest, compression)| {
+        let new = recompress_one(store, digest, *compression, encoding)?;
+        let (name, size) = (encoding.compression().as_str(), new.descriptor.size);
+        progress.message(&format!("layer {} compressed with {name}: {size} bytes", digest.short()));
+        renewed.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), new);
+        Ok::<_, Failure>(())
+    })?;
+    Ok(renewed.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn recompress_one(

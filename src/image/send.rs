@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use super::destination::{Destination, Rank};
+use super::parallel;
 use super::progress::{LayerEvent, Progress};
+use super::push::Members;
 use crate::failure::Failure;
 use crate::oci::digest::Digest;
 use crate::oci::manifest::{Descriptor, Document, Index, MAX_DOCUMENT};
@@ -27,9 +26,15 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Adds an image of the store.
+    /// Adds an image or a list of the store.
     pub fn add(&mut self, store: &Store, image: &ImageRecord) -> Result<(), Failure> {
-        self.add_manifest(store, &image.manifest)
+        if !image.is_list() {
+            return self.add_manifest(store, &image.manifest);
+        }
+        match self.add_index(store, &image.manifest.digest, Members::All)?.first() {
+            None => Ok(()),
+            Some(member) => Err(StoreError::NoBlob(member.digest.clone()).into()),
+        }
     }
 
     /// Adds the image of a manifest of the store.
@@ -48,8 +53,9 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Adds an index of the store, and the images that it names; those whose manifest is not in the store are returned.
-    pub fn add_index(&mut self, store: &Store, digest: &Digest) -> Result<Vec<Descriptor>, Failure> {
+    /// Adds an index of the store, and those of `members` that it names. Those that are not added, because their manifest is
+    /// not in the store or because they are not wanted, are returned.
+    pub fn add_index(&mut self, store: &Store, digest: &Digest, members: Members) -> Result<Vec<Descriptor>, Failure> {
         let bytes = store.blobs().read(digest, MAX_DOCUMENT)?;
         let index = Index::parse(&bytes).map_err(|cause| {
             Failure::new("E_STATE", format!("reading the index {digest}: {cause}"))
@@ -57,7 +63,7 @@ impl Outgoing {
         })?;
         let mut absent = Vec::new();
         for member in index.manifests {
-            match store.blobs().contains(&member.digest) {
+            match members == Members::All && store.blobs().contains(&member.digest) {
                 true => self.add_manifest(store, &member.into())?,
                 false => absent.push(member),
             }
@@ -66,6 +72,14 @@ impl Outgoing {
             BlobDescriptor { digest: digest.clone(), media_type: index.media_type, size: bytes.len() as u64 };
         self.documents.push((descriptor, bytes));
         Ok(absent)
+    }
+
+    /// The bytes of one of the blobs.
+    fn open(&self, store: &Store, digest: &Digest) -> Result<File, StoreError> {
+        match self.made.get(digest) {
+            Some(made) => made.try_clone().map_err(|error| StoreError::io("opening", Path::new("a new blob"), error)),
+            None => store.blobs().open(digest),
+        }
     }
 }
 
@@ -76,67 +90,23 @@ pub fn execute(
     destination: &dyn Destination,
     progress: &dyn Progress,
 ) -> Result<(), Failure> {
-    let sending = Sending { store, outgoing, destination, progress, stopped: AtomicBool::new(false) };
-    sending.blobs(&outgoing.blobs)?;
+    for (position, blob) in outgoing.blobs.iter().enumerate() {
+        progress.layer(position, LayerEvent::Found { digest: &blob.digest, size: blob.size });
+    }
+    parallel::each(&outgoing.blobs, destination.at_once(), |position, blob| {
+        if destination.has_blob(blob)? {
+            progress.layer(position, LayerEvent::AlreadyPresent);
+            return Ok::<_, Failure>(());
+        }
+        let moved = |bytes| progress.layer(position, LayerEvent::Moved(bytes));
+        destination.put_blob(blob, outgoing.open(store, &blob.digest)?, &moved)?;
+        progress.layer(position, LayerEvent::Done);
+        Ok(())
+    })?;
     let last = outgoing.documents.len().saturating_sub(1);
     for (position, (document, bytes)) in outgoing.documents.iter().enumerate() {
         let rank = if position == last { Rank::Top } else { Rank::Member };
         destination.put_document(document, bytes, rank)?;
     }
     Ok(())
-}
-
-struct Sending<'a> {
-    store: &'a Store,
-    outgoing: &'a Outgoing,
-    destination: &'a dyn Destination,
-    progress: &'a dyn Progress,
-    stopped: AtomicBool,
-}
-
-impl Sending<'_> {
-    fn blobs(&self, blobs: &[BlobDescriptor]) -> Result<(), Failure> {
-        for (position, blob) in blobs.iter().enumerate() {
-            self.progress.layer(position, LayerEvent::Found { digest: &blob.digest, size: blob.size });
-        }
-        let next = AtomicUsize::new(0);
-        let failure = Mutex::new(None);
-        let work = || {
-            while let Some((position, blob)) = self.next(blobs, &next) {
-                if let Err(cause) = self.blob(position, blob) {
-                    self.stopped.store(true, Ordering::Relaxed);
-                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
-                }
-            }
-        };
-        thread::scope(|scope| {
-            for _ in 0..blobs.len().min(self.destination.at_once()) {
-                scope.spawn(work);
-            }
-        });
-        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-    }
-
-    fn next<'b>(&self, blobs: &'b [BlobDescriptor], next: &AtomicUsize) -> Option<(usize, &'b BlobDescriptor)> {
-        let position = next.fetch_add(1, Ordering::Relaxed);
-        let goes_on = !self.stopped.load(Ordering::Relaxed);
-        blobs.get(position).filter(|_| goes_on).map(|blob| (position, blob))
-    }
-
-    fn blob(&self, position: usize, blob: &BlobDescriptor) -> Result<(), Failure> {
-        if self.destination.has_blob(blob)? {
-            self.progress.layer(position, LayerEvent::AlreadyPresent);
-            return Ok(());
-        }
-        let content = match self.outgoing.made.get(&blob.digest) {
-            Some(made) => {
-                made.try_clone().map_err(|error| StoreError::io("opening", Path::new("a new blob"), error))?
-            }
-            None => self.store.blobs().open(&blob.digest)?,
-        };
-        let moved = |bytes| self.progress.layer(position, LayerEvent::Moved(bytes));
-        self.destination.put_blob(blob, content, &moved)?;
-        self.progress.layer(position, LayerEvent::Done);
-        Ok(())
-    }
 }

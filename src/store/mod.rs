@@ -9,6 +9,7 @@ pub mod collect;
 pub mod error;
 pub mod images;
 pub mod layers;
+mod lists;
 pub mod unpack;
 
 use std::os::unix::ffi::OsStrExt;

@@ -74,17 +74,17 @@ fn other_tools_read_what_was_pushed() {
     let first = registry.image("first:1");
     let docker = Change { format: Some(Format::Docker), recompression: None };
     let cases = [
-        ("plain:1", Change::default(), media_type::OCI_MANIFEST),
-        ("zstd:1", to_zstd(), media_type::OCI_MANIFEST),
-        ("docker:1", docker, media_type::DOCKER_MANIFEST),
+        ("plain:1", Change::default(), media_type::OCI_CONFIG),
+        ("zstd:1", to_zstd(), media_type::OCI_CONFIG),
+        ("docker:1", docker, media_type::DOCKER_CONFIG),
     ];
-    for (name, change, media_type) in cases {
+    for (name, change, config_type) in cases {
         let report = place.push_as(&first, &registry.image(name), Members::Own, change).unwrap();
         let image = format!("docker://{}", registry.image(name));
         let raw = run(registry.skopeo().args(["inspect", "--raw", "--tls-verify=false", &image]));
         assert_eq!(Digest::of(&raw), report.digest, "{name}");
         let manifest: Value = serde_json::from_slice(&raw).unwrap();
-        assert_eq!(manifest["mediaType"], media_type, "{name}");
+        assert_eq!(manifest["config"]["mediaType"], config_type, "{name}");
         let copy = registry.path(&format!("copy-{}", name.replace(':', "-")));
         run(registry
             .skopeo()
@@ -102,23 +102,29 @@ fn other_tools_read_what_was_pushed() {
 }
 
 #[test]
-fn buildah_runs_what_was_pushed() {
+fn buildah_unpacks_what_was_pushed() {
     if !installed("buildah") {
         return;
     }
     let Some((registry, place)) = prepared("") else { return };
     place.push_as(&registry.image("first:1"), &registry.image("zstd:1"), Members::Own, to_zstd()).unwrap();
-    let buildah = |words: &[&str]| {
-        let mut command = Command::new("buildah");
-        command.env("HOME", registry.path("home")).env("XDG_RUNTIME_DIR", registry.path("run"));
-        command.args(["--storage-driver", "vfs", "--root"]).arg(registry.path("buildah"));
-        command.arg("--runroot").arg(registry.path("buildah-run")).args(words);
-        String::from_utf8(run(&mut command)).unwrap().trim().to_owned()
-    };
-    fs::write(registry.path("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
-    let policy = registry.path("policy.json");
-    let image = format!("docker://{}", registry.image("zstd:1"));
-    let id = buildah(&["pull", "-q", "--tls-verify=false", "--signature-policy", policy.to_str().unwrap(), &image]);
+    let directory = registry.path("buildah");
+    let (directory, policy) = (directory.display(), registry.path("policy.json"));
+    let conf = format!(
+        "[storage]\ndriver = \"vfs\"\nrunroot = \"{directory}/run\"\ngraphroot = \"{directory}/graph\"\n\
+         rootless_storage_path = \"{directory}/graph\"\n[storage.options.vfs]\nignore_chown_errors = \"true\"\n"
+    );
+    fs::write(registry.path("storage.conf"), conf).unwrap();
+    fs::write(&policy, r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
+    fs::create_dir(registry.path("run")).unwrap();
+    let id = run(Command::new("buildah")
+        .env("HOME", registry.path("home"))
+        .env("XDG_RUNTIME_DIR", registry.path("run"))
+        .env("CONTAINERS_STORAGE_CONF", registry.path("storage.conf"))
+        .args(["pull", "-q", "--tls-verify=false", "--signature-policy"])
+        .arg(policy)
+        .arg(format!("docker://{}", registry.image("zstd:1"))));
+    let id = String::from_utf8(id).unwrap().trim().to_owned();
     let original = place.store().images().list().unwrap().remove(0).record.id;
     assert_eq!(id, original.hex());
 }

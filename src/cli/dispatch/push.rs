@@ -12,11 +12,16 @@ use crate::store::Store;
 /// Sends an image to a registry; the digest it has there.
 pub fn push(layout: &Layout, request: PushRequest) -> Result<Digest, Failure> {
     let store = Store::open(layout.clone())?;
+    let progress = reporter(request.transfer.progress);
+    let report = image::push::execute(&store, &wanted(request), &*progress, &mut say_waiting)?;
+    Ok(report.digest)
+}
+
+/// What is asked of the module that sends.
+pub(super) fn wanted(request: PushRequest) -> image::push::Request {
     let PushRequest { image, destination, members, transfer } = request;
-    let progress = reporter(transfer.progress);
-    let Transfer { change, .. } = transfer;
-    let wanted = image::push::Request { image, destination, members, change, access: access(transfer) };
-    image::push::execute(&store, &wanted, &*progress, &mut say_waiting).map(|report| report.digest)
+    let change = transfer.change;
+    image::push::Request { image, destination, members, change, access: access(transfer) }
 }
 
 /// How a registry is reached that something is sent to.
