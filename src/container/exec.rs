@@ -6,7 +6,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -15,13 +14,12 @@ use nix::sched::CloneFlags;
 
 use super::environment::Environment;
 use super::freeze::{self, FreezeError};
-use super::launch::leave_session;
 use super::live::{Live, NotLive};
 use super::monitor::{self, Channel, streams};
 use super::request::{CapabilityChanges, EnvSetting, SeccompChoice, Stdin, Terminal, UserSpec};
 use super::translate::{self, c_string};
 use super::user::ContainerUser;
-use super::{event, hardening, translate::Refused};
+use super::{event, hardening, stand_alone, translate::Refused};
 use crate::failure::Failure;
 use crate::host::{kernel, processes};
 use crate::lsm::capability::{self, Sets};
@@ -40,7 +38,7 @@ use crate::state::layout::Layout;
 use crate::state::schema::container::ContainerRecord;
 use crate::sys::signal::SignalQueue;
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{clone, memory, namespace, pidfd, process};
+use crate::sys::{memory, namespace, process};
 
 /// A process to be started in a container.
 #[derive(Clone, Debug)]
@@ -289,45 +287,19 @@ impl Joining<'_> {
         code
     }
 
-    /// Forks a parent for the process that is nobody's child and outlives this command.
+    /// Forks a parent for the process that stands alone.
     fn detached(&self, proof: &SingleThreaded, container: Joined, process: Process) -> Result<(), Failure> {
-        let (mut report, mut reporter) =
-            std::io::pipe().map_err(|cause| Failure::new("E_IO", format!("making a pipe: {cause}")))?;
-        let middle = clone::fork_into(proof, CloneFlags::empty(), || match clone::fork(proof) {
-            Ok(None) => self.stay(proof, container, process, &mut reporter),
-            Ok(Some(_)) => 0,
-            Err(_) => crate::failure::EXIT_OWN_FAILURE,
-        });
-        let middle = middle.map_err(|errno| internal("starting a parent for the process", errno))?;
-        drop(reporter);
-        let _ = pidfd::wait(middle.pidfd.as_fd());
-        let mut story = Vec::new();
-        let read = report.read_to_end(&mut story);
-        read.map_err(|cause| Failure::new("E_IO", format!("waiting for the process's parent: {cause}")))?;
-        if story == STARTED {
-            return Ok(());
-        }
-        Err(Failure::from_report(&story).unwrap_or_else(|| {
-            Failure::new("E_HELPER_DIED", "the parent of the process ended before the process was started")
-        }))
-    }
-
-    /// The parent of a detached process.
-    fn stay(&self, proof: &SingleThreaded, container: Joined, process: Process, reporter: &mut PipeWriter) -> u8 {
-        process::set_name(c"coracle-exec");
-        let started = leave_session().and_then(|null| self.start_detached(proof, container, process, null));
-        match started {
-            Ok((running, signals, channels)) => {
-                let _ = reporter.write_all(STARTED);
-                // The command waits for the end of the report.
-                process::close_inherited(reporter);
-                self.serve(&running, &signals, channels).unwrap_or(crate::failure::EXIT_OWN_FAILURE)
+        stand_alone::fork(proof, |command| {
+            process::set_name(c"coracle-exec");
+            match self.start_detached(proof, container, process) {
+                Ok((running, signals, channels)) => {
+                    drop(command.report_start());
+                    self.serve(&running, &signals, channels).unwrap_or(crate::failure::EXIT_OWN_FAILURE)
+                }
+                Err(failure) => command.report_failure(&failure),
             }
-            Err(failure) => {
-                let _ = reporter.write_all(&failure.to_report());
-                crate::failure::EXIT_OWN_FAILURE
-            }
-        }
+        })
+        .map(drop)
     }
 
     /// What a detached process writes is thrown away, as podman does it.
@@ -336,9 +308,9 @@ impl Joining<'_> {
         proof: &SingleThreaded,
         container: Joined,
         process: Process,
-        null: OwnedFd,
     ) -> Result<(Running, SignalQueue, Vec<Channel>), Failure> {
         let prepare = |errno| internal("preparing the streams", errno);
+        let null = stand_alone::leave_session()?;
         let signals = self.signals()?;
         if self.request.terminal == Terminal::New {
             let running = self.launch(proof, container, process, None)?;
@@ -393,9 +365,6 @@ fn supervise(running: &Running, signals: &SignalQueue, channels: Vec<Channel>) -
 fn internal(doing: &str, errno: Errno) -> Failure {
     Failure::new("E_IO", format!("{doing}: {errno}"))
 }
-
-/// What the parent of a detached process reports when that runs; anything else is a failure.
-const STARTED: &[u8] = b"started\n";
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,6 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sched::CloneFlags;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{FsType, fstatfs};
 
@@ -121,7 +120,7 @@ impl Init<'_> {
                 process::hide_from_ptrace()?;
                 self.check_monitor()?;
             }
-            Step::JoinNamespaces { process, which } => namespace::join(process.as_fd(), *which)?,
+            Step::Join { member, namespaces } => namespace::join(member.as_fd(), *namespaces)?,
             Step::HoldRoot(slot) => {
                 let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
                 self.hold(*slot, nix::fcntl::open(c"/", flags, Mode::empty())?, true);
@@ -129,10 +128,6 @@ impl Init<'_> {
             Step::HoldTerminals { slot, at } => self.hold_terminals(*slot, at)?,
             Step::MapOwnIds { uid_map, gid_map } => map_own_ids(uid_map, gid_map)?,
             Step::AwaitIdMaps => self.await_id_maps()?,
-            Step::Join(process) => {
-                let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-                nix::sched::setns(process, namespaces)?;
-            }
             Step::EnterStore(path) => nix::unistd::chdir(path.as_c_str())?,
             Step::NewFilesystem { slot, fstype, options, attrs } => {
                 self.new_filesystem(*slot, fstype, options, *attrs)?

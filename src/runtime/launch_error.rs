@@ -123,7 +123,7 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             let what = "writing the id maps of the container's user namespace".into();
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
-        Step::JoinNamespaces { .. } => Story::plain("entering the container's namespaces".into(), "E_STATE"),
+        Step::Join { .. } => Story::plain("entering the container's namespaces".into(), "E_STATE"),
         Step::HoldTerminals { .. } | Step::OpenTerminal { .. } => Story::hinted(
             "making a terminal in the container".into(),
             "E_MOUNT_TARGET",
@@ -134,7 +134,6 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
         Step::EnterStore(path) => Story::plain(format!("entering the store {}", path.to_string_lossy()), "E_DIR"),
-        Step::Join(_) => Story::plain("entering the container's namespaces".into(), "E_NAMESPACE"),
         Step::NewFilesystem { fstype, .. } => tell_filesystem(&fstype.to_string_lossy(), errno),
         Step::Overlay { lower, .. } => tell_overlay(lower.len(), errno),
         Step::OverlayDirectory { lower, .. } => {

@@ -59,14 +59,15 @@ const DEVICE_ATTRS: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NOEXEC);
 impl LaunchPlan {
     /// Whether the child needs memory of its own.
     pub fn child_memory(&self) -> ChildMemory {
-        let stays = self.steps.iter().any(|step| matches!(step, Step::Reap));
+        let executes = matches!(self.steps.last(), Some(Step::Execute { .. }));
+        let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
         if stays || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
     }
 
     /// The process whose namespaces are joined, if the plan says so: a descriptor that the child needs.
     pub fn joined(&self) -> Option<BorrowedFd<'_>> {
         self.steps.iter().find_map(|step| match step {
-            Step::JoinNamespaces { process, .. } => Some(process.as_fd()),
+            Step::Join { member, .. } => Some(member.as_fd()),
             _ => None,
         })
     }

@@ -110,9 +110,8 @@ pub fn close_inherited(fd: &impl AsRawFd) {
     unsafe { libc::close(fd.as_raw_fd()) };
 }
 
-/// Closes every descriptor above the standard ones but `kept`, in a child that owns no others.
-pub fn close_others<const N: usize>(mut kept: [i32; N]) {
-    kept.sort_unstable();
+/// Closes every descriptor above the standard ones but `kept`, in ascending order, in a child that owns no others.
+pub fn close_others(kept: &[i32]) {
     let mut first = 3;
     for &fd in kept.iter().filter(|&&fd| fd >= 3) {
         close_between(first, fd - 1);

@@ -224,10 +224,7 @@ fn joining_makes_nothing() {
     let plan = joined(single(), None);
     assert!(plan.namespaces.is_empty() && plan.id_maps.is_none() && plan.joined().is_some());
     assert_eq!(plan.child_memory(), ChildMemory::Shared);
-    assert_eq!(
-        names(&plan)[..6],
-        ["TieToMonitor", "JoinNamespaces", "HoldRoot", "EnterDirectory", "NewSession", "TakeStreams"]
-    );
+    assert_eq!(names(&plan)[..6], ["TieToMonitor", "Join", "HoldRoot", "EnterDirectory", "NewSession", "TakeStreams"]);
     let own = LaunchPlan::new(blueprint());
     let from_streams =
         |names: Vec<String>| names.into_iter().skip_while(|name| name != "TakeStreams").collect::<Vec<_>>();
