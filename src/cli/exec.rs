@@ -49,7 +49,7 @@ pub struct ExecArgs {
     /// Give the command all capabilities in the container's namespaces
     #[arg(long)]
     privileged: bool,
-    /// Keys that leave the command running: only "", none, is possible, for a command ends with its coracle exec
+    /// Keys that leave the command running, with a terminal; "" for none [default: ctrl-p,ctrl-q]
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
     /// Take the container whose id is in this file
@@ -75,11 +75,6 @@ impl Invocation for ExecArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
-        if self.detach_keys.as_ref().is_some_and(|keys| !keys.is_empty()) {
-            let message = "--detach-keys: a command cannot be left behind by its coracle exec";
-            return Err(Failure::new("E_CONFIG", message)
-                .with_hint("start it with --detach, or give --detach-keys \"\" to pass all keys on to it"));
-        }
         let (container, command) = if self.latest {
             (one_container::latest(&layout)?, &self.words[..])
         } else if let Some(path) = &self.cidfile {
@@ -100,6 +95,7 @@ impl Invocation for ExecArgs {
             workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
             user: parsed("--user", self.user.as_deref())?,
             privileges: if self.privileged { Privileges::All } else { Privileges::Containers },
+            keys: parsed("--detach-keys", self.detach_keys.as_deref())?.unwrap_or_default(),
         };
         dispatch::exec(&layout, &container, &request)
     }

@@ -205,10 +205,10 @@ impl<'a> Launch<'a> {
             }
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let running = spawn::launch(&proof, &self.plan, given)?;
+        let running = spawn::launch(&proof, &self.plan, given, None)?;
         self.was_executed.set(true);
         if let Some(master) = &running.terminal {
-            channels = streams::detached_terminal(master, self.request.stdin, log).map_err(prepare)?;
+            channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
         let started = Timestamp::now();
         let init = running.child.pid.as_raw();

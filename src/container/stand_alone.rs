@@ -7,7 +7,7 @@
 //!      | <=== frames of a client, if any => |
 //! ```
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -78,6 +78,13 @@ impl Command {
     pub fn report_failure(self, failure: &Failure) -> u8 {
         let _ = socket::send(self.0.as_fd(), &failure.to_report(), None);
         EXIT_OWN_FAILURE
+    }
+}
+
+/// Has something to say when the command is gone.
+impl AsFd for Command {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -23,6 +23,12 @@ pub enum LaunchError {
     /// There are threads where there must be none.
     #[error("starting the container's first process")]
     Threads(#[from] crate::sys::single_threaded::NotSingleThreaded),
+    /// Somebody killed the process while it was being set up.
+    #[error("starting a process in the container: it was killed before its program was executed")]
+    Killed,
+    /// We were asked to end while it was being set up.
+    #[error("starting a process in the container: interrupted")]
+    Interrupted,
     /// A step of the plan.
     #[error("{what}")]
     Step {
@@ -49,6 +55,7 @@ impl Explain for LaunchError {
             Self::Fork(Errno::ENOSYS) => "E_KERNEL",
             Self::Fork(_) | Self::IdMaps(_) => "E_USERNS_DISABLED",
             Self::Channel(_) | Self::Threads(_) => "E_IO",
+            Self::Killed | Self::Interrupted => "E_STATE",
             Self::Step { code, .. } => code,
         }
     }
@@ -61,7 +68,8 @@ impl Explain for LaunchError {
             Self::Fork(Errno::ENOSYS) => Some("coracle needs Linux 5.12 or newer (clone3, mount_setattr)".into()),
             Self::Fork(errno) => Some(userns::cure(*errno)),
             Self::IdMaps(_) => Some(userns::cure(Errno::EPERM)),
-            Self::Channel(_) | Self::Threads(_) => None,
+            Self::Killed => Some("the container ends, or something in it kills new processes".into()),
+            Self::Channel(_) | Self::Threads(_) | Self::Interrupted => None,
             Self::Step { hint, .. } => hint.clone(),
         }
     }

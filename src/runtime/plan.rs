@@ -31,7 +31,7 @@ pub struct LaunchPlan {
 pub enum ChildMemory {
     /// It executes a program, without help, and until then the monitor has nothing to do: it may use the monitor's.
     Shared,
-    /// The monitor works while it does, or it stays.
+    /// The monitor works while it does, or it stays, or others can keep it from executing the program.
     Own,
 }
 
@@ -59,9 +59,10 @@ const DEVICE_ATTRS: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NOEXEC);
 impl LaunchPlan {
     /// Whether the child needs memory of its own.
     pub fn child_memory(&self) -> ChildMemory {
-        let executes = matches!(self.steps.last(), Some(Step::Execute { .. }));
-        let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
-        if stays || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
+        let stays = self.steps.iter().any(|step| matches!(step, Step::Reap));
+        // Whoever is among a container's processes can be stopped by them, and we with it.
+        let is_exposed = self.joined().is_some();
+        if stays || is_exposed || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
     }
 
     /// The process whose namespaces are joined, if the plan says so: a descriptor that the child needs.

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 
@@ -11,6 +12,7 @@ use super::init::{self, Streams};
 use super::launch_error::LaunchError;
 use super::plan::{ChildMemory, LaunchPlan};
 use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
+use crate::host::processes;
 use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{pidfd, process, socket};
@@ -26,10 +28,23 @@ pub struct Running {
 
 /// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be. Signals
 /// are expected to be blocked: the child resets them.
-pub fn launch(proof: &SingleThreaded, plan: &LaunchPlan, streams: Streams) -> Result<Running, LaunchError> {
+///
+/// Where the plan joins a container, whose processes may stop and kill the child, the wait ends when `interrupt` has something to
+/// say, too, with the child's life.
+pub fn launch(
+    proof: &SingleThreaded,
+    plan: &LaunchPlan,
+    streams: Streams,
+    interrupt: Option<BorrowedFd<'_>>,
+) -> Result<Running, LaunchError> {
     let kept: Vec<RawFd> = streams.iter().flatten().map(AsRawFd::as_raw_fd).collect();
     let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, streams.as_ref());
-    let (child, terminal) = fork(proof, plan, c"coracle-init", &kept, run_init)?;
+    let (child, terminal) = fork(proof, plan, c"coracle-init", &kept, run_init, interrupt)?;
+    // The end of the report is the program's execution, or the child's death.
+    if plan.joined().is_some() && !processes::has_executed(child.pid.as_raw()) {
+        end(&child);
+        return Err(LaunchError::Killed);
+    }
     Ok(Running { child, terminal })
 }
 
@@ -50,7 +65,7 @@ pub fn visit(
         }
         None => crate::failure::EXIT_OWN_FAILURE,
     };
-    fork(proof, plan, c"coracle-visit", kept, prepare).map(|(child, _)| child)
+    fork(proof, plan, c"coracle-visit", kept, prepare, None).map(|(child, _)| child)
 }
 
 /// Forks, and returns once the child has closed the channel over which it reports what fails; with the master of its terminal.
@@ -60,6 +75,7 @@ fn fork(
     name: &CStr,
     kept: &[RawFd],
     execute: impl FnOnce(BorrowedFd<'_>) -> u8,
+    interrupt: Option<BorrowedFd<'_>>,
 ) -> Result<(Child, Option<OwnedFd>), LaunchError> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(LaunchError::Channel)?;
@@ -79,24 +95,34 @@ fn fork(
     };
     let child = child.map_err(LaunchError::Fork)?;
     drop(theirs);
-    match start(plan, &ours, &child) {
+    match start(plan, &ours, &child, interrupt) {
         Ok(terminal) => Ok((child, terminal)),
         Err(error) => {
-            // It may be gone already; either way nothing of it is left behind.
-            let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
-            let _ = pidfd::wait(child.pidfd.as_fd());
+            end(&child);
             Err(error)
         }
     }
 }
 
-fn start(plan: &LaunchPlan, channel: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>, LaunchError> {
+/// It may be gone already; either way nothing of it is left behind.
+fn end(child: &Child) {
+    let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+    let _ = pidfd::wait(child.pidfd.as_fd());
+}
+
+fn start(
+    plan: &LaunchPlan,
+    channel: &OwnedFd,
+    child: &Child,
+    interrupt: Option<BorrowedFd<'_>>,
+) -> Result<Option<OwnedFd>, LaunchError> {
     if let Some((uid_map, gid_map)) = &plan.id_maps {
         write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
     }
     let mut terminal = None;
     loop {
+        await_message(channel, interrupt)?;
         let mut message = [0; MESSAGE_LEN];
         let (len, fd) = match socket::receive(channel.as_fd(), &mut message) {
             Err(Errno::EINTR) => continue,
@@ -111,6 +137,21 @@ fn start(plan: &LaunchPlan, channel: &OwnedFd, child: &Child) -> Result<Option<O
             None if len == 0 => return Ok(terminal),
             None => return Err(LaunchError::Channel(Errno::EPROTO)),
         }
+    }
+}
+
+fn await_message(channel: &OwnedFd, interrupt: Option<BorrowedFd<'_>>) -> Result<(), LaunchError> {
+    let Some(interrupt) = interrupt else { return Ok(()) };
+    loop {
+        let mut fds = [channel.as_fd(), interrupt].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            other => other.map_err(LaunchError::Channel)?,
+        };
+        return match fds.map(|fd| fd.any().unwrap_or(true)) {
+            [false, true] => Err(LaunchError::Interrupted),
+            _ => Ok(()),
+        };
     }
 }
 

@@ -223,7 +223,7 @@ fn joining_makes_nothing() {
     };
     let plan = joined(single(), None);
     assert!(plan.namespaces.is_empty() && plan.id_maps.is_none() && plan.joined().is_some());
-    assert_eq!(plan.child_memory(), ChildMemory::Shared);
+    assert_eq!(plan.child_memory(), ChildMemory::Own);
     assert_eq!(names(&plan)[..6], ["TieToMonitor", "Join", "HoldRoot", "EnterDirectory", "NewSession", "TakeStreams"]);
     let own = LaunchPlan::new(blueprint());
     let from_streams =
