@@ -1,5 +1,6 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -265,6 +266,7 @@ pub fn check_health(layout: &Layout, name: &str) -> Result<u8, Failure> {
         user: None,
         privileges: container::exec::Privileges::Containers,
         keys: DetachKeys::default(),
+        preserved: BTreeSet::new(),
     };
     exec(layout, &container.record.id, &request)
 }

@@ -52,6 +52,15 @@ pub struct ExecArgs {
     /// Keys that leave the command running, with a terminal; "" for none [default: ctrl-p,ctrl-q]
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
+    /// Pass on N descriptors beside the standard ones: 3, 4, and so on; none may be a terminal
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    preserve_fds: u16,
+    /// Pass on the descriptors of these numbers, with commas between them; none may be a terminal
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(3..))]
+    preserve_fd: Vec<i32>,
+    /// Keep no record of the command; coracle never keeps one
+    #[arg(long)]
+    no_session: bool,
     /// Take the container whose id is in this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "latest")]
     cidfile: Option<PathBuf>,
@@ -95,6 +104,7 @@ impl Invocation for ExecArgs {
             workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
             user: parsed("--user", self.user.as_deref())?,
             privileges: if self.privileged { Privileges::All } else { Privileges::Containers },
+            preserved: (3..3 + i32::from(self.preserve_fds)).chain(self.preserve_fd).collect(),
             keys: parsed("--detach-keys", self.detach_keys.as_deref())?.unwrap_or_default(),
         };
         dispatch::exec(&layout, &container, &request)

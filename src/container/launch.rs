@@ -19,6 +19,7 @@ use super::{event, list, remove, stand_alone, stop};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::ContainerId;
+use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn::{self, Running};
@@ -205,7 +206,7 @@ impl<'a> Launch<'a> {
             }
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let running = spawn::launch(&proof, &self.plan, given, None)?;
+        let running = spawn::launch(&proof, &self.plan, Given { streams: given, preserved: Vec::new() }, None)?;
         self.was_executed.set(true);
         if let Some(master) = &running.terminal {
             channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;

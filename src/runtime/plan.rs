@@ -471,6 +471,8 @@ impl Planner {
         if let IdMaps::Ranges { .. } = ids {
             let groups = Some(process.groups.clone());
             self.steps.push(Step::BecomeUser { uid: process.uid, gid: process.gid, groups });
+            // New credentials undo it (PR_SET_PDEATHSIG(2const), PR_SET_DUMPABLE(2const)).
+            self.steps.push(Step::TieToMonitor);
         }
         self.steps.push(Step::SetCapabilities(process.capabilities));
         if process.no_new_privileges {

@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 
-use super::init::{self, Streams};
+use super::init::{self, Given};
 use super::launch_error::LaunchError;
 use super::plan::{ChildMemory, LaunchPlan};
 use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
@@ -34,11 +34,11 @@ pub struct Running {
 pub fn launch(
     proof: &SingleThreaded,
     plan: &LaunchPlan,
-    streams: Streams,
+    given: Given,
     interrupt: Option<BorrowedFd<'_>>,
 ) -> Result<Running, LaunchError> {
-    let kept: Vec<RawFd> = streams.iter().flatten().map(AsRawFd::as_raw_fd).collect();
-    let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, streams.as_ref());
+    let kept: Vec<RawFd> = given.descriptors().map(AsRawFd::as_raw_fd).collect();
+    let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, &given);
     let (child, terminal) = fork(proof, plan, c"coracle-init", &kept, run_init, interrupt)?;
     // The end of the report is the program's execution, or the child's death.
     if plan.joined().is_some() && !processes::has_executed(child.pid.as_raw()) {

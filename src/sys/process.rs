@@ -95,6 +95,13 @@ pub fn adopt_fd(number: i32) -> Option<OwnedFd> {
     open.then(|| unsafe { std::os::fd::FromRawFd::from_raw_fd(number) })
 }
 
+/// The same for one that the caller of this program meant for programs: nothing of our own is left open by execve.
+pub fn adopt_inherited_fd(number: i32) -> Option<OwnedFd> {
+    // SAFETY: F_GETFD only asks.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags >= 0 && flags & libc::FD_CLOEXEC == 0 { adopt_fd(number) } else { None }
+}
+
 /// One of the standard descriptors, 0, 1 or 2.
 pub fn standard_fd(number: i32) -> BorrowedFd<'static> {
     debug_assert!((0..3).contains(&number));

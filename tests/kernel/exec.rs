@@ -1,15 +1,10 @@
 //! `exec`: a second process in a container, what it has and may, and what the container can do to us meanwhile.
 
-use std::time::{Duration, Instant};
+use nix::sys::signal::Signal;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use crate::support::{Detached, Lab, Output, Terminal, coracle_path, is_running, wait_until};
 
-use crate::freeze::state;
-use crate::signals::descendants;
-use crate::support::{Detached, LIMIT, Lab, Output, Running, Terminal, coracle_path, is_running, wait_until};
-
-fn exec(lab: &Lab, flags: &[&str], container: &str, command: &[&str]) -> Output {
+pub fn exec(lab: &Lab, flags: &[&str], container: &str, command: &[&str]) -> Output {
     let mut arguments = vec!["exec"];
     arguments.extend(flags);
     arguments.push(container);
@@ -17,11 +12,11 @@ fn exec(lab: &Lab, flags: &[&str], container: &str, command: &[&str]) -> Output 
     lab.coracle(&arguments)
 }
 
-fn sh(lab: &Lab, flags: &[&str], container: &str, script: &str) -> String {
+pub fn sh(lab: &Lab, flags: &[&str], container: &str, script: &str) -> String {
     exec(lab, flags, container, &["sh", "-c", script]).ok().text()
 }
 
-fn sleeper<'l>(lab: &'l Lab, flags: &[&str]) -> Detached<'l> {
+pub fn sleeper<'l>(lab: &'l Lab, flags: &[&str]) -> Detached<'l> {
     Detached::start(lab, flags, &["sleep", "1000"])
 }
 
@@ -131,248 +126,6 @@ fn a_terminal_is_the_containers_own() {
     }
 }
 
-/// The one process that is being, or was, started in a container, if it is there: its parent goes by the container's name.
-fn started(container: &Detached<'_>) -> Option<i32> {
-    let title = format!("coracle-exec {}", &container.id[..12]);
-    let is_child = |pid: &i32| {
-        let parent = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| parent_of(&stat));
-        parent.is_some_and(|parent| {
-            std::fs::read_to_string(format!("/proc/{parent}/cmdline")).is_ok_and(|line| line.starts_with(&title))
-        })
-    };
-    let entries = std::fs::read_dir("/proc").unwrap();
-    let numbers = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    numbers.filter(is_child).next()
-}
-
-fn process_in(container: &Detached<'_>) -> i32 {
-    started(container).expect("a process was started")
-}
-
-fn parent_of(stat: &str) -> Option<i32> {
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
-}
-
-fn parent(pid: i32) -> i32 {
-    parent_of(&std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap()).unwrap()
-}
-
-fn name(pid: i32) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
-}
-
-/// Who vanishes takes the process along, whatever stands between them.
-#[test]
-fn the_process_ends_with_its_caller() {
-    let lab = Lab::new();
-    let container = sleeper(&lab, &[]);
-    let mut running = lab.spawn(["exec", &container.id, "sh", "-c", "echo up; exec sleep 1001"]);
-    running.expect("up");
-    let process = process_in(&container);
-    running.signal(Signal::SIGKILL);
-    wait_until("the process has ended", || !is_running(process));
-    for flags in ["-it", "-t"] {
-        let mut terminal =
-            Terminal::start(&lab, ["exec", flags, &container.id, "sh", "-c", "echo in$((1+1)); exec sleep 1001"]);
-        terminal.expect("in2");
-        let process = process_in(&container);
-        let parent = parent(process);
-        assert_eq!(name(parent), "coracle-exec");
-        terminal.signal(Signal::SIGKILL);
-        wait_until("the process has ended", || !is_running(process) && !is_running(parent));
-    }
-    assert_eq!(sh(&lab, &[], &container.id, "echo on"), "on");
-}
-
-/// The same while more is written than anybody reads: what was said is heard all the same.
-#[test]
-fn a_busy_process_ends_with_its_caller_too() {
-    let lab = Lab::new();
-    let container = sleeper(&lab, &[]);
-    let mut terminal = Terminal::start(&lab, ["exec", "-it", &container.id, "yes", "much"]);
-    terminal.expect("much");
-    let process = process_in(&container);
-    terminal.signal(Signal::SIGKILL);
-    wait_until("the process has ended", || !is_running(process));
-    let mut terminal = Terminal::start(&lab, ["exec", "-it", &container.id, "yes", "much"]);
-    terminal.expect("much");
-    let process = process_in(&container);
-    terminal.send("\u{10}\u{11}");
-    assert_eq!(terminal.wait(), 0);
-    assert!(is_running(process) && is_running(parent(process)), "it goes on");
-    kill(Pid::from_raw(process), Signal::SIGKILL).unwrap();
-}
-
-/// The parent that stays in the place of the command is as mortal: its process goes with it, and a command that is there says so.
-#[test]
-fn the_process_ends_with_its_parent() {
-    let lab = Lab::new();
-    let container = sleeper(&lab, &[]);
-    for flags in ["-d", "-dt", "-dit"] {
-        exec(&lab, &[flags], &container.id, &["sleep", "1001"]).ok();
-        let process = process_in(&container);
-        let parent = parent(process);
-        assert_eq!(name(parent), "coracle-exec");
-        kill(Pid::from_raw(parent), Signal::SIGKILL).unwrap();
-        wait_until("the process has ended", || !is_running(process));
-    }
-    let mut terminal =
-        Terminal::start(&lab, ["exec", "-it", &container.id, "sh", "-c", "echo in$((1+1)); exec sleep 1001"]);
-    terminal.expect("in2");
-    let process = process_in(&container);
-    kill(Pid::from_raw(parent(process)), Signal::SIGKILL).unwrap();
-    assert_eq!(terminal.wait(), 125);
-    assert!(terminal.is_restored() && terminal.transcript().contains("E_HELPER_DIED"), "{}", terminal.transcript());
-    wait_until("the process has ended", || !is_running(process));
-}
-
-#[test]
-fn the_keys_leave_the_process_running() {
-    let lab = Lab::new();
-    let container = sleeper(&lab, &[]);
-    for (flags, keys) in [(&[][..], "\u{10}\u{11}"), (&["--detach-keys", "a,ctrl-b"], "a\u{2}")] {
-        let script = "echo in$((1+1)); read word; echo got:$word; seq 20000; exec sleep 1001";
-        let words = [&["exec", "-it"], flags, &[&container.id, "sh", "-c", script]].concat();
-        let mut terminal = Terminal::start(&lab, words);
-        terminal.expect("in2");
-        let process = process_in(&container);
-        let parent = parent(process);
-        // What is typed before the keys is the process's; what it writes later is taken from it, and shown to nobody.
-        terminal.send(&format!("word\n{keys}"));
-        assert_eq!(terminal.wait(), 0);
-        assert!(terminal.is_restored());
-        wait_until("it has gone on", || name(process) == "sleep");
-        assert!(is_running(parent));
-        let died =
-            || lab.coracle(["events", "--stream=false", "--filter", "event=exec_died"]).ok().text().lines().count();
-        let before = died();
-        kill(Pid::from_raw(process), Signal::SIGTERM).unwrap();
-        wait_until("its parent has ended, too", || !is_running(process) && !is_running(parent));
-        assert_eq!(died(), before + 1);
-    }
-    // None leave, or others.
-    for flags in [&["--detach-keys", ""][..], &["--detach-keys", "z"]] {
-        let words = [
-            &["exec", "-it"],
-            flags,
-            &[&container.id, "sh", "-c", "stty raw -echo; echo ready; head -c 2 | od -An -tx1"],
-        ]
-        .concat();
-        let mut terminal = Terminal::start(&lab, words);
-        terminal.expect("ready");
-        terminal.send("\u{10}\u{11}");
-        terminal.expect("10 11");
-        assert_eq!(terminal.wait(), 0);
-    }
-}
-
-/// A process of the container that stops whatever appears, until it is told not to.
-const STOPPER: &str = "while [ ! -e /tmp/enough ]; do
-    for process in /proc/[0-9]*; do case $process in /proc/1|/proc/$$) ;; *) kill -STOP ${process#/proc/} 2>/dev/null;; esac; done
-    done; exec sleep 1000";
-
-/// Starts processes in a container until so many were stopped before they executed their program.
-fn caught(lab: &Lab, container: &Detached<'_>, count: usize) -> Vec<(Running, i32)> {
-    let mut caught = Vec::new();
-    let deadline = Instant::now() + LIMIT;
-    while caught.len() < count {
-        assert!(Instant::now() < deadline, "the container is too slow: {} of {count} are caught", caught.len());
-        let running = lab.spawn(["exec", &container.id, "sleep", "1001"]);
-        let process = || descendants(running.pid()).first().copied();
-        wait_until("it is stopped", || process().is_some_and(|process| state(process) == Some('T')));
-        let process = process().unwrap();
-        if matches!(name(process).as_str(), "coracle" | "coracle-exec" | "coracle-init") {
-            caught.push((running, process));
-        }
-    }
-    caught
-}
-
-/// Whoever is stopped by the container while it joins neither hangs nor is left behind.
-#[test]
-fn a_container_that_stops_who_joins_it() {
-    let lab = Lab::new();
-    let container = Detached::start(&lab, &[], &["sh", "-c", STOPPER]);
-    let mut joining = caught(&lab, &container, 3);
-    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
-        let (running, process) = joining.remove(0);
-        running.signal(signal);
-        running.wait().exited(code);
-        assert!(!is_running(process), "nothing is left of it");
-    }
-    let (running, process) = joining.remove(0);
-    let started = Instant::now();
-    lab.coracle(["rm", "-f", &container.id]).ok();
-    running.wait().refused(125, "E_STATE").says("killed");
-    assert!(!is_running(process) && started.elapsed() < LIMIT);
-}
-
-/// The command may be told to go on by whoever could stop it.
-#[test]
-fn who_was_stopped_while_it_joined_goes_on() {
-    let lab = Lab::new();
-    let container = Detached::start(&lab, &[], &["sh", "-c", STOPPER]);
-    let (running, process) = caught(&lab, &container, 1).remove(0);
-    std::fs::write(format!("/proc/{}/root/tmp/enough", container.pid()), "").unwrap();
-    wait_until("the container stops no more", || name(container.pid()) == "sleep");
-    kill(Pid::from_raw(process), Signal::SIGCONT).unwrap();
-    wait_until("it executes its program", || name(process) == "sleep");
-    kill(Pid::from_raw(process), Signal::SIGKILL).unwrap();
-    running.wait().exited(137);
-}
-
-/// The command is gone before its process was started: so is all that it has begun.
-#[test]
-fn a_detached_start_ends_with_its_command() {
-    let lab = Lab::new();
-    let container = Detached::start(&lab, &[], &["sh", "-c", STOPPER]);
-    let is_set_up = |pid: i32| matches!(name(pid).as_str(), "coracle-exec" | "coracle-init");
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        assert!(Instant::now() < deadline, "the container is too slow");
-        let running = lab.spawn(["exec", "-d", &container.id, "sleep", "1001"]);
-        wait_until("it is stopped", || started(&container).and_then(state) == Some('T'));
-        let process = process_in(&container);
-        let parent = parent(process);
-        let is_caught = is_set_up(process);
-        if is_caught {
-            running.signal(Signal::SIGKILL);
-            wait_until("nothing is left of it", || !is_running(process) && !is_running(parent));
-            return;
-        }
-        kill(Pid::from_raw(process), Signal::SIGKILL).unwrap();
-        wait_until("it has ended", || !is_running(process) && !is_running(parent));
-        drop(running);
-    }
-}
-
-/// A pause may come at any instant: what is started waits, and goes on with the others.
-#[test]
-fn a_pause_while_processes_are_started() {
-    let lab = Lab::new();
-    let container = sleeper(&lab, &[]);
-    let id = container.id.as_str();
-    let (mut refused, mut waited) = (0, 0);
-    for round in 0..200 {
-        let running = lab.spawn(["exec", id, "true"]);
-        // Spread over the time that a start takes.
-        let pause = Instant::now() + Duration::from_micros(round * 40);
-        while Instant::now() < pause {}
-        lab.coracle(["pause", id]).ok();
-        waited += usize::from(is_running(running.pid()));
-        lab.coracle(["unpause", id]).ok();
-        let output = running.wait();
-        match output.code {
-            0 => {}
-            _ => {
-                output.refused(125, "E_STATE").says("paused");
-                refused += 1;
-            }
-        }
-    }
-    assert!(refused > 0 && refused < 200, "{refused} refused, {waited} were there when all was stopped");
-}
-
 #[test]
 fn signals_reach_the_process() {
     let lab = Lab::new();
@@ -397,7 +150,7 @@ fn a_detached_process_outlives_its_command_and_not_its_container() {
         sh(&lab, &[], &container.id, &format!("grep -q sleep /proc/{inside}/cmdline"));
     }
     exec(&lab, &["-d"], &container.id, &["no-such-program"]).refused(127, "E_NOTFOUND");
-    let pids = crate::signals::descendants(container.pid());
+    let pids = crate::support::descendants(container.pid());
     lab.coracle(["rm", "-f", &container.id]).ok();
     wait_until("all have ended", || !pids.iter().any(|&pid| is_running(pid)));
 }
@@ -583,4 +336,63 @@ fn containers_of_images_are_joined_too() {
     let id = lab.coracle(["run", "-d", "--name", "image", &image, "sleep", "1000"]).ok().text();
     assert_eq!(sh(&lab, &[], &id, "echo joined; touch /made; ls /made"), "joined\n/made");
     lab.coracle(["rm", "-f", "image"]).ok();
+}
+
+/// Descriptors 3 and 5 of a shell, which becomes coracle.
+const WITH_DESCRIPTORS: &str = r#"exec 3<three 5<five; exec "$0" exec "$@""#;
+
+#[test]
+fn descriptors_are_passed_on_when_asked() {
+    let lab = Lab::new();
+    let container = sleeper(&lab, &[]);
+    lab.write("three", "3\n");
+    lab.write("five", "5\n");
+    let run = |program: &std::path::Path, words: &[&str]| {
+        let mut command = lab.program("/bin/sh");
+        command.args(["-c", WITH_DESCRIPTORS]).arg(program).args(words);
+        crate::support::output::run(&mut command, &[], crate::support::LIMIT)
+    };
+    let (own, _) = own_program(&lab);
+    let id = container.id.as_str();
+    let show = "cat <&3; cat <&5; ls /proc/self/fd";
+    for program in [coracle_path(), own] {
+        let both = run(&program, &["--preserve-fds", "1", "--preserve-fd", "5,3", id, "sh", "-c", show]).ok().text();
+        assert_eq!(both.split_whitespace().collect::<String>(), "35012345", "the listing has its own directory open");
+        let terminal = run(&program, &["-t", "--preserve-fd", "3,5", id, "sh", "-c", show]).ok().text();
+        assert_eq!(terminal.split_whitespace().collect::<String>(), "35012345");
+        assert_eq!(run(&program, &[id, "ls", "/proc/self/fd"]).ok().text(), "0\n1\n2\n3");
+    }
+    let program = coracle_path();
+    run(&program, &["--preserve-fds", "2", id, "true"]).refused(125, "E_CONFIG").says("descriptor 4");
+    run(&program, &["--preserve-fd", "9", id, "true"]).refused(125, "E_CONFIG").says("descriptor 9");
+    for wrong in ["2", "-1", "x", "", "3,,5", "99999999999"] {
+        run(&program, &["--preserve-fd", wrong, id, "true"]).exited(125);
+        run(&program, &["--preserve-fds", "-1", id, "true"]).exited(125);
+    }
+    run(&program, &["--no-session", id, "true"]).ok();
+}
+
+/// Nobody but the process keeps it open, so whoever waits for its end sees it.
+#[test]
+fn a_descriptor_that_was_passed_on_is_the_processes_alone() {
+    let lab = Lab::new();
+    let container = sleeper(&lab, &[]);
+    let script = r#""$0" exec -d --preserve-fd 5 "$1" sh -c 'echo through >&5; exec 5>&-; exec sleep 1001' 5>&1 | cat"#;
+    let mut command = lab.program("/bin/sh");
+    command.args(["-c", script]).arg(coracle_path()).arg(&container.id);
+    assert_eq!(crate::support::output::run(&mut command, &[], crate::support::LIMIT).ok().text(), "through");
+    assert_eq!(sh(&lab, &[], &container.id, "ps | grep -c '[s]leep 1001'"), "1");
+}
+
+/// SECURITY.md R18: not even on request.
+#[test]
+fn a_terminal_is_not_passed_on() {
+    let lab = Lab::new();
+    let container = sleeper(&lab, &[]);
+    let script = r#"exec 3<>/dev/tty; exec "$0" exec --preserve-fds 1 "$1" true"#;
+    let mut command = lab.program("/usr/bin/setsid");
+    command.args(["--ctty", "/bin/sh", "-c", script]).arg(coracle_path()).arg(&container.id);
+    let mut terminal = Terminal::start_command(&mut command);
+    assert_eq!(terminal.wait(), 125);
+    assert!(terminal.transcript().contains("it is a terminal"), "{}", terminal.transcript());
 }

@@ -1,6 +1,6 @@
 //! `pause` and `unpause`: every process of a container stands still, whatever it does, until it is told to go on.
 
-use crate::signals::descendants;
+use crate::support::descendants;
 use crate::support::{Detached, Lab, wait_until};
 
 /// The state of a process, a letter (proc_pid_stat(5)).

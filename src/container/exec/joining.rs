@@ -13,6 +13,7 @@ use crate::container::monitor::{self, Care, Channel, Clients, Monitor};
 use crate::container::request::{Stdin, Terminal};
 use crate::container::{event, freeze, stand_alone};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::runtime::init::Given;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn::{self, Running};
 use crate::state::journal::ContainerEvent;
@@ -27,6 +28,7 @@ pub struct Joining<'a> {
     pub live: Live,
     pub request: &'a Request,
     pub plan: LaunchPlan,
+    pub preserved: Vec<OwnedFd>,
 }
 
 /// One that runs, and what is relayed for it.
@@ -40,13 +42,13 @@ impl Joining<'_> {
     /// Starts it, and stays as long as was asked for.
     pub fn execute(self, proof: &SingleThreaded) -> Result<Report, Failure> {
         match (self.request.attach, self.request.terminal) {
-            (Attach::Foreground, Terminal::None) => self.as_parent(proof).map(Report::Exited),
-            (Attach::Foreground, Terminal::New) => self.as_client(proof),
+            (Attach::Foreground, Terminal::None) => self.be_parent(proof).map(Report::Exited),
+            (Attach::Foreground, Terminal::New) => self.be_client(proof),
             (Attach::Detached, _) => self.fork_parent(proof).map(|_| Report::Running),
         }
     }
 
-    fn as_parent(&self, proof: &SingleThreaded) -> Result<u8, Failure> {
+    fn be_parent(mut self, proof: &SingleThreaded) -> Result<u8, Failure> {
         let Streams { given, channels } =
             streams::attached(self.request.stdin, None).map_err(|errno| internal("preparing the streams", errno))?;
         let signals = signals()?;
@@ -60,7 +62,7 @@ impl Joining<'_> {
     }
 
     /// A user at a terminal may leave, and the process has to have another parent then: it has it from the beginning.
-    fn as_client(self, proof: &SingleThreaded) -> Result<Report, Failure> {
+    fn be_client(self, proof: &SingleThreaded) -> Result<Report, Failure> {
         let attachment = Attachment {
             input: self.request.stdin == Stdin::Open,
             output: true,
@@ -84,7 +86,7 @@ impl Joining<'_> {
     }
 
     /// Forks a parent for the process that stands alone; our connection with it.
-    fn fork_parent(self, proof: &SingleThreaded) -> Result<OwnedFd, Failure> {
+    fn fork_parent(mut self, proof: &SingleThreaded) -> Result<OwnedFd, Failure> {
         stand_alone::fork(proof, |command| {
             process::set_name(c"coracle-exec");
             match self.start_alone(proof, command.as_fd()) {
@@ -102,7 +104,7 @@ impl Joining<'_> {
     }
 
     /// What a process writes that nobody sees is thrown away, as podman does it.
-    fn start_alone(&self, proof: &SingleThreaded, command: BorrowedFd<'_>) -> Result<Life, Failure> {
+    fn start_alone(&mut self, proof: &SingleThreaded, command: BorrowedFd<'_>) -> Result<Life, Failure> {
         let null = stand_alone::leave_session()?;
         let signals = signals()?;
         let given = match self.request.terminal {
@@ -132,7 +134,7 @@ impl Joining<'_> {
     }
 
     fn launch(
-        &self,
+        &mut self,
         proof: &SingleThreaded,
         streams: Option<[OwnedFd; 3]>,
         interrupt: BorrowedFd<'_>,
@@ -140,7 +142,9 @@ impl Joining<'_> {
         // The child has our command line until it executes the program, and anybody in the container may read that.
         memory::set_command_line(&format!("coracle-exec {}", self.live.record.id.short()));
         self.enter().map_err(|errno| self.explained(internal("entering the container's namespaces", errno)))?;
-        let running = spawn::launch(proof, &self.plan, streams, Some(interrupt));
+        // Ours are closed once the process has them.
+        let given = Given { streams, preserved: std::mem::take(&mut self.preserved) };
+        let running = spawn::launch(proof, &self.plan, given, Some(interrupt));
         let running = running.map_err(|error| self.explained(error.into()))?;
         freeze::include(&self.live, self.layout, running.child.pidfd.as_fd());
         Ok(running)

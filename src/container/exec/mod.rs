@@ -13,7 +13,9 @@
 mod joining;
 mod prepare;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 
 use super::freeze::{self, FreezeError};
 use super::live::Live;
@@ -24,6 +26,7 @@ use crate::name::container::ContainerId;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::own_program;
 use crate::state::layout::Layout;
+use crate::sys::process;
 use crate::sys::single_threaded::SingleThreaded;
 use joining::Joining;
 
@@ -48,6 +51,8 @@ pub struct Request {
     pub privileges: Privileges,
     /// What leaves it running, with a terminal.
     pub keys: DetachKeys,
+    /// Descriptors beside the standard ones that it gets from us, by number.
+    pub preserved: BTreeSet<i32>,
 }
 
 /// Whether the command stays with the process.
@@ -87,5 +92,23 @@ pub fn execute(layout: &Layout, id: &ContainerId, request: &Request) -> Result<R
     }
     own_program::protect(&proof)?;
     let plan = prepare::plan(layout, &live, request)?;
-    Joining { layout, live, request, plan }.execute(&proof)
+    let preserved = preserved(&request.preserved)?;
+    Joining { layout, live, request, plan, preserved }.execute(&proof)
+}
+
+/// The descriptors of these numbers, which were open when this program was started. None is a terminal: whoever has that could
+/// type into the user's shell (SECURITY.md R18).
+fn preserved(numbers: &BTreeSet<i32>) -> Result<Vec<OwnedFd>, Failure> {
+    let adopt = |&number: &i32| {
+        let refused = |why, hint: &str| {
+            Failure::new("E_CONFIG", format!("passing on descriptor {number}: {why}")).with_hint(hint)
+        };
+        let descriptor = process::adopt_inherited_fd(number)
+            .ok_or_else(|| refused("it is not open", "open it for coracle, as a shell does with 3<FILE"))?;
+        match nix::unistd::isatty(&descriptor) {
+            Ok(true) => Err(refused("it is a terminal", "-t gives the command a terminal of its own")),
+            _ => Ok(descriptor),
+        }
+    };
+    numbers.iter().map(adopt).collect()
 }
