@@ -18,6 +18,9 @@ use crate::name::container_path::parse_container_path;
 ///
 /// The command is executed as the container's own user, in its working directory and with its environment, unless told
 /// otherwise. Options come before CONTAINER; all that follows it is the command's. The exit code is the command's.
+///
+/// The command ends with its coracle exec, however that ends, unless the user leaves it by the keys. What was left, or
+/// detached, has a parent of its own, coracle-exec, and ends with that or with the container.
 #[derive(Args, Clone, Debug)]
 #[command(override_usage = "coracle exec [OPTIONS] CONTAINER COMMAND [ARG]...")]
 pub struct ExecArgs {
@@ -77,6 +80,8 @@ impl Invocation for ExecArgs {
     ];
     const EXIT_STATUS: &'static [(&'static str, &'static str)] = &[
         ("N", "The exit code of the command; 128 + N if signal N ended it."),
+        ("0", "The command was left running, by --detach or by the keys."),
+        ("130", "Interrupted before the command was started; 143 and so on by another signal."),
         ("125", "coracle itself failed, or the container does not run; the command was not run."),
         ("126", "The command cannot be executed."),
         ("127", "The command was not found."),

@@ -86,7 +86,7 @@ pub fn unpause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
 }
 
 /// Stops a process that has just joined the container if that is paused by now: who paused it may have missed the process.
-pub fn include(live: &Live, layout: &Layout, process: BorrowedFd<'_>) {
+pub fn include(layout: &Layout, live: &Live, process: BorrowedFd<'_>) {
     let mut is_stopped = false;
     // Until nobody has changed it meanwhile.
     while is_paused(layout, &live.record.id, &live.processes) != is_stopped {

@@ -146,7 +146,7 @@ impl Joining<'_> {
         let given = Given { streams, preserved: std::mem::take(&mut self.preserved) };
         let running = spawn::launch(proof, &self.plan, given, Some(interrupt));
         let running = running.map_err(|error| self.explained(error.into()))?;
-        freeze::include(&self.live, self.layout, running.child.pidfd.as_fd());
+        freeze::include(self.layout, &self.live, running.child.pidfd.as_fd());
         Ok(running)
     }
 

@@ -321,7 +321,7 @@ impl<'a> Monitor<'a> {
 
     /// Passes a signal on to the container; whether, without one, it means that we are to end.
     fn forward(&mut self, running: Option<&Running>, signal: i32) -> bool {
-        let Some(running) = running else { return matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGHUP) };
+        let Some(running) = running else { return END.contains(&signal) };
         // It is about our terminal, which a container never has.
         if signal == libc::SIGWINCH {
             return false;
