@@ -59,7 +59,8 @@ const DEVICE_ATTRS: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NOEXEC);
 impl LaunchPlan {
     /// Whether the child needs memory of its own.
     pub fn child_memory(&self) -> ChildMemory {
-        let stays = self.steps.iter().any(|step| matches!(step, Step::Reap));
+        let executes = matches!(self.steps.last(), Some(Step::Execute { .. }));
+        let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
         // Whoever is among a container's processes can be stopped by them, and we with it.
         let is_exposed = self.joined().is_some();
         if stays || is_exposed || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }

@@ -18,8 +18,8 @@ fn started(container: &Detached<'_>) -> Option<i32> {
         })
     };
     let entries = std::fs::read_dir("/proc").unwrap();
-    let numbers = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    numbers.filter(is_child).next()
+    let mut numbers = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    numbers.find(is_child)
 }
 
 fn process_in(container: &Detached<'_>) -> i32 {

@@ -236,6 +236,17 @@ fn joining_makes_nothing() {
     assert!(plan.steps.iter().any(refuses), "a directory that is missing is not made");
 }
 
+/// A visitor works beside its parent.
+#[test]
+fn a_plan_without_a_program_needs_memory_of_its_own() {
+    let mut plan = LaunchPlan::new(blueprint());
+    assert_eq!(plan.child_memory(), ChildMemory::Shared);
+    plan.steps.pop();
+    assert_eq!(plan.child_memory(), ChildMemory::Own);
+    let visiting = LaunchPlan::visiting(std::fs::File::open("/dev/null").unwrap().into());
+    assert_eq!(visiting.child_memory(), ChildMemory::Own);
+}
+
 #[test]
 fn paths_of_the_kernel_are_restricted_from_the_roots_of_their_file_systems() {
     for (path, base, below) in [
