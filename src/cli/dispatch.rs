@@ -1,5 +1,6 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -244,7 +245,7 @@ fn loaded(layout: &Layout, name: &str) -> Result<Listed, Failure> {
 pub fn exec(layout: &Layout, container: &ContainerId, request: &container::exec::Request) -> Result<u8, Failure> {
     match container::exec::execute(layout, container, request)? {
         container::exec::Report::Exited(code) => Ok(code),
-        container::exec::Report::Detached => Ok(0),
+        container::exec::Report::Running => Ok(0),
     }
 }
 
@@ -264,6 +265,8 @@ pub fn check_health(layout: &Layout, name: &str) -> Result<u8, Failure> {
         workdir: None,
         user: None,
         privileges: container::exec::Privileges::Containers,
+        keys: DetachKeys::default(),
+        preserved: BTreeSet::new(),
     };
     exec(layout, &container.record.id, &request)
 }

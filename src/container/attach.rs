@@ -158,6 +158,7 @@ impl Visitor<'_> {
             self.tell_signal(signal);
         }
         if from_input && self.take_input()? {
+            self.leave()?;
             return Ok(Some(End::Detached));
         }
         if self.key_deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -197,6 +198,18 @@ impl Visitor<'_> {
         });
         let count = sent.count();
         self.outgoing.drain(..count);
+    }
+
+    /// Says so, and sees to it that it is heard: who just vanishes may take the process along.
+    fn leave(&mut self) -> Result<(), Errno> {
+        self.say(Frame::Leave);
+        while !self.outgoing.is_empty() {
+            match poll(&mut [PollFd::new(self.monitor.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => self.flush(),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
     }
 
     /// Takes what was typed or piped; whether the user leaves.

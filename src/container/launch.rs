@@ -2,14 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
-use std::io::{PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sched::CloneFlags;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::attach::{self, Attachment};
 use super::create::Owned;
@@ -19,10 +15,11 @@ use super::monitor::{self, Care, Channel, Clients, Cure, Monitor, Pause, health,
 use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
-use super::{event, list, remove, stop};
+use super::{event, list, remove, stand_alone, stop};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::ContainerId;
+use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn::{self, Running};
@@ -32,7 +29,7 @@ use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ExitRecord, ProcessesRecord, Timestamp};
 use crate::sys::signal::SignalQueue;
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{clone, memory, pidfd, process};
+use crate::sys::{memory, pidfd, process};
 
 /// How the command takes part in the container's life.
 #[derive(Clone, Debug)]
@@ -118,14 +115,9 @@ impl<'a> Launch<'a> {
         self.has_company.set(!matches!(presence, Presence::Detached));
         match presence {
             Presence::Monitor => self.as_monitor().map(Report::Exited),
-            Presence::Detached => self.fork_monitor(None).map(|_| Report::Running(self.id.clone())),
+            Presence::Detached => self.fork_monitor().map(|_| Report::Running(self.id.clone())),
             Presence::Attached(attachment) => {
-                let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
-                let (ours, theirs) = pair.map_err(|errno| internal("making a socket", errno))?;
-                let ours = self
-                    .fork_monitor(Some((ours, theirs)))?
-                    .ok_or_else(|| internal("making a socket", Errno::EBADF))?;
-                let end = attach::serve(&ours, attachment);
+                let end = attach::serve(&self.fork_monitor()?, attachment);
                 let code = attach::finish(self.layout, &self.id, end)?;
                 Ok(code.map_or_else(|| Report::Running(self.id.clone()), Report::Exited))
             }
@@ -148,45 +140,18 @@ impl<'a> Launch<'a> {
         self.live(life, &mut monitor, &streams, log.as_ref())
     }
 
-    /// Forks a monitor that is nobody's child and outlives this command.
-    /// Of a pair of connected sockets, the second is the monitor's, and the first is given back.
-    fn fork_monitor(&self, pair: Option<(OwnedFd, OwnedFd)>) -> Result<Option<OwnedFd>, Failure> {
-        let (ours, theirs) = pair.unzip();
+    /// Forks a monitor that stands alone; our connection with it.
+    fn fork_monitor(&self) -> Result<OwnedFd, Failure> {
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let (mut report, reporter) =
-            std::io::pipe().map_err(|cause| Failure::new("E_IO", format!("making a pipe: {cause}")))?;
-        let middle = clone::fork_or_child(&proof, CloneFlags::empty()).map_err(|errno| internal("forking", errno))?;
-        let Some(middle) = middle else {
-            let monitor = SingleThreaded::prove().ok().and_then(|proof| clone::fork(&proof).ok());
-            process::exit_now(match monitor {
-                Some(None) => {
-                    // Who keeps the other ends does not see when they are closed.
-                    drop((report, ours));
-                    self.stand_alone(reporter, theirs)
-                }
-                Some(Some(_)) => 0,
-                None => EXIT_OWN_FAILURE,
-            })
-        };
-        drop((reporter, theirs));
-        let _ = pidfd::wait(middle.pidfd.as_fd());
-        let mut story = Vec::new();
-        report
-            .read_to_end(&mut story)
-            .map_err(|cause| Failure::new("E_IO", format!("waiting for the monitor: {cause}")))?;
-        if story == STARTED {
-            // The lock is now the monitor's alone.
-            self.owned.take();
-            self.was_executed.set(true);
-            return Ok(ours);
-        }
-        Err(Failure::from_report(&story).unwrap_or_else(|| {
-            Failure::new("E_HELPER_DIED", "the container's monitor ended before the container was started")
-        }))
+        let connection = stand_alone::fork(&proof, |command| self.stand_alone(command))?;
+        // The lock is now the monitor's alone.
+        self.owned.take();
+        self.was_executed.set(true);
+        Ok(connection)
     }
 
     /// The monitor's whole life; its exit code.
-    fn stand_alone(&self, mut reporter: PipeWriter, owner: Option<OwnedFd>) -> u8 {
+    fn stand_alone(&self, command: stand_alone::Command) -> u8 {
         process::set_name(c"coracle-monitor");
         let log = Cell::new(None);
         let passes_through = self.request.log.driver == LogDriver::Passthrough;
@@ -196,15 +161,13 @@ impl<'a> Launch<'a> {
             None => streams::detached(self.request.stdin, log_in(&log).as_ref()),
         };
         let result = signals().and_then(|signals| {
-            leave_session()?;
+            stand_alone::leave_session()?;
             log.set(Some(self.open_log()?));
             Ok((signals, self.begin(&streams, log_in(&log).as_ref(), 0)?))
         });
         match result {
             Ok((signals, life)) => {
-                let _ = reporter.write_all(STARTED);
-                // The command waits for the end of the report.
-                drop(reporter);
+                let owner = Some(command.report_start()).filter(|_| self.has_company.get());
                 memory::set_command_line(&format!("coracle-monitor {}", self.id.short()));
                 let mut monitor = Monitor::new(&signals, Clients::new(self.listen(), owner));
                 let code = self.live(life, &mut monitor, &streams, log_in(&log).as_ref()).unwrap_or(EXIT_OWN_FAILURE);
@@ -213,10 +176,7 @@ impl<'a> Launch<'a> {
                 monitor.part(code);
                 code
             }
-            Err(failure) => {
-                let _ = reporter.write_all(&failure.to_report());
-                EXIT_OWN_FAILURE
-            }
+            Err(failure) => command.report_failure(&failure),
         }
     }
 
@@ -246,10 +206,10 @@ impl<'a> Launch<'a> {
             }
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let running = spawn::launch(&proof, &self.plan, given)?;
+        let running = spawn::launch(&proof, &self.plan, Given { streams: given, preserved: Vec::new() }, None)?;
         self.was_executed.set(true);
         if let Some(master) = &running.terminal {
-            channels = streams::detached_terminal(master, self.request.stdin, log).map_err(prepare)?;
+            channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
         let started = Timestamp::now();
         let init = running.child.pid.as_raw();
@@ -400,9 +360,6 @@ pub fn tidy(layout: &Layout, request: &Request, id: &ContainerId) {
     }
 }
 
-/// What a monitor reports when its container runs; anything else is a failure.
-const STARTED: &[u8] = b"started\n";
-
 fn signals() -> Result<SignalQueue, Failure> {
     SignalQueue::new(monitor::is_forwarded).map_err(|errno| internal("blocking signals", errno))
 }
@@ -412,18 +369,6 @@ fn log_in(cell: &Cell<Option<LogTarget>>) -> Option<LogTarget> {
     let log = cell.take();
     cell.set(log.clone());
     log
-}
-
-/// Leaves the caller's session, directory and streams; what stands for these now.
-pub(super) fn leave_session() -> Result<OwnedFd, Failure> {
-    let left = nix::unistd::setsid().and_then(|_| nix::unistd::chdir("/"));
-    left.map_err(|errno| internal("leaving the session", errno))?;
-    let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
-    let null = null.map_err(|errno| internal("opening /dev/null", errno))?;
-    for number in 0..3 {
-        process::duplicate_onto(null.as_fd(), number).map_err(|errno| internal("closing the streams", errno))?;
-    }
-    Ok(null)
 }
 
 fn internal(doing: &str, errno: Errno) -> Failure {

@@ -28,6 +28,7 @@ pub mod rename;
 pub mod request;
 pub mod run;
 pub mod size;
+pub mod stand_alone;
 pub mod start;
 pub mod stats;
 pub mod status;

@@ -5,12 +5,11 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sched::CloneFlags;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{FsType, fstatfs};
 
@@ -32,8 +31,21 @@ use crate::sys::{credentials, exec, keyring, namespace, network_namespace, proce
 /// Length of a chain of dangling links that is followed to make a mount's target.
 const LINK_LIMIT: usize = 8;
 
-/// Standard input, output and error for the container's process; with a terminal there are none.
-pub type Streams = Option<[OwnedFd; 3]>;
+/// Descriptors that the container's process gets.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// Standard input, output and error; with a terminal there are none.
+    pub streams: Option<[OwnedFd; 3]>,
+    /// Others, under the numbers that they have.
+    pub preserved: Vec<OwnedFd>,
+}
+
+impl Given {
+    /// All of them.
+    pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
+        self.streams.iter().flatten().chain(&self.preserved)
+    }
+}
 
 /// A mount that init holds.
 struct Held {
@@ -61,7 +73,7 @@ impl From<std::io::Error> for Cause {
 
 struct Init<'a> {
     channel: BorrowedFd<'a>,
-    streams: Option<&'a [OwnedFd; 3]>,
+    given: &'a Given,
     /// The pseudo-terminal's slave, once it is open.
     terminal: Option<OwnedFd>,
     /// The network namespace that is being made.
@@ -71,8 +83,8 @@ struct Init<'a> {
 
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
-pub fn run(steps: &[Step], channel: BorrowedFd<'_>, streams: Option<&[OwnedFd; 3]>) -> u8 {
-    let mut init = Init { channel, streams, terminal: None, network: None, slots: Vec::new() };
+pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
+    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new() };
     for (index, step) in steps.iter().enumerate() {
         match init.execute(step) {
             Ok(Next::Step) => {}
@@ -92,7 +104,7 @@ pub fn run(steps: &[Step], channel: BorrowedFd<'_>, streams: Option<&[OwnedFd; 3
 /// Executes `steps` that do not end in a program; returns the mounts they made, by the numbers of their slots. Nothing if one
 /// failed, which the other end of the channel has been told.
 pub fn prepare(steps: &[Step], channel: BorrowedFd<'_>) -> Option<Vec<Option<OwnedFd>>> {
-    let mut init = Init { channel, streams: None, terminal: None, network: None, slots: Vec::new() };
+    let mut init = Init { channel, given: &Given::default(), terminal: None, network: None, slots: Vec::new() };
     for (index, step) in steps.iter().enumerate() {
         if let Err(cause) = init.execute(step) {
             init.report(index, cause);
@@ -121,7 +133,7 @@ impl Init<'_> {
                 process::hide_from_ptrace()?;
                 self.check_monitor()?;
             }
-            Step::JoinNamespaces { process, which } => namespace::join(process.as_fd(), *which)?,
+            Step::Join { member, namespaces } => namespace::join(member.as_fd(), *namespaces)?,
             Step::HoldRoot(slot) => {
                 let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
                 self.hold(*slot, nix::fcntl::open(c"/", flags, Mode::empty())?, true);
@@ -129,10 +141,6 @@ impl Init<'_> {
             Step::HoldTerminals { slot, at } => self.hold_terminals(*slot, at)?,
             Step::MapOwnIds { uid_map, gid_map } => map_own_ids(uid_map, gid_map)?,
             Step::AwaitIdMaps => self.await_id_maps()?,
-            Step::Join(process) => {
-                let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-                nix::sched::setns(process, namespaces)?;
-            }
             Step::EnterStore(path) => nix::unistd::chdir(path.as_c_str())?,
             Step::NewFilesystem { slot, fstype, options, attrs } => {
                 self.new_filesystem(*slot, fstype, options, *attrs)?
@@ -414,12 +422,11 @@ impl Init<'_> {
     }
 
     fn take_streams(&mut self) -> Result<(), Errno> {
-        if let Some(streams) = self.streams {
-            for (number, stream) in streams.iter().enumerate() {
-                process::duplicate_onto(stream.as_fd(), number as i32)?;
-            }
+        for (number, stream) in self.given.streams.iter().flatten().enumerate() {
+            process::duplicate_onto(stream.as_fd(), number as i32)?;
         }
-        process::close_on_exec_from(3)
+        process::close_on_exec_from(3)?;
+        self.given.preserved.iter().try_for_each(|fd| process::duplicate_onto(fd.as_fd(), fd.as_raw_fd()))
     }
 
     fn enter_directory(&self, place: &Place, missing: Missing) -> Result<(), Cause> {

@@ -20,6 +20,7 @@ mod hostile;
 mod image_store;
 mod images;
 mod init;
+mod joining;
 mod life;
 mod lifecycle;
 mod logs;

@@ -44,14 +44,6 @@ impl Channel {
             Self::Input(input) => input.is_closed,
         }
     }
-
-    /// Whether it ends at one of our own standard descriptors.
-    pub fn is_standard(&self) -> bool {
-        match self {
-            Self::Output(output) => output.standard.is_some(),
-            Self::Input(input) => input.reads_standard_input,
-        }
-    }
 }
 
 impl Output {
@@ -127,8 +119,8 @@ impl Input {
     }
 
     /// Into a terminal, where a character ends it.
-    pub fn terminal(fd: OwnedFd, reads_standard_input: bool) -> Result<Self, Errno> {
-        Ok(Self::new(Sink::Terminal(without_blocking(fd)?), reads_standard_input))
+    pub fn terminal(fd: OwnedFd) -> Result<Self, Errno> {
+        Ok(Self::new(Sink::Terminal(without_blocking(fd)?), false))
     }
 
     fn new(sink: Sink, reads_standard_input: bool) -> Self {

@@ -18,7 +18,11 @@ const OWNER_LIMIT: usize = 256 << 10;
 /// Whether the container waits for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
+    /// It does, and ends when the client is gone without leaving.
+    Keeper,
+    /// It does.
     Owner,
+    /// It does not.
     Guest,
 }
 
@@ -49,6 +53,8 @@ pub enum Said {
     Resize(u16, u16),
     /// A signal for the container.
     Signal(i32),
+    /// Nothing: without it the container is not to run any longer.
+    Lost,
 }
 
 impl Clients {
@@ -56,6 +62,11 @@ impl Clients {
     pub fn new(listener: Option<OwnedFd>, owner: Option<OwnedFd>) -> Self {
         let owner = owner.map(|socket| Client::new(socket, Standing::Owner));
         Self { listener, connected: owner.into_iter().collect() }
+    }
+
+    /// The command without which the process is not to run, unless its user leaves it.
+    pub fn keeper(socket: OwnedFd) -> Self {
+        Self { listener: None, connected: vec![Client::new(socket, Standing::Keeper)] }
     }
 
     /// Where new ones come.
@@ -88,19 +99,24 @@ impl Clients {
         let client = self.connected.get_mut(index)?;
         let mut message = vec![0; FRAME_LIMIT];
         match recv(client.socket.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT) {
-            Err(Errno::EAGAIN | Errno::EINTR) => return None,
+            // After a reset: it has left something of ours unread, and what it has said before is still to be heard.
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNRESET) => return None,
             Ok(len) if len > 0 => match Frame::decode(&message[..len]) {
                 Some(Frame::Input(bytes)) => return Some(Said::Input(bytes.to_vec())),
                 Some(Frame::EndOfInput) => return Some(Said::EndOfInput),
                 Some(Frame::Resize { rows, columns }) => return Some(Said::Resize(rows, columns)),
                 Some(Frame::Signal(number)) => return Some(Said::Signal(number)),
+                Some(Frame::Leave) => {
+                    client.leave();
+                    return None;
+                }
                 _ => {}
             },
             _ => {}
         }
-        // It has left, or speaks nonsense.
+        // It is gone, or speaks nonsense.
         client.leave();
-        None
+        (client.standing == Standing::Keeper).then_some(Said::Lost)
     }
 
     /// Sends to all; queued for those who are behind.
@@ -156,14 +172,19 @@ impl Client {
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN | Errno::ENOBUFS) => return,
-                Err(_) => return self.leave(),
+                // It is gone; what it has said before is still to be heard.
+                Err(_) => return self.forget_queue(),
             }
         }
     }
 
-    fn leave(&mut self) {
+    fn forget_queue(&mut self) {
         self.queue.clear();
         self.queued = 0;
+    }
+
+    fn leave(&mut self) {
+        self.forget_queue();
         self.has_left = true;
     }
 }

@@ -23,6 +23,8 @@ pub enum Frame<'a> {
     },
     /// From a client: a signal for the container, by number.
     Signal(i32),
+    /// From a client, at last: its user leaves the container running.
+    Leave,
     /// From the monitor: what the container wrote to its standard output or terminal.
     Output(&'a [u8]),
     /// From the monitor: what it wrote to its standard error.
@@ -40,6 +42,7 @@ impl Frame<'_> {
             Self::EndOfInput => vec![b'e'],
             Self::Resize { rows, columns } => [&b"r"[..], &rows.to_ne_bytes(), &columns.to_ne_bytes()].concat(),
             Self::Signal(number) => vec![b's', number as u8],
+            Self::Leave => vec![b'l'],
             Self::Output(bytes) => stream(b'1', bytes),
             Self::Error(bytes) => stream(b'2', bytes),
             Self::Exited(code) => vec![b'x', code],
@@ -56,6 +59,7 @@ impl Frame<'_> {
                 columns: u16::from_ne_bytes([*column_low, *column_high]),
             },
             [b's', number] => Frame::Signal(i32::from(*number)),
+            [b'l'] => Frame::Leave,
             [b'1', bytes @ ..] => Frame::Output(bytes),
             [b'2', bytes @ ..] => Frame::Error(bytes),
             [b'x', code] => Frame::Exited(*code),
@@ -76,6 +80,7 @@ mod tests {
             Frame::EndOfInput,
             Frame::Resize { rows: 24, columns: 1000 },
             Frame::Signal(64),
+            Frame::Leave,
             Frame::Output(b"x"),
             Frame::Error(b""),
             Frame::Exited(255),

@@ -24,7 +24,6 @@ pub use client::Clients;
 use client::Said;
 use frame::{Frame, STREAM_LIMIT};
 use log::Stream;
-use raw_mode::{Passes, RawMode};
 
 use crate::name::health::OnFailure;
 use crate::runtime::spawn::Running;
@@ -55,6 +54,9 @@ pub fn is_forwarded(signal: i32) -> bool {
     )
 }
 
+/// Signals that ask a program to end.
+pub const END: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
 /// After this time without anything to do the monitor gives its memory back.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -63,11 +65,6 @@ const IMPATIENCE: (usize, Duration) = (3, Duration::from_secs(3));
 
 /// How long those who are attached may take, once the container has ended, to read what is left.
 const PARTING: Duration = Duration::from_secs(2);
-
-/// Serves a process that nobody else can attach to until it has ended: see [`Monitor::serve`].
-pub fn supervise(running: &Running, signals: &SignalQueue, channels: Vec<Channel>) -> Result<u8, Errno> {
-    Monitor::new(signals, Clients::default()).serve(running, channels, Care::default())
-}
 
 /// The size of our terminal's window, if one of the standard descriptors is a terminal.
 pub fn window_of_caller() -> Option<Winsize> {
@@ -79,8 +76,6 @@ pub struct Monitor<'a> {
     signals: &'a SignalQueue,
     clients: Clients,
     channels: Vec<Channel>,
-    /// Restores the user's terminal when dropped.
-    raw_mode: Option<RawMode>,
     requests_to_end: Vec<Instant>,
     health: Option<health::Watch>,
 }
@@ -137,7 +132,7 @@ pub enum Pause {
 impl<'a> Monitor<'a> {
     /// One that takes `signals`, and has these clients.
     pub fn new(signals: &'a SignalQueue, clients: Clients) -> Self {
-        Self { signals, clients, channels: Vec::new(), raw_mode: None, requests_to_end: Vec::new(), health: None }
+        Self { signals, clients, channels: Vec::new(), requests_to_end: Vec::new(), health: None }
     }
 
     /// Serves the container until it has ended, and gives its exit code: its own, or 128 and the number of the signal that
@@ -145,7 +140,6 @@ impl<'a> Monitor<'a> {
     pub fn serve(&mut self, running: &Running, channels: Vec<Channel>, care: Care<'_>) -> Result<u8, Errno> {
         self.channels = channels;
         self.health = care.health;
-        self.prepare_terminal(running);
         let mut deadline = care.limit.map(|limit| Instant::now() + limit);
         loop {
             let next = [deadline, self.health.as_ref().and_then(health::Watch::deadline)];
@@ -171,7 +165,6 @@ impl<'a> Monitor<'a> {
             _ => crate::failure::EXIT_OWN_FAILURE,
         };
         self.drain();
-        self.raw_mode = None;
         Ok(code)
     }
 
@@ -191,17 +184,6 @@ impl<'a> Monitor<'a> {
         self.clients.broadcast(Frame::Exited(code));
         let end = Instant::now() + PARTING;
         while self.clients.have_queued() && Instant::now() < end && self.turn(None, Some(end)).is_ok() {}
-    }
-
-    /// The user's terminal passes everything through, and the container's has its size.
-    fn prepare_terminal(&mut self, running: &Running) {
-        if running.terminal.is_none() || !self.channels.iter().any(Channel::is_standard) {
-            return;
-        }
-        // It may have changed since the plan was made.
-        copy_size(running);
-        let reads = self.input().is_some_and(|input| input.reads_standard_input);
-        self.raw_mode = RawMode::enter(if reads { Passes::Everything } else { Passes::Output });
     }
 
     /// Waits for something to happen and deals with it; true once the process has ended, or, without one, once we are asked
@@ -309,6 +291,10 @@ impl<'a> Monitor<'a> {
             (Said::Signal(signal), _) => {
                 self.forward(running, signal);
             }
+            (Said::Lost, Some(running)) => {
+                let _ = pidfd::send_signal(running.child.pidfd.as_fd(), libc::SIGKILL);
+            }
+            (Said::Lost, None) => {}
         }
     }
 
@@ -335,9 +321,9 @@ impl<'a> Monitor<'a> {
 
     /// Passes a signal on to the container; whether, without one, it means that we are to end.
     fn forward(&mut self, running: Option<&Running>, signal: i32) -> bool {
-        let Some(running) = running else { return matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGHUP) };
+        let Some(running) = running else { return END.contains(&signal) };
+        // It is about our terminal, which a container never has.
         if signal == libc::SIGWINCH {
-            copy_size(running);
             return false;
         }
         let signal = if self.is_impatient(signal) { libc::SIGKILL } else { signal };
@@ -363,12 +349,6 @@ impl<'a> Monitor<'a> {
             while self.take(index) > 0 {}
         }
         self.channels.clear();
-    }
-}
-
-fn copy_size(running: &Running) {
-    if let (Some(master), Some(size)) = (&running.terminal, window_of_caller()) {
-        let _ = tty::set_size(master.as_fd(), &size);
     }
 }
 
