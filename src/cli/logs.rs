@@ -114,6 +114,8 @@ struct Printer {
     /// What precedes each line, for each container.
     prefixes: Vec<String>,
     timestamps: bool,
+    /// The latest time and how it is written: many lines have the same.
+    time: (Timestamp, String),
     color: bool,
     /// Which container's which stream is within a line.
     within: BTreeSet<(usize, Reader)>,
@@ -131,6 +133,7 @@ impl Printer {
         Self {
             prefixes: sources.iter().map(prefix).collect(),
             timestamps: args.timestamps,
+            time: (Timestamp::MIN, String::new()),
             color: args.color,
             within: BTreeSet::new(),
             reader: Reader::Output,
@@ -148,7 +151,10 @@ impl Printer {
         if !self.within.contains(&place) {
             out.extend_from_slice(self.prefixes[line.container].as_bytes());
             if self.timestamps {
-                out.extend_from_slice(format!("{:.9} ", line.time).as_bytes());
+                if self.time.0 != line.time {
+                    self.time = (line.time, format!("{:.9} ", line.time));
+                }
+                out.extend_from_slice(self.time.1.as_bytes());
             }
         }
         out.extend_from_slice(text);

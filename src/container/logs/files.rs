@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::backwards::{BLOCK, Backwards};
-use super::entry::Format;
+use super::entry::{Format, Parser};
 use super::{Selection, Tail};
 use crate::container::monitor::log::{Stream, numbered};
 
@@ -81,10 +81,10 @@ struct Search {
 impl Search {
     /// Where the lines begin, if that is in this file.
     fn in_file(&mut self, file: &File, format: Format, selection: &Selection, block: usize) -> io::Result<Option<u64>> {
-        let mut lines = Backwards::new(file, block)?;
+        let (mut lines, mut parser) = (Backwards::new(file, block)?, Parser::new(format));
         while let Some((start, line)) = lines.next()? {
             let end = start + line.len() as u64 + 1;
-            let Some(entry) = format.parse(&line) else { continue };
+            let Some(entry) = parser.parse(&line) else { continue };
             if selection.is_too_late(entry.time) {
                 continue;
             }
