@@ -33,13 +33,13 @@ impl Format {
 pub struct Parser {
     format: Format,
     /// The latest time and how it was written: many lines have the same.
-    latest: (Vec<u8>, Timestamp),
+    latest: Option<(Vec<u8>, Timestamp)>,
 }
 
 impl Parser {
     /// One for files of this format.
     pub fn new(format: Format) -> Self {
-        Self { format, latest: (Vec::new(), Timestamp::UNIX_EPOCH) }
+        Self { format, latest: None }
     }
 
     /// The entry in a line, which is without its line feed; `None` if it is damaged.
@@ -75,10 +75,12 @@ impl Parser {
     }
 
     fn time(&mut self, text: &[u8]) -> Option<Timestamp> {
-        if self.latest.0 != text {
-            self.latest = (text.to_vec(), std::str::from_utf8(text).ok()?.parse().ok()?);
+        if let Some((_, time)) = self.latest.as_ref().filter(|(written, _)| written == text) {
+            return Some(*time);
         }
-        Some(self.latest.1)
+        let time = std::str::from_utf8(text).ok()?.parse().ok()?;
+        self.latest = Some((text.to_vec(), time));
+        Some(time)
     }
 }
 
@@ -207,7 +209,14 @@ mod tests {
 
     #[test]
     fn damaged_lines_are_no_entries() {
-        for line in [&b""[..], b"{", b"{}", b"null", br#"{"log":"a","stream":"x","time":"2026-11-22T18:52:06Z"}"#] {
+        for line in [
+            &b""[..],
+            b"{",
+            b"{}",
+            b"null",
+            br#"{"log":"a","stream":"x","time":"2026-11-22T18:52:06Z"}"#,
+            br#"{"log":"a\n","stream":"stdout","time":""}"#,
+        ] {
             assert_eq!(Parser::new(Format::Json).parse(line), None);
         }
         for line in [&b""[..], b"2026-11-22T18:52:06Z stdout F", b"x stdout F a", b"2026-11-22T18:52:06Z stdout X a"] {

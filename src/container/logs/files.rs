@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::backwards::{BLOCK, Backwards};
 use super::entry::{Format, Parser};
-use super::{Selection, Tail};
+use super::{Selection, Tail, since};
 use crate::container::monitor::log::{Stream, numbered};
 
 /// Which file it is, whatever its name.
@@ -59,7 +59,9 @@ pub fn parts(path: &Path, max_files: u32) -> io::Result<Vec<Part>> {
 
 /// Leaves in `parts` those in which the selection begins; the place in the first of them.
 pub fn skip(parts: &mut Vec<Part>, format: Format, selection: &Selection) -> io::Result<u64> {
-    let Tail::Lines(wanted) = selection.tail else { return Ok(0) };
+    let Tail::Lines(wanted) = selection.tail else {
+        return selection.since.map_or(Ok(0), |time| since::skip(parts, format, time));
+    };
     let mut search = Search { wanted, found: 0, open: [false; 2] };
     for index in (0..parts.len()).rev() {
         if let Some(start) = search.in_file(&parts[index].file, format, selection, BLOCK)? {
