@@ -58,7 +58,8 @@ impl Invocation for LogsArgs {
         (
             "TIMES",
             "A time is RFC 3339 (2026-11-22T18:52:06Z; without a zone it is local, and the time of day may be left out), \
-             seconds since 1970 with or without a fraction, or a duration before now (10m, 1h30m).",
+             seconds since 1970 with or without a fraction, or a duration before now (10m, 1h30m). --since takes a log to be \
+             in the order of its times: if the clock was set back, lines before that may be left out.",
         ),
         (
             "LOGS",
@@ -114,6 +115,8 @@ struct Printer {
     /// What precedes each line, for each container.
     prefixes: Vec<String>,
     timestamps: bool,
+    /// The latest time and how it is written: many lines have the same.
+    time: Option<(Timestamp, String)>,
     color: bool,
     /// Which container's which stream is within a line.
     within: BTreeSet<(usize, Reader)>,
@@ -131,6 +134,7 @@ impl Printer {
         Self {
             prefixes: sources.iter().map(prefix).collect(),
             timestamps: args.timestamps,
+            time: None,
             color: args.color,
             within: BTreeSet::new(),
             reader: Reader::Output,
@@ -148,7 +152,9 @@ impl Printer {
         if !self.within.contains(&place) {
             out.extend_from_slice(self.prefixes[line.container].as_bytes());
             if self.timestamps {
-                out.extend_from_slice(format!("{:.9} ", line.time).as_bytes());
+                let known = self.time.take().filter(|(time, _)| *time == line.time);
+                let (_, text) = self.time.insert(known.unwrap_or_else(|| (line.time, format!("{:.9} ", line.time))));
+                out.extend_from_slice(text.as_bytes());
             }
         }
         out.extend_from_slice(text);

@@ -414,6 +414,21 @@ esac
 }
 
 #[test]
+fn nothing_is_lost_at_full_speed() {
+    let lab = Lab::new();
+    let numbers: String = (1..=300_000).map(|n| format!("{n}\n")).collect();
+    for (name, flags) in [
+        ("json", &["--log-opt", "max-size=1m", "--log-opt", "max-file=100"][..]),
+        ("k8s", &["--log-driver", "k8s-file", "--log-opt", "max-size=1m", "--log-opt", "max-file=100"]),
+    ] {
+        let _container = run(&lab, name, flags, "seq 300000; yes '' | head -n 300000 >&2");
+        let output = lab.coracle(["logs", name]);
+        assert!(output.ok().stdout == numbers.as_bytes(), "{name}");
+        assert!(output.errors() == "\n".repeat(300_000), "{name}");
+    }
+}
+
+#[test]
 fn a_log_that_grows_faster_than_it_is_read_ends() {
     let lab = Lab::new();
     let _container = start(&lab, "c", &["--log-opt", "max-size=50m"], "yes");

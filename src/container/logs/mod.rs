@@ -6,6 +6,7 @@ mod files;
 mod follow;
 mod journal;
 mod reader;
+mod since;
 pub mod time;
 
 use jiff::Timestamp;

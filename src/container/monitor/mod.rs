@@ -19,7 +19,7 @@ use nix::pty::Winsize;
 use nix::sys::wait::WaitStatus;
 
 pub use channel::Channel;
-use channel::Input;
+use channel::{Input, OUTPUT_LIMIT};
 pub use client::Clients;
 use client::Said;
 use frame::{Frame, STREAM_LIMIT};
@@ -76,6 +76,8 @@ pub struct Monitor<'a> {
     signals: &'a SignalQueue,
     clients: Clients,
     channels: Vec<Channel>,
+    /// For output on its way; empty while there is none.
+    buffer: Vec<u8>,
     requests_to_end: Vec<Instant>,
     health: Option<health::Watch>,
 }
@@ -132,7 +134,8 @@ pub enum Pause {
 impl<'a> Monitor<'a> {
     /// One that takes `signals`, and has these clients.
     pub fn new(signals: &'a SignalQueue, clients: Clients) -> Self {
-        Self { signals, clients, channels: Vec::new(), requests_to_end: Vec::new(), health: None }
+        let (channels, buffer, requests_to_end) = (Vec::new(), Vec::new(), Vec::new());
+        Self { signals, clients, channels, buffer, requests_to_end, health: None }
     }
 
     /// Serves the container until it has ended, and gives its exit code: its own, or 128 and the number of the signal that
@@ -227,7 +230,40 @@ impl<'a> Monitor<'a> {
         Ok(ended)
     }
 
-    fn wait(&self, running: Option<&Running>, deadline: Option<Instant>) -> Result<Vec<(Source, PollFlags)>, Errno> {
+    /// Waits until something happens, or until `deadline`. Memory is given back once nothing has happened for a while: it may be
+    /// long before something does.
+    fn wait(
+        &mut self,
+        running: Option<&Running>,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<(Source, PollFlags)>, Errno> {
+        let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let soon = left().map_or(QUIET, |left| left.min(QUIET));
+        // Rounded up: a deadline that is nearly there must not be asked for again and again.
+        let soon = PollTimeout::try_from(soon.as_millis() as i32 + 1).unwrap_or(PollTimeout::ZERO);
+        let happened = self.poll(running, |fds| poll(fds, soon).map(drop))?;
+        if !happened.is_empty() || left().is_some_and(|left| left <= QUIET) {
+            return Ok(happened);
+        }
+        self.rest();
+        self.poll(running, |fds| memory::wait_lightly(fds, left()))
+    }
+
+    fn rest(&mut self) {
+        self.buffer = Vec::new();
+        for channel in &mut self.channels {
+            if let Channel::Output(output) = channel {
+                output.rest();
+            }
+        }
+    }
+
+    /// What has happened to the descriptors of interest, after `wait` has waited for it.
+    fn poll(
+        &self,
+        running: Option<&Running>,
+        wait: impl FnOnce(&mut [PollFd<'_>]) -> Result<(), Errno>,
+    ) -> Result<Vec<(Source, PollFlags)>, Errno> {
         let mut wanted: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
         let read = PollFlags::POLLIN;
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
@@ -257,7 +293,10 @@ impl<'a> Monitor<'a> {
             }
         }
         let mut fds: Vec<PollFd<'_>> = wanted.iter().map(|&(_, fd, flags)| PollFd::new(fd, flags)).collect();
-        poll_lightly(&mut fds, deadline)?;
+        match wait(&mut fds) {
+            Ok(()) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
         let happened = |(fd, (source, ..)): (&PollFd<'_>, &(Source, BorrowedFd<'_>, PollFlags))| {
             let events = fd.revents().unwrap_or(PollFlags::empty());
             (!events.is_empty()).then_some((*source, events))
@@ -301,10 +340,11 @@ impl<'a> Monitor<'a> {
     /// Takes some of the container's output, for everybody: how much there was.
     fn take(&mut self, index: usize) -> usize {
         let Some(Channel::Output(output)) = self.channels.get_mut(index) else { return 0 };
-        let mut buffer = vec![0; STREAM_LIMIT];
-        let count = output.take(&mut buffer);
-        if count > 0 {
-            let bytes = &buffer[..count];
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; OUTPUT_LIMIT];
+        }
+        let count = output.take(&mut self.buffer);
+        for bytes in self.buffer[..count].chunks(STREAM_LIMIT) {
             self.clients.broadcast(match output.stream {
                 Stream::Output => Frame::Output(bytes),
                 Stream::Error => Frame::Error(bytes),
@@ -349,19 +389,5 @@ impl<'a> Monitor<'a> {
             while self.take(index) > 0 {}
         }
         self.channels.clear();
-    }
-}
-
-/// Waits for one of `fds`, until `deadline`, and gives memory back once nothing has happened for a while: it may be long before
-/// something does.
-fn poll_lightly(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> Result<(), Errno> {
-    let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    let soon = left().map_or(QUIET, |left| left.min(QUIET));
-    // Rounded up: a deadline that is nearly there must not be asked for again and again.
-    let soon = PollTimeout::try_from(soon.as_millis() as i32 + 1).unwrap_or(PollTimeout::ZERO);
-    match poll(fds, soon) {
-        Ok(0) if left().is_none_or(|left| left > QUIET) => memory::wait_lightly(fds, left()),
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(errno),
     }
 }
