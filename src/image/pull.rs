@@ -8,6 +8,7 @@ use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::{DEFAULT_TAG, Reference};
 use crate::oci::digest::{Digest, ImageId};
+use crate::oci::manifest::{MAX_CONFIG, MAX_DOCUMENT};
 use crate::oci::platform::Platform;
 use crate::registry::{Access, Registry};
 use crate::state::journal::{self, ImageEvent};
@@ -86,12 +87,11 @@ fn pull(store: &Store, request: &Request, progress: &dyn Progress) -> Result<Rep
     if let Some(report) = satisfied_locally(store, request)? {
         return Ok(report);
     }
-    let good_enough = match local_image(store, request)? {
-        Some(image) if request.policy == PullPolicy::Newer && fits(&image, request) => report_of(store, image)?,
-        _ => None,
-    };
-    match ask_registry(store, request, good_enough.as_ref(), progress) {
-        Err(FetchCause::Registry(error)) if let Some(local) = good_enough => {
+    let local = local_image(store, request)?.filter(|image| fits(image, request));
+    let current = local.as_ref().filter(|image| is_all_there(store, image, request)).cloned();
+    let (local, current) = (reported(store, local)?, reported(store, current)?);
+    match ask_registry(store, request, current.as_ref(), progress) {
+        Err(FetchCause::Registry(error)) if let (PullPolicy::Newer, Some(local)) = (request.policy, local) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             progress.message(&format!("keeping the image that is in the store: {error}{cause}"));
             Ok(local)
@@ -112,7 +112,7 @@ fn satisfied_locally(store: &Store, request: &Request) -> Result<Option<Report>,
     // What a digest names cannot have become newer.
     let is_final = policy != PullPolicy::Newer || request.reference.digest().is_some();
     match local_image(store, request)? {
-        Some(image) if is_final && fits(&image, request) => report_of(store, image),
+        Some(image) if is_final && fits(&image, request) => reported(store, Some(image)),
         Some(image) if policy == PullPolicy::Never => {
             let wanted = request.platform.clone().unwrap_or_else(Platform::host).to_string();
             Err(FetchCause::PresentForOther { found: image.record.platform.to_string(), wanted })
@@ -130,30 +130,48 @@ fn fits(image: &ResolvedImage, request: &Request) -> bool {
     request.platform.as_ref().is_none_or(|wanted| image.record.platform.satisfies(wanted))
 }
 
-fn report_of(store: &Store, image: ResolvedImage) -> Result<Option<Report>, FetchCause> {
-    let Some(reference) = image.reference else { return Ok(None) };
+/// Whether a fetch of what the registry has under the same digest would find nothing to do.
+fn is_all_there(store: &Store, image: &ResolvedImage, request: &Request) -> bool {
+    let wanted = request.platform.clone().unwrap_or_else(Platform::host);
+    let is_sound = |digest, limit| store.blobs().read(digest, limit).is_ok();
+    image.reference.as_ref() == Some(&request.reference)
+        && image.record.platform.satisfies(&wanted)
+        && is_sound(&image.record.id, MAX_CONFIG)
+        && is_sound(&image.record.manifest.digest, MAX_DOCUMENT)
+        && image
+            .record
+            .layers
+            .iter()
+            .all(|layer| store.layers().contains(&layer.diff_id) && store.blobs().contains(&layer.descriptor.digest))
+}
+
+fn reported(store: &Store, image: Option<ResolvedImage>) -> Result<Option<Report>, FetchCause> {
+    let Some(ResolvedImage { record, reference: Some(reference) }) = image else { return Ok(None) };
     let pointer = store.images().reference(&reference)?;
     Ok(pointer.map(|pointer| Report {
-        image: image.record.id,
+        image: record.id,
         reference,
         manifest_digest: pointer.manifest_digest,
         status: Status::AlreadyPresent,
     }))
 }
 
-/// Fetches the image, unless `known` is what the registry has.
+/// Fetches the image, unless `current` is what the registry has: one question then answers all.
 fn ask_registry(
     store: &Store,
     request: &Request,
-    known: Option<&Report>,
+    current: Option<&Report>,
     progress: &dyn Progress,
 ) -> Result<Report, FetchCause> {
     let notice = |line: &str| progress.message(line);
     let registry = Registry::open(&request.reference, request.access.clone(), &notice)?;
-    if let Some(known) = known {
+    if let (Some(current), None) = (current, request.reference.digest()) {
         let tag = request.reference.tag().unwrap_or(DEFAULT_TAG);
-        if registry.resolve_tag(tag)?.as_ref() == Some(&known.manifest_digest) {
-            return Ok(known.clone());
+        let digest = registry.resolve_tag(tag)?;
+        if digest.is_some_and(|digest| {
+            digest == current.manifest_digest && store.blobs().read(&digest, MAX_DOCUMENT).is_ok()
+        }) {
+            return Ok(current.clone());
         }
     }
     let source = RegistrySource { registry: &registry, reference: &request.reference };
