@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
-//!                                       containers/ID/{record.json,exit.json,created,name,log.json,upper,work,...}  names/NAME  tmp/  lock
+//!                                       containers/ID/{record.json,exit.json,created,name,log.json,upper,work,...}  names/NAME  partial/  tmp/  lock
 //! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  events.jsonl  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
-//! CACHE    $XDG_CACHE_HOME/coracle      partial downloads
+//! CACHE    $XDG_CACHE_HOME/coracle
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -108,6 +108,16 @@ impl Layout {
     /// One blob: the bytes that have this digest.
     pub fn blob(&self, digest: &Digest) -> PathBuf {
         self.blobs(digest).join(digest.hex())
+    }
+
+    /// The directory of blobs on their way. Not below the cache root: a blob that is complete is renamed into its place.
+    pub fn partial_blobs(&self) -> PathBuf {
+        self.data.join("partial")
+    }
+
+    /// What has arrived of one blob.
+    pub fn partial_blob(&self, digest: &Digest) -> PathBuf {
+        self.partial_blobs().join(format!("{}-{}", digest.algorithm().as_str(), digest.hex()))
     }
 
     /// The directory of references.

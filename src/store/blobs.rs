@@ -5,7 +5,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use crate::oci::digest::{Algorithm, Digest, Hasher};
+use crate::state::lock::OnWait;
 use crate::state::temporary::{Kind, TemporaryFile};
+use crate::store::partial::PartialBlob;
 use crate::store::{Store, StoreError, make_directory};
 
 /// The store's blobs.
@@ -57,6 +59,11 @@ impl<'a> Blobs<'a> {
             .map_err(|error| StoreError::io("creating a temporary file in", &tmp, error))?;
         let hasher = expected.algorithm().hasher();
         Ok(BlobWriter { store: self.store, file, hasher, expected: expected.clone(), size, written: 0 })
+    }
+
+    /// The blob `digest` on its way, from where its last transfer broke off. Waits for whoever is fetching it.
+    pub fn partial(&self, digest: &Digest, size: u64, on_wait: OnWait<'_>) -> Result<PartialBlob<'a>, StoreError> {
+        PartialBlob::open(self.store, digest, size, on_wait)
     }
 
     /// Begins a blob whose digest its bytes will tell.

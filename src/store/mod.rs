@@ -9,6 +9,7 @@ pub mod collect;
 pub mod error;
 pub mod images;
 pub mod layers;
+pub mod partial;
 pub mod unpack;
 
 use std::os::unix::ffi::OsStrExt;
@@ -100,6 +101,7 @@ impl Store {
         self.tidied.call_once(|| {
             // A leftover that cannot be removed is no reason not to write.
             let _ = temporary::collect_abandoned(&tmp);
+            let _ = partial::collect(self, false);
         });
         tmp
     }

@@ -78,6 +78,13 @@ pub enum FetchCause {
     Stopped,
 }
 
+impl FetchCause {
+    /// Whether what came under `digest` has another one.
+    pub(super) fn is_digest_mismatch(&self, digest: &Digest) -> bool {
+        matches!(self, Self::Store(StoreError::DigestMismatch { expected, .. }) if expected == digest)
+    }
+}
+
 impl Explain for FetchCause {
     fn code(&self) -> &'static str {
         match self {
