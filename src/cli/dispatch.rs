@@ -136,8 +136,19 @@ fn base(
 pub fn start(layout: &Layout, name: &str) -> Result<(), Failure> {
     match container::start::find(layout, name)? {
         Found::Running(_) => Ok(()),
+        Found::Initialized(container) => container::attach::start(layout, &container.record, None).map(drop),
         Found::Startable(container) => start_as(layout, &container, &Presence::Detached).map(drop),
     }
+}
+
+/// Makes a container ready to be started.
+pub fn init(layout: &Layout, name: &str) -> Result<(), Failure> {
+    let is_already = match container::start::find(layout, name)? {
+        Found::Startable(container) => return start_as(layout, &container, &Presence::Ready).map(drop),
+        Found::Initialized(_) => "is ready",
+        Found::Running(_) => "runs",
+    };
+    Err(Failure::new("E_STATE", format!("initializing container {name}: it {is_already} already")))
 }
 
 /// Starts a container and stays with it; its exit code. One that runs is joined.
@@ -150,11 +161,12 @@ pub fn start_attached(
 ) -> Result<u8, Failure> {
     match container::start::find(layout, name)? {
         Found::Running(id) => attach(layout, id.as_str(), input, signals, keys),
+        Found::Initialized(container) => {
+            let attachment = Attachment::to(&container.record.process, input, signals, keys);
+            Ok(container::attach::start(layout, &container.record, Some(&attachment))?.unwrap_or(0))
+        }
         Found::Startable(container) => {
-            let request = &container.request;
-            let input = input && request.stdin == Stdin::Open;
-            let terminal = request.terminal == Terminal::New;
-            let attachment = Attachment { input, output: true, error: true, terminal, signals, keys };
+            let attachment = Attachment::to(&container.container.record.process, input, signals, keys);
             match start_as(layout, &container, &Presence::Attached(attachment))? {
                 Report::Exited(code) => Ok(code),
                 Report::Running(_) => Ok(0),
@@ -212,9 +224,7 @@ pub fn kill(layout: &Layout, name: &str, signal: Signal) -> Result<(), Failure> 
 /// Joins a container that runs; its exit code, or 0 if the user left it.
 pub fn attach(layout: &Layout, name: &str, input: bool, signals: bool, keys: DetachKeys) -> Result<u8, Failure> {
     let container = loaded(layout, name)?;
-    let id = container.record.id.as_str();
-    event::note(layout, ContainerEvent::Attach, &container.record);
-    Ok(container::attach::execute(layout, id, input, signals, keys)?.unwrap_or(0))
+    Ok(container::attach::execute(layout, &container, input, signals, keys)?.unwrap_or(0))
 }
 
 /// Tells the journal; a container that is gone by now has had its say.

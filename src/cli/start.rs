@@ -1,4 +1,4 @@
-//! `start` and `restart`.
+//! `init`, `start` and `restart`.
 
 use clap::Args;
 
@@ -6,7 +6,32 @@ use super::dispatch;
 use super::run::PresenceFlags;
 use super::selection::{IfMissing, Selection, for_each, is_up};
 use super::tree::{Globals, Invocation};
+use crate::container::summary::Status;
 use crate::failure::Failure;
+
+/// Make containers ready to be started
+///
+/// Their namespaces, mounts and first process are made, and can be looked at and copied into; the program waits for `start`.
+/// What is made ready and stopped instead is what it was before.
+#[derive(Args, Clone, Debug, Default)]
+pub struct InitArgs {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Invocation for InitArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("To look before it runs", "coracle init web && coracle inspect --format '{{.State.Pid}}' web"),
+        ("All that were made or have ended", "coracle init --all"),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let layout = globals.layout()?;
+        let can_be = |status| matches!(status, Status::Created | Status::Exited { .. });
+        let names = self.selection.names(&layout, IfMissing::Report, |container| can_be(container.status))?;
+        for_each(&names, IfMissing::Report, |name| dispatch::init(&layout, name))
+    }
+}
 
 /// Start containers
 ///

@@ -32,7 +32,7 @@ use crate::rootfs::view::View;
 use crate::runtime::blueprint::{IdMaps, Process, WindowSize};
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::own_program;
-use crate::runtime::plan::LaunchPlan;
+use crate::runtime::plan::{Execution, LaunchPlan};
 use crate::runtime::plan::join::Joined;
 use crate::runtime::spawn::{self, Running};
 use crate::state::journal::ContainerEvent;
@@ -377,7 +377,7 @@ impl Joining<'_> {
             .and_then(hide);
         joined.map_err(|errno| self.explained(internal("entering the container's namespaces", errno)))?;
         let plan = LaunchPlan::joining(container, process);
-        spawn::launch(proof, &plan, streams).map_err(|error| self.explained(error.into()))
+        spawn::launch(proof, &plan, streams, Execution::AtOnce).map_err(|error| self.explained(error.into()))
     }
 
     /// The end of a container is felt in many places.

@@ -15,7 +15,8 @@ use super::attach::{self, Attachment};
 use super::create::Owned;
 use super::monitor::log::LogTarget;
 use super::monitor::streams::{self, Caller, Streams};
-use super::monitor::{self, Care, Channel, Clients, Cure, Monitor, Pause, health, listener};
+use super::monitor::frame::Frame;
+use super::monitor::{self, Care, Channel, Clients, Cure, Hold, Monitor, Pause, health, listener};
 use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
@@ -24,7 +25,7 @@ use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::ContainerId;
 use crate::runtime::launch_error::LaunchError;
-use crate::runtime::plan::LaunchPlan;
+use crate::runtime::plan::{Execution, LaunchPlan};
 use crate::runtime::spawn::{self, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
@@ -43,6 +44,8 @@ pub enum Presence {
     Attached(Attachment),
     /// The monitor stands alone.
     Detached,
+    /// The monitor stands alone, and the container is made ready only: its program waits to be started.
+    Ready,
 }
 
 /// What came of it.
@@ -50,7 +53,7 @@ pub enum Presence {
 pub enum Report {
     /// The container has ended with this exit code.
     Exited(u8),
-    /// The container runs, and the command leaves.
+    /// The container runs, or is ready to, and the command leaves.
     Running(ContainerId),
 }
 
@@ -73,6 +76,10 @@ pub struct Launch<'a> {
     was_executed: Cell<bool>,
     /// Whether the command stays with it.
     has_company: Cell<bool>,
+    /// Whether it was there before: the marks of its past go with its start.
+    has_past: bool,
+    /// When the program of its first life is executed.
+    execution: Cell<Execution>,
 }
 
 /// A container that runs, and what is relayed for it.
@@ -100,7 +107,20 @@ impl<'a> Launch<'a> {
             owned: RefCell::new(Some(owned)),
             was_executed: Cell::new(false),
             has_company: Cell::new(false),
+            has_past: false,
+            execution: Cell::new(Execution::AtOnce),
         }
+    }
+
+    /// Of a container that was made by an earlier command.
+    pub fn again(
+        layout: &'a Layout,
+        request: &'a Request,
+        record: ContainerRecord,
+        plan: LaunchPlan,
+        owned: Owned,
+    ) -> Self {
+        Self { has_past: true, ..Self::new(layout, request, record, plan, owned) }
     }
 
     /// Whether the container's process was executed.
@@ -115,10 +135,13 @@ impl<'a> Launch<'a> {
             let message = "--log-driver passthrough: a container whose monitor stands alone is not given the terminal";
             return Err(Failure::new("E_CONFIG", message).with_hint("redirect standard output and error"));
         }
-        self.has_company.set(!matches!(presence, Presence::Detached));
+        self.has_company.set(!matches!(presence, Presence::Detached | Presence::Ready));
+        if matches!(presence, Presence::Ready) {
+            self.execution.set(Execution::WhenTold);
+        }
         match presence {
             Presence::Monitor => self.as_monitor().map(Report::Exited),
-            Presence::Detached => self.fork_monitor(None).map(|_| Report::Running(self.id.clone())),
+            Presence::Detached | Presence::Ready => self.fork_monitor(None).map(|_| Report::Running(self.id.clone())),
             Presence::Attached(attachment) => {
                 let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
                 let (ours, theirs) = pair.map_err(|errno| internal("making a socket", errno))?;
@@ -198,20 +221,33 @@ impl<'a> Launch<'a> {
         let result = signals().and_then(|signals| {
             leave_session()?;
             log.set(Some(self.open_log()?));
-            Ok((signals, self.begin(&streams, log_in(&log).as_ref(), 0)?))
+            let life = self.begin(&streams, log_in(&log).as_ref(), 0)?;
+            // Whoever is told that it runs, or is ready, may at once want to be its client.
+            let listener = self.listen();
+            if life.running.is_waiting() && listener.is_none() {
+                let doing = format!("making the socket {}", self.layout.attach_socket(&self.id).display());
+                return Err(Failure::new("E_IO", doing).with_hint("without it the container could not be started"));
+            }
+            Ok((signals, life, listener))
         });
         match result {
-            Ok((signals, life)) => {
+            Ok((signals, life, listener)) => {
                 let _ = reporter.write_all(STARTED);
                 // The command waits for the end of the report.
                 drop(reporter);
                 memory::set_command_line(&format!("coracle-monitor {}", self.id.short()));
-                let mut monitor = Monitor::new(&signals, Clients::new(self.listen(), owner));
-                let code = self.live(life, &mut monitor, &streams, log_in(&log).as_ref()).unwrap_or(EXIT_OWN_FAILURE);
+                let mut monitor = Monitor::new(&signals, Clients::new(listener, owner));
+                let life = self.release(life, &mut monitor);
+                let code = life.map(|life| {
+                    self.live(life, &mut monitor, &streams, log_in(&log).as_ref()).unwrap_or(EXIT_OWN_FAILURE)
+                });
                 // Whoever is told of the end may at once do something else with the container.
                 self.owned.take();
-                monitor.part(code);
-                code
+                match &code {
+                    Ok(code) => monitor.part(Frame::Exited(*code)),
+                    Err(failure) => monitor.part(Frame::NotStarted(&failure.to_report())),
+                }
+                code.unwrap_or(EXIT_OWN_FAILURE)
             }
             Err(failure) => {
                 let _ = reporter.write_all(&failure.to_report());
@@ -246,25 +282,63 @@ impl<'a> Launch<'a> {
             }
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let running = spawn::launch(&proof, &self.plan, given)?;
+        let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
+        let running = spawn::launch(&proof, &self.plan, given, execution)?;
         self.was_executed.set(true);
         if let Some(master) = &running.terminal {
             channels = streams::detached_terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
-        let started = Timestamp::now();
-        let init = running.child.pid.as_raw();
-        self.write_processes(init, started, restarts);
+        let life = Life { running, channels, started: Timestamp::now() };
+        self.write_processes(Some(&life.running), life.started, restarts);
+        if life.running.is_waiting() {
+            event::note(self.layout, ContainerEvent::Init, &self.record);
+            return Ok(life);
+        }
         let happened = [ContainerEvent::Init, ContainerEvent::Start, ContainerEvent::Attach];
         let is_joined = self.has_company.get() && restarts == 0;
         event::note_all(self.layout, &happened[..2 + usize::from(is_joined)], &self.record);
-        if self.request.removal == Removal::Never {
-            let _ = fs::remove_file(self.layout.exit_record(&self.id));
-        }
-        Ok(Life { running, channels, started })
+        self.forget_past();
+        Ok(life)
     }
 
-    /// Only what others see of the container depends on this record: a runtime directory that is gone does not end it.
-    fn write_processes(&self, init: i32, started: Timestamp, restarts: u32) {
+    /// Waits with a container that was made ready until somebody wants it started, and starts it.
+    fn release(&self, mut life: Life, monitor: &mut Monitor<'_>) -> Result<Life, Failure> {
+        if life.running.is_waiting() {
+            let held = monitor.hold(&life.running).map_err(|errno| internal("watching the container", errno));
+            let released = held.and_then(|held| match held {
+                Hold::Wanted => Ok(life.running.release(&self.plan)?),
+                Hold::Ended => {
+                    let message = format!("starting container {}: it was ended before", self.id.short());
+                    Err(Failure::new("E_STATE", message))
+                }
+            });
+            if released.is_err() {
+                // It is what it was before it was made ready.
+                remove::tidy_work(self.layout, &self.id);
+                self.forget_processes();
+            }
+            released?;
+            life.started = Timestamp::now();
+            self.write_processes(Some(&life.running), life.started, 0);
+            event::note(self.layout, ContainerEvent::Start, &self.record);
+            self.forget_past();
+            monitor.tell_start();
+        }
+        Ok(life)
+    }
+
+    /// With its start the container is none any more that was only made, or has ended.
+    fn forget_past(&self) {
+        if self.has_past {
+            let _ = fs::remove_file(self.layout.created_marker(&self.id));
+            let _ = fs::remove_file(self.layout.exit_record(&self.id));
+        }
+    }
+
+    /// Says who serves the container, which waits for its next start where nothing is `running`. Only what others see of it
+    /// depends on this record: a runtime directory that is gone does not end it.
+    fn write_processes(&self, running: Option<&Running>, started: Timestamp, restarts: u32) {
+        let init = running.map_or(0, |running| running.child.pid.as_raw());
         let processes = ProcessesRecord {
             boot_id: boot_id().unwrap_or_default(),
             monitor: std::process::id() as i32,
@@ -272,6 +346,7 @@ impl<'a> Launch<'a> {
             init_start: process_start(init).unwrap_or(0),
             started,
             restarts,
+            initialized: running.is_some_and(Running::is_waiting),
         };
         let _ = record::write_volatile(&self.layout.process_record(&self.id), &processes);
     }
@@ -313,7 +388,7 @@ impl<'a> Launch<'a> {
                     return Ok(code);
                 }
                 restarts += 1;
-                self.write_processes(0, started, restarts);
+                self.write_processes(None, started, restarts);
                 if monitor.pause(delay).map_err(watching)? == Pause::AskedToEnd {
                     self.finish(ExitRecord { error, ..self.exit(code, started, restarts) });
                     return Ok(code);
@@ -377,6 +452,10 @@ impl<'a> Launch<'a> {
         remove::tidy_work(self.layout, &self.id);
         // The code is told all the same: without a record, what is shown later is that the end was not seen.
         let _ = record::write_volatile(&self.layout.exit_record(&self.id), &exit);
+        self.forget_processes();
+    }
+
+    fn forget_processes(&self) {
         for path in [
             self.layout.process_record(&self.id),
             self.layout.attach_socket(&self.id),

@@ -30,7 +30,7 @@ impl Listed {
         match &self.status {
             Status::Running(processes) | Status::Restarting(processes) => processes.restarts,
             Status::Stopped(stopped) => stopped.restarts,
-            Status::Created | Status::Creating => 0,
+            Status::Created | Status::Creating | Status::Initialized(_) => 0,
         }
     }
 }

@@ -87,6 +87,10 @@ pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Resu
         // No lock: it was damaged from outside, or is being removed by somebody else.
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
         Err(_) => match if_running {
+            // Nothing of it runs that would have to be spared.
+            IfRunning::Refuse if matches!(status::of(layout, id), Ok(Status::Initialized(_))) => {
+                kill_and_take(layout, id)?
+            }
             IfRunning::Refuse => return Err(RemoveError::Running(id.clone()).into()),
             IfRunning::Kill => kill_and_take(layout, id)?,
             IfRunning::Stop(patience) => {
@@ -113,7 +117,7 @@ fn kill_and_take(layout: &Layout, id: &ContainerId) -> Result<Option<Owned>, Fai
     stop::mark(layout, id);
     loop {
         match status::of(layout, id) {
-            Ok(Status::Running(processes)) => kill(&processes),
+            Ok(Status::Running(processes) | Status::Initialized(processes)) => kill(&processes),
             // It may wait for its next start.
             Ok(Status::Restarting(processes)) => stop::end_monitor(&processes),
             _ => {}

@@ -17,6 +17,8 @@ pub enum Status {
     Created,
     /// Being started: its monitor lives and has not said more yet.
     Creating,
+    /// It was made ready: everything is there, and its process waits before the program.
+    Initialized(ProcessesRecord),
     /// Its process runs.
     Running(ProcessesRecord),
     /// It has ended and will be started again: there is no process but the monitor.
@@ -56,6 +58,7 @@ pub fn of(layout: &Layout, id: &ContainerId) -> Result<Status, RecordError> {
         let current = processes.filter(|processes| Some(&processes.boot_id) == boot_id().as_ref());
         return Ok(match current {
             Some(processes) if processes.init == 0 => Status::Restarting(processes),
+            Some(processes) if processes.initialized => Status::Initialized(processes),
             Some(processes) => Status::Running(processes),
             None => Status::Creating,
         });

@@ -38,6 +38,7 @@ impl Condition {
     /// podman's words for conditions, and what they mean here.
     pub const ALL: &'static [(&'static str, Self)] = &[
         ("created", Self::Status("created")),
+        ("initialized", Self::Status("initialized")),
         ("running", Self::Status("running")),
         ("paused", Self::Status("paused")),
         ("restarting", Self::Status("restarting")),
@@ -131,7 +132,7 @@ fn alike(one: &Status, other: &Status) -> bool {
 
 fn monitor_of(container: &Listed) -> Option<OwnedFd> {
     match &container.status {
-        Status::Running(processes) => pidfd::open(Pid::from_raw(processes.monitor)).ok(),
+        Status::Running(processes) | Status::Initialized(processes) => pidfd::open(Pid::from_raw(processes.monitor)).ok(),
         _ => None,
     }
 }

@@ -17,10 +17,10 @@ use nix::sys::statfs::{FsType, fstatfs};
 use super::blueprint::WindowSize;
 use super::copy_up;
 use super::overlay_mount;
-use super::plan::OVERFLOW_ID;
+use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
-use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
+use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::lsm::capability::Sets;
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
@@ -71,10 +71,20 @@ struct Init<'a> {
 
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
-pub fn run(steps: &[Step], channel: BorrowedFd<'_>, streams: Option<&[OwnedFd; 3]>) -> u8 {
+pub fn run(
+    steps: &[Step],
+    channel: BorrowedFd<'_>,
+    streams: Option<&[OwnedFd; 3]>,
+    mut execution: Execution,
+) -> u8 {
     let mut init = Init { channel, streams, terminal: None, network: None, slots: Vec::new() };
     for (index, step) in steps.iter().enumerate() {
-        match init.execute(step) {
+        let mut waited = Ok(());
+        if execution == Execution::WhenTold && matches!(step, Step::Reap | Step::Execute { .. }) {
+            execution = Execution::AtOnce;
+            waited = init.await_start();
+        }
+        match waited.and_then(|()| init.execute(step)) {
             Ok(Next::Step) => {}
             Ok(Next::ReapChild(child)) => {
                 drop(init);
@@ -221,6 +231,27 @@ impl Init<'_> {
             return Err(Errno::EPIPE);
         }
         credentials::become_user(0, 0)
+    }
+
+    /// Waits before the program. Whoever copies files meanwhile joins our namespaces, which a process that hides does not
+    /// allow; nothing of the container is there yet to look at us. Only read(2) and write(2) are sure to pass its filter.
+    fn await_start(&self) -> Result<(), Cause> {
+        let is_shown = process::show_to_ptrace().is_ok();
+        nix::unistd::write(self.channel, &FromInit::Ready.encode())?;
+        let mut message = [0; MESSAGE_LEN];
+        let len = loop {
+            match nix::unistd::read(self.channel, &mut message) {
+                Err(Errno::EINTR) => {}
+                other => break other?,
+            }
+        };
+        if message[..len] != START {
+            return Err(Errno::EPIPE.into());
+        }
+        if is_shown {
+            process::hide_from_ptrace()?;
+        }
+        Ok(())
     }
 
     fn new_filesystem(

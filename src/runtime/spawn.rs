@@ -8,9 +8,9 @@ use nix::unistd::Pid;
 
 use super::init::{self, Streams};
 use super::launch_error::LaunchError;
-use super::plan::{ChildMemory, LaunchPlan};
+use super::plan::{ChildMemory, Execution, LaunchPlan};
 use super::step::Step;
-use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
+use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{pidfd, process, socket};
@@ -22,11 +22,32 @@ pub struct Running {
     pub child: Child,
     /// The master of its terminal, if it has one.
     pub terminal: Option<OwnedFd>,
+    /// Where an init that waits before the program is told to go on.
+    waiting: Option<OwnedFd>,
 }
 
-/// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be. Signals
-/// are expected to be blocked: the child resets them.
-pub fn launch(proof: &SingleThreaded, plan: &LaunchPlan, streams: Streams) -> Result<Running, LaunchError> {
+impl Running {
+    /// Whether the program waits for [`Self::release`].
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Lets a program that waits be executed, and returns once it has been or could not be. `plan` is the one it was launched by.
+    pub fn release(&mut self, plan: &LaunchPlan) -> Result<(), LaunchError> {
+        let Some(channel) = self.waiting.take() else { return Ok(()) };
+        let told = socket::send(channel.as_fd(), &START, None).map_err(LaunchError::Channel);
+        told.and_then(|()| hear(plan, &channel)).map(drop).inspect_err(|_| end(&self.child))
+    }
+}
+
+/// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be; or, where
+/// it is executed when told, once it waits for that. Signals are expected to be blocked: the child resets them.
+pub fn launch(
+    proof: &SingleThreaded,
+    plan: &LaunchPlan,
+    streams: Streams,
+    execution: Execution,
+) -> Result<Running, LaunchError> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(LaunchError::Channel)?;
     let run_init = || {
@@ -36,24 +57,28 @@ pub fn launch(proof: &SingleThreaded, plan: &LaunchPlan, streams: Streams) -> Re
         let stream = |number: usize| streams.as_ref().map_or(-1, |streams| streams[number].as_raw_fd());
         let joined = plan.joined().map_or(-1, |process| process.as_raw_fd());
         process::close_others([theirs.as_raw_fd(), joined, stream(0), stream(1), stream(2)]);
-        init::run(&plan.steps, theirs.as_fd(), streams.as_ref())
+        init::run(&plan.steps, theirs.as_fd(), streams.as_ref(), execution)
     };
-    let child = match plan.child_memory() {
-        ChildMemory::Shared => spawn_sharing_memory(proof, plan.namespaces, run_init),
-        ChildMemory::Own => fork_into(proof, plan.namespaces, run_init),
+    let child = match (execution, plan.child_memory()) {
+        (Execution::AtOnce, ChildMemory::Shared) => spawn_sharing_memory(proof, plan.namespaces, run_init),
+        _ => fork_into(proof, plan.namespaces, run_init),
     };
     let child = child.map_err(LaunchError::Fork)?;
     drop((theirs, streams));
     let started = start(plan, &ours, &child);
     match started {
-        Ok(terminal) => Ok(Running { child, terminal }),
+        Ok(Heard { terminal, waits }) => Ok(Running { child, terminal, waiting: waits.then_some(ours) }),
         Err(error) => {
-            // It may be gone already; either way nothing of it is left behind.
-            let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
-            let _ = pidfd::wait(child.pidfd.as_fd());
+            end(&child);
             Err(error)
         }
     }
+}
+
+/// Leaves nothing behind of a child that may be gone already.
+fn end(child: &Child) {
+    let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+    let _ = pidfd::wait(child.pidfd.as_fd());
 }
 
 /// Forks, lets the child execute the plan, which names no program, and then `work`, which gets the mounts that the plan made
@@ -89,18 +114,29 @@ pub fn visit(
     match start(plan, &ours, &child) {
         Ok(_) => Ok(child),
         Err(error) => {
-            let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
-            let _ = pidfd::wait(child.pidfd.as_fd());
+            end(&child);
             Err(error)
         }
     }
 }
 
-fn start(plan: &LaunchPlan, channel: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>, LaunchError> {
+/// What init has said.
+struct Heard {
+    terminal: Option<OwnedFd>,
+    /// Whether it waits before the program.
+    waits: bool,
+}
+
+fn start(plan: &LaunchPlan, channel: &OwnedFd, child: &Child) -> Result<Heard, LaunchError> {
     if let Some((uid_map, gid_map)) = &plan.id_maps {
         write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
     }
+    hear(plan, channel)
+}
+
+/// Listens to init until there is nothing more to hear for now.
+fn hear(plan: &LaunchPlan, channel: &OwnedFd) -> Result<Heard, LaunchError> {
     let mut terminal = None;
     loop {
         let mut message = [0; MESSAGE_LEN];
@@ -113,8 +149,9 @@ fn start(plan: &LaunchPlan, channel: &OwnedFd, child: &Child) -> Result<Option<O
             Some(FromInit::Failed(StepFailed { step, detail, errno })) => {
                 return Err(LaunchError::step(&plan.steps, usize::from(step), detail, errno));
             }
+            Some(FromInit::Ready) => return Ok(Heard { terminal, waits: true }),
             // The channel is closed by execve, and by nothing else that succeeds.
-            None if len == 0 => return Ok(terminal),
+            None if len == 0 => return Ok(Heard { terminal, waits: false }),
             None => return Err(LaunchError::Channel(Errno::EPROTO)),
         }
     }
