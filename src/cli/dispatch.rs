@@ -5,21 +5,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
-use super::commit::CommitRequest;
 use super::cp::Written;
 use super::error;
 use super::render::output;
 use super::run::{Asked, PlanUse};
 use crate::container::attach::Attachment;
 use crate::container::base::{Base, BaseImage};
-use crate::container::commit::{Layers, RunSettings};
+use crate::container::commit;
 use crate::container::copy::{End, Options};
 use crate::container::diff::Subject;
 use crate::container::export::Archive;
 use crate::container::files::changes::Change;
-use crate::container::filter::ContainerFilter;
+use crate::container::filter::{ContainerFilter, health};
 use crate::container::launch::{Presence, Report};
 use crate::container::list::{Listed, NotFound};
 use crate::container::logs::{Audience, Selection, Source};
@@ -36,26 +34,21 @@ use crate::container::{event, freeze, remove, translate};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
-use crate::image::assemble::{self, LayerWriter, NewImage};
 use crate::image::filter::ImageFilter;
 use crate::image::find::{self, Wanted};
 use crate::image::import::ImportRequest;
 use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::{Progress, PullRequest, RegistryAccess};
-use crate::name::config_change::ConfigChange;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::filter::Filters;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::name::signal::Signal;
 use crate::oci::digest::ImageId;
-use crate::oci::platform::Platform;
 use crate::registry::{Access, Credential, TlsVerify};
 use crate::state::journal::{self, ContainerEvent, Event, Follower};
 use crate::state::layout::Layout;
 use crate::state::lock::Waiting;
-use crate::state::record;
-use crate::state::schema::image::{ImageLayer, ImageRecord};
 use crate::state::temporary::{Kind, TemporaryDirectory};
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
@@ -274,8 +267,17 @@ pub fn check_health(layout: &Layout, name: &str) -> Result<u8, Failure> {
         workdir: None,
         user: None,
         privileges: container::exec::Privileges::Containers,
+        purpose: container::exec::Purpose::HealthCheck,
     };
     exec(layout, &container.record.id, &request)
+}
+
+/// Notes what is known of a container's health, after a check.
+pub fn note_health(layout: &Layout, name: &str) {
+    if let Ok(container) = loaded(layout, name) {
+        let more = [(event::HEALTH_STATUS, health(&container).to_owned())];
+        event::note_with(layout, ContainerEvent::HealthStatus, &container.record, &more);
+    }
 }
 
 /// Whether a container is paused.
@@ -539,7 +541,10 @@ const START_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Begins to pack all files of a container.
 pub fn export(layout: &Layout, name: &str) -> Result<Archive, Failure> {
     let store = Store::open(layout.clone())?;
-    container::export::execute(&store, &loaded(layout, name)?)
+    let container = loaded(layout, name)?;
+    let archive = container::export::execute(&store, &container)?;
+    event::note(layout, ContainerEvent::Export, &container.record);
+    Ok(archive)
 }
 
 /// Copies into, out of or between containers; what was left out.
@@ -565,84 +570,12 @@ pub fn copy(
     container::copy::execute(&store, ends, options, (&mut read_stdin, stdout))
 }
 
-/// Stores what a container has changed as a layer: the layer, files that were left out, and whether it is all there is.
-fn pack_layer(store: &Store, container: &Listed, layers: Layers) -> Result<(ImageLayer, Vec<String>, bool), Failure> {
-    let mut packed = container::commit::layer(store, container, layers)?;
-    let mut writer = LayerWriter::new(store)?;
-    if let Err(cause) = std::io::copy(&mut packed.archive, &mut writer) {
-        let failure = Failure::new(record::io_code(&cause), format!("storing the layer: {cause}"));
-        return Err(packed.archive.explain(failure));
-    }
-    let skipped = packed.archive.finish()?;
-    Ok((writer.finish()?, skipped, packed.alone))
-}
-
 /// Makes an image of a container; its id, and what was left out.
-pub fn commit(layout: &Layout, name: &str, request: CommitRequest) -> Result<(ImageId, Vec<String>), Failure> {
+pub fn commit(layout: &Layout, name: &str, request: commit::Request) -> Result<(ImageId, Vec<String>), Failure> {
     let store = Store::open(layout.clone())?;
     // Until the image's record names its layers, nobody removes them.
     let _stays = store.lock_shared(&mut say_waiting)?;
-    let container = loaded(layout, name)?;
-    let described = &container.record;
-    let base = match &described.image {
-        Some(origin) => store.images().get(&origin.id)?,
-        None => None,
-    };
-    // Of an image that is gone the layers are left, but not what is said of them.
-    let layers = if base.is_none() { Layers::Squashed } else { request.layers };
-    let is_paused = request.pause && matches!(container.status, Status::Running(_)) && !container.is_paused;
-    if is_paused {
-        freeze::pause(layout, &container.record.id)?;
-    }
-    let packed = pack_layer(&store, &container, layers);
-    if is_paused {
-        freeze::unpause(layout, &container.record.id)?;
-    }
-    let (layer, skipped, is_whole) = packed?;
-    let mut config = match &base {
-        Some(image) => image_config(&store, image)?,
-        None => assemble::empty_config(&Platform::host()),
-    };
-    let created = assemble::created()?;
-    let text = request.message.unwrap_or_default();
-    let by = described.process.command.join(" ");
-    let entry = json!({ "created": created, "created_by": by, "author": request.author, "comment": text });
-    let mut layers = base.map(|image| image.layers).filter(|_| !is_whole).unwrap_or_default();
-    match config["history"].as_array_mut().filter(|_| !is_whole) {
-        Some(history) => history.push(entry),
-        None => config["history"] = json!([entry]),
-    }
-    layers.push(layer);
-    config["created"] = json!(created);
-    if let Some(author) = request.author {
-        config["author"] = json!(author);
-    }
-    set_run_settings(&mut config, &RunSettings::of(described));
-    assemble::change(assemble::settings(&mut config), &request.changes);
-    let new = NewImage { config, layers, format: request.format, reference: request.reference };
-    Ok((assemble::image(&store, new)?, skipped))
-}
-
-/// The configuration of an image as it is.
-fn image_config(store: &Store, image: &ImageRecord) -> Result<Value, Failure> {
-    let bytes = store.blobs().read(&image.id, crate::registry::MAX_CONFIG)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|cause| Failure::new("E_CONFIG", format!("reading the configuration of image {}: {cause}", image.id)))
-}
-
-fn set_run_settings(config: &mut Value, run: &RunSettings) {
-    let settings = assemble::settings(config);
-    run.env.iter().for_each(|(name, value)| assemble::set_variable(settings, name, value));
-    let mut set = |key: &str, value: Value, is_said: bool| {
-        if is_said || settings.contains_key(key) {
-            settings.insert(key.into(), value);
-        }
-    };
-    set("Entrypoint", json!(run.entrypoint), !run.entrypoint.is_empty());
-    set("Cmd", json!(run.command), !run.command.is_empty());
-    set("WorkingDir", json!(run.workdir), run.workdir != "/");
-    set("User", json!(run.user), !run.user.is_empty());
-    assemble::change(settings, &[ConfigChange::Label(run.labels.clone())]);
+    commit::execute(&store, &loaded(layout, name)?, request)
 }
 
 /// Makes an image of a tar; its id.

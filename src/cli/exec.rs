@@ -9,7 +9,7 @@ use super::run::{env_settings, parsed, with};
 use super::tree::{Globals, Invocation};
 use super::{dispatch, one_container};
 use crate::container::exec::Attach;
-use crate::container::exec::{Privileges, Request};
+use crate::container::exec::{Privileges, Purpose, Request};
 use crate::container::request::{Stdin, Terminal};
 use crate::failure::Failure;
 use crate::name::container_path::parse_container_path;
@@ -100,6 +100,7 @@ impl Invocation for ExecArgs {
             workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
             user: parsed("--user", self.user.as_deref())?,
             privileges: if self.privileged { Privileges::All } else { Privileges::Containers },
+            purpose: Purpose::Command,
         };
         dispatch::exec(&layout, &container, &request)
     }

@@ -32,8 +32,8 @@ use crate::rootfs::view::View;
 use crate::runtime::blueprint::{IdMaps, Process, WindowSize};
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::own_program;
-use crate::runtime::plan::{Execution, LaunchPlan};
 use crate::runtime::plan::join::Joined;
+use crate::runtime::plan::{Execution, LaunchPlan};
 use crate::runtime::spawn::{self, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
@@ -61,6 +61,17 @@ pub struct Request {
     pub user: Option<UserSpec>,
     /// What it may do.
     pub privileges: Privileges,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What a process is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A user's, told by the events `exec` and `exec_died`.
+    Command,
+    /// A health check, told by an event of its own.
+    HealthCheck,
 }
 
 /// Whether the command stays with the process.
@@ -283,10 +294,16 @@ impl Joining<'_> {
     }
 
     fn serve(&self, running: &Running, signals: &SignalQueue, channels: Vec<Channel>) -> Result<u8, Failure> {
-        event::note(self.layout, ContainerEvent::Exec, &self.live.record);
+        self.note(ContainerEvent::Exec);
         let code = supervise(running, signals, channels);
-        event::note(self.layout, ContainerEvent::ExecDied, &self.live.record);
+        self.note(ContainerEvent::ExecDied);
         code
+    }
+
+    fn note(&self, happened: ContainerEvent) {
+        if self.request.purpose == Purpose::Command {
+            event::note(self.layout, happened, &self.live.record);
+        }
     }
 
     /// Forks a parent for the process that is nobody's child and outlives this command.

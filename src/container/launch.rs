@@ -13,9 +13,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::attach::{self, Attachment};
 use super::create::Owned;
+use super::monitor::frame::Frame;
 use super::monitor::log::LogTarget;
 use super::monitor::streams::{self, Caller, Streams};
-use super::monitor::frame::Frame;
 use super::monitor::{self, Care, Channel, Clients, Cure, Hold, Monitor, Pause, health, listener};
 use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
@@ -368,7 +368,7 @@ impl<'a> Launch<'a> {
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let care = Care {
                 limit: self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
-                health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.id, check)),
+                health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.record, check)),
                 is_ill: &is_ill,
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
             };

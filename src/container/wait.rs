@@ -132,7 +132,9 @@ fn alike(one: &Status, other: &Status) -> bool {
 
 fn monitor_of(container: &Listed) -> Option<OwnedFd> {
     match &container.status {
-        Status::Running(processes) | Status::Initialized(processes) => pidfd::open(Pid::from_raw(processes.monitor)).ok(),
+        Status::Running(processes) | Status::Initialized(processes) => {
+            pidfd::open(Pid::from_raw(processes.monitor)).ok()
+        }
         _ => None,
     }
 }

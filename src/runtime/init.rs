@@ -71,12 +71,7 @@ struct Init<'a> {
 
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
-pub fn run(
-    steps: &[Step],
-    channel: BorrowedFd<'_>,
-    streams: Option<&[OwnedFd; 3]>,
-    mut execution: Execution,
-) -> u8 {
+pub fn run(steps: &[Step], channel: BorrowedFd<'_>, streams: Option<&[OwnedFd; 3]>, mut execution: Execution) -> u8 {
     let mut init = Init { channel, streams, terminal: None, network: None, slots: Vec::new() };
     for (index, step) in steps.iter().enumerate() {
         let mut waited = Ok(());
