@@ -157,9 +157,14 @@ impl<'a> Launch<'a> {
 
     fn as_monitor(&self) -> Result<u8, Failure> {
         let signals = signals()?;
-        // What is removed when it ends needs no log, and then the container can have our streams as they are.
-        let is_kept = self.request.removal == Removal::Never && self.request.log.driver != LogDriver::Passthrough;
-        let log = is_kept.then(|| self.open_log()).transpose()?;
+        // What is removed when it ends needs no log that nobody asked for, and then the container can have our streams as
+        // they are.
+        let is_logged = match self.request.log.driver {
+            LogDriver::Passthrough => false,
+            LogDriver::None => self.request.removal == Removal::Never,
+            _ => self.request.removal == Removal::Never || self.request.log.is_chosen,
+        };
+        let log = is_logged.then(|| self.open_log()).transpose()?;
         let listener = log.as_ref().and_then(|_| self.listen());
         let mut monitor = Monitor::new(&signals, Clients::new(listener, None));
         let streams = || streams::attached(self.request.stdin, log.as_ref());
