@@ -26,7 +26,6 @@ use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, Request, RootfsSource, Stdin, Terminal};
 use crate::container::size::{self, Size};
 use crate::container::start::{Found, Startable};
-use crate::container::status::Status;
 use crate::container::stop::Stopping;
 use crate::container::summary::Summary;
 use crate::container::wait::Condition;
@@ -96,7 +95,7 @@ pub fn create(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
 /// Removes the container whose name is wanted.
 fn make_way(layout: &Layout, request: &Request) -> Result<(), Failure> {
     let Some(name) = &request.name else { return Ok(()) };
-    match remove_container(layout, name.as_str(), IfRunning::Kill) {
+    match remove_container(layout, name.as_str(), IfRunning::KILL) {
         Err(failure) if failure.code() != "E_NOTFOUND" => Err(failure),
         _ => Ok(()),
     }
@@ -227,20 +226,11 @@ fn note(layout: &Layout, happened: ContainerEvent, id: &ContainerId) {
     }
 }
 
-/// A container and what it is doing; `E_NOTFOUND`, and exit code 125, if there is none.
+/// A container and what it is doing, once it is not just being started; `E_NOTFOUND`, and exit code 125, if there is none.
 fn loaded(layout: &Layout, name: &str) -> Result<Listed, Failure> {
-    let failed = |error: NotFound| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE);
-    let id = container::list::find(layout, name).map_err(failed)?;
-    let deadline = std::time::Instant::now() + START_PATIENCE;
-    loop {
-        let listed = container::list::load(layout, &id)?;
-        let listed = listed.ok_or_else(|| failed(NotFound::Unknown(name.into())))?;
-        // Its process may run already: who serves it is written down right after that.
-        if !matches!(listed.status, Status::Creating) || std::time::Instant::now() > deadline {
-            return Ok(listed);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    let id = find_container(layout, name)?;
+    let gone = || Failure::from(NotFound::Unknown(name.into())).with_exit_code(EXIT_OWN_FAILURE);
+    container::wait::settled(layout, &id)?.ok_or_else(gone)
 }
 
 /// Runs a command in a container; its exit code.
@@ -278,28 +268,6 @@ pub fn note_health(layout: &Layout, name: &str) {
         let more = [(event::HEALTH_STATUS, health(&container).to_owned())];
         event::note_with(layout, ContainerEvent::HealthStatus, &container.record, &more);
     }
-}
-
-/// Whether a container is paused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paused {
-    /// It is.
-    Yes,
-    /// It is not.
-    No,
-}
-
-/// The containers that run, and are paused or are not.
-pub fn running_containers(layout: &Layout, paused: Paused) -> Vec<ContainerId> {
-    let (listed, failures) = container::list::execute(layout);
-    failures.iter().for_each(error::report);
-    let wanted = |listed: &container::list::Listed| match &listed.status {
-        container::status::Status::Running(processes) => {
-            freeze::is_paused(layout, &listed.record.id, processes) == (paused == Paused::Yes)
-        }
-        _ => false,
-    };
-    listed.into_iter().filter(wanted).map(|listed| listed.record.id).collect()
 }
 
 /// Stops all processes of a container.
@@ -411,9 +379,9 @@ pub fn room_of_container(layout: &Layout, id: &ContainerId) -> u64 {
     size::on_disk(&layout.container(id))
 }
 
-/// The container of this name, identifier or beginning of one.
+/// The container of this name, identifier or beginning of one; `E_NOTFOUND`, and exit code 125, if there is none.
 pub fn find_container(layout: &Layout, name: &str) -> Result<ContainerId, Failure> {
-    Ok(container::list::find(layout, name)?)
+    container::list::find(layout, name).map_err(|error| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE))
 }
 
 /// Gives a container another name.
@@ -451,11 +419,11 @@ pub fn wait_for_container(
     container::wait::execute(layout, id, conditions, interval)
 }
 
-/// The identifier of the container that was made last.
-pub fn latest_container(layout: &Layout) -> Result<String, Failure> {
-    let (listed, _) = container::list::execute(layout);
-    let latest = listed.first().map(|container| container.record.id.to_string());
-    latest.ok_or_else(|| Failure::new("E_NOTFOUND", "there is no container"))
+/// The container that was made last.
+pub fn latest_container(layout: &Layout) -> Result<ContainerId, Failure> {
+    let (listed, _) = remove::collect_leftovers(layout);
+    let latest = listed.into_iter().next().map(|container| container.record.id);
+    latest.ok_or_else(|| Failure::new("E_NOTFOUND", "--latest: there are no containers"))
 }
 
 /// The logs of the containers that `names` stand for, and why others have none.
@@ -502,7 +470,7 @@ pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> R
 pub fn remove_image(layout: &Layout, selector: &ImageSelector, if_used: IfUsed) -> Result<Vec<Removed>, Failure> {
     let store = Store::open(layout.clone())?;
     remove::collect_leftovers(layout);
-    let mut remove_container = |id: &str| remove::execute(layout, &id.parse()?, IfRunning::Kill);
+    let mut remove_container = |id: &str| remove::execute(layout, &id.parse()?, IfRunning::KILL);
     image::remove::execute(&store, selector, if_used, &mut remove_container, &mut say_waiting)
 }
 
@@ -534,9 +502,6 @@ pub fn diff(layout: &Layout, subject: &str, other: Option<&str>) -> Result<Vec<C
         Some(other) => container::diff::between(&store, &subject, &Subject::find(&store, other)?),
     }
 }
-
-/// How long a container may take to be started.
-const START_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Begins to pack all files of a container.
 pub fn export(layout: &Layout, name: &str) -> Result<Archive, Failure> {

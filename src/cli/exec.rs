@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 
 use super::run::{env_settings, parsed, with};
 use super::tree::{Globals, Invocation};
-use super::{dispatch, one_container};
+use super::{dispatch, selection};
 use crate::container::exec::Attach;
 use crate::container::exec::{Privileges, Purpose, Request};
 use crate::container::request::{Stdin, Terminal};
@@ -81,11 +81,11 @@ impl Invocation for ExecArgs {
                 .with_hint("start it with --detach, or give --detach-keys \"\" to pass all keys on to it"));
         }
         let (container, command) = if self.latest {
-            (one_container::latest(&layout)?, &self.words[..])
+            (dispatch::latest_container(&layout)?, &self.words[..])
         } else if let Some(path) = &self.cidfile {
-            (one_container::find(&layout, &one_container::cidfile(path)?)?, &self.words[..])
+            (dispatch::find_container(&layout, &selection::cidfile(path)?)?, &self.words[..])
         } else {
-            (one_container::find(&layout, &self.words[0].to_string_lossy())?, &self.words[1..])
+            (dispatch::find_container(&layout, &self.words[0].to_string_lossy())?, &self.words[1..])
         };
         if command.is_empty() {
             return Err(Failure::new("E_CONFIG", "there is no command to run after the container's name")

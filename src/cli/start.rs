@@ -38,27 +38,19 @@ impl Invocation for InitArgs {
 /// Those that were made and not started yet, and those that have ended. Prints their names; with --attach, stays with one
 /// container as `run` does.
 #[derive(Args, Clone, Debug, Default)]
+// The short form is that of --attach.
+#[command(mut_arg("all", |all| all.short(None)))]
 pub struct StartArgs {
     /// Show what the container writes, pass signals on, and end with its exit code
-    #[arg(short = 'a', long)]
+    #[arg(short = 'a', long, conflicts_with_all = ["all", "filter"])]
     attach: bool,
     /// Pass standard input on, if the container was made to read it; implies --attach
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with_all = ["all", "filter"])]
     interactive: bool,
-    /// Start all containers that do not run
-    #[arg(long, conflicts_with_all = ["containers", "latest", "attach", "interactive"])]
-    all: bool,
-    /// The container that was made last
-    #[arg(short, long, conflicts_with = "containers")]
-    latest: bool,
-    /// Start containers that the filter means, as KEY=VALUE (see ps)
-    #[arg(short, long, value_name = "FILTER", conflicts_with_all = ["containers", "latest", "attach", "interactive"])]
-    filter: Vec<String>,
     #[command(flatten)]
     presence: PresenceFlags,
-    /// Names, ids, or beginnings of ids
-    #[arg(value_name = "CONTAINER", required_unless_present_any = ["all", "latest", "filter"])]
-    containers: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 impl Invocation for StartArgs {
@@ -72,14 +64,7 @@ impl Invocation for StartArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
-        let selection = Selection {
-            all: self.all,
-            latest: self.latest,
-            containers: self.containers,
-            filter: self.filter,
-            cidfile: Vec::new(),
-        };
-        let names = selection.names(&layout, IfMissing::Report, |container| !is_up(container))?;
+        let names = self.selection.names(&layout, IfMissing::Report, |container| !is_up(container))?;
         if !self.attach && !self.interactive {
             return for_each(&names, IfMissing::Report, |name| dispatch::start(&layout, name));
         }

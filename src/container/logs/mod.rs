@@ -6,7 +6,6 @@ mod files;
 mod follow;
 mod journal;
 mod reader;
-pub mod time;
 
 use jiff::Timestamp;
 
