@@ -157,9 +157,9 @@ pub fn start_attached(
             let attachment = Attachment::to(&container.record.process, input, signals, keys);
             Ok(container::attach::start(layout, &container.record, Some(&attachment))?.unwrap_or(0))
         }
-        Found::Startable(container) => {
-            let attachment = Attachment::to(&container.container.record.process, input, signals, keys);
-            match start_as(layout, &container, &Presence::Attached(attachment))? {
+        Found::Startable(startable) => {
+            let attachment = Attachment::to(&startable.container.record.process, input, signals, keys);
+            match start_as(layout, &startable, &Presence::Attached(attachment))? {
                 Report::Exited(code) => Ok(code),
                 Report::Running(_) => Ok(0),
             }

@@ -1,6 +1,6 @@
 //! Removing containers, and what dead commands left of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -247,8 +247,12 @@ fn remove_untouched(path: &Path) -> io::Result<()> {
 /// their exit. Tells the containers that there are then, as [`list::execute`].
 pub fn collect_leftovers(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
     let _ = temporary::collect_abandoned(&layout.tmp());
-    collect_names(layout);
-    let (mut listed, failures) = list::execute(layout);
+    let names = list::names(layout);
+    let (mut listed, failures) = list::with_names(layout, &names);
+    let known: HashSet<&ContainerId> = listed.iter().map(|container| &container.record.id).collect();
+    if names.iter().any(|(id, names)| names.len() > 1 || !known.contains(id)) {
+        collect_names(layout);
+    }
     listed.retain(|container| {
         let is_left = container.record.remove_at_exit && matches!(container.status, Status::Stopped(_));
         !(is_left && Owned::take(layout, &container.record.id).is_ok_and(|_owned| collect(layout, container)))
