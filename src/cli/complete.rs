@@ -255,15 +255,18 @@ impl<'c> Line<'c> {
                 self.images()
             }
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
-            ["logs"] | ["container", "logs"] => self.containers(true),
+            ["init"] | ["container", "init"] => self.containers(false),
+            ["logs" | "start" | "restart"] | ["container", "logs" | "start" | "restart"] => self.containers(true),
             ["rename"] | ["container", "rename"] if !first => Answer::of(More::None),
             ["rename" | "wait" | "port"] | ["container", "exists" | "rename" | "wait" | "port"] => {
                 self.containers(true)
             }
             ["exec"] | [_, "exec"] if !first || self.has("latest") || self.has("cidfile") => Answer::of(More::Files),
             ["top"] | [_, "top"] if !first || self.has("latest") => Answer::words(crate::container::top::columns()),
-            ["exec" | "pause" | "unpause" | "top" | "stats"]
-            | ["container", "exec" | "pause" | "unpause" | "top" | "stats"] => self.running_containers(),
+            ["attach" | "exec" | "kill" | "pause" | "unpause" | "stop" | "top" | "stats"]
+            | ["container", "attach" | "exec" | "kill" | "pause" | "unpause" | "stop" | "top" | "stats"] => {
+                self.running_containers()
+            }
             ["container", "inspect"] | ["export" | "commit"] | ["container", "export" | "commit"] => {
                 self.containers(true)
             }

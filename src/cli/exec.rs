@@ -7,9 +7,9 @@ use clap::{Args, ValueHint};
 
 use super::run::{env_settings, parsed, with};
 use super::tree::{Globals, Invocation};
-use super::{dispatch, one_container};
+use super::{dispatch, selection};
 use crate::container::exec::Attach;
-use crate::container::exec::{Privileges, Request};
+use crate::container::exec::{Privileges, Purpose, Request};
 use crate::container::request::{Stdin, Terminal};
 use crate::failure::Failure;
 use crate::name::container_path::parse_container_path;
@@ -90,11 +90,11 @@ impl Invocation for ExecArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
         let (container, command) = if self.latest {
-            (one_container::latest(&layout)?, &self.words[..])
+            (dispatch::latest_container(&layout)?, &self.words[..])
         } else if let Some(path) = &self.cidfile {
-            (one_container::find(&layout, &one_container::cidfile(path)?)?, &self.words[..])
+            (dispatch::find_container(&layout, &selection::cidfile(path)?)?, &self.words[..])
         } else {
-            (one_container::find(&layout, &self.words[0].to_string_lossy())?, &self.words[1..])
+            (dispatch::find_container(&layout, &self.words[0].to_string_lossy())?, &self.words[1..])
         };
         if command.is_empty() {
             return Err(Failure::new("E_CONFIG", "there is no command to run after the container's name")
@@ -111,6 +111,7 @@ impl Invocation for ExecArgs {
             privileges: if self.privileged { Privileges::All } else { Privileges::Containers },
             preserved: (3..3 + i32::from(self.preserve_fds)).chain(self.preserve_fd).collect(),
             keys: parsed("--detach-keys", self.detach_keys.as_deref())?.unwrap_or_default(),
+            purpose: Purpose::Command,
         };
         dispatch::exec(&layout, &container, &request)
     }

@@ -9,9 +9,10 @@ use jiff::tz::TimeZone;
 use super::render::output::{self, Reader};
 use super::tree::{Globals, Invocation};
 use super::{dispatch, error, run};
-use crate::container::logs::{Audience, Line, Reading, Selection, Source, Tail, time};
+use crate::container::logs::{Audience, Line, Reading, Selection, Source, Tail};
 use crate::container::monitor::log::Stream;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::name::filter::Moment;
 
 /// Show what containers have written
 ///
@@ -71,7 +72,10 @@ impl Invocation for LogsArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
         let selection = self.selection(Timestamp::now())?;
-        let names = if self.latest { vec![dispatch::latest_container(&layout)?] } else { self.containers.clone() };
+        let names = match self.latest {
+            true => vec![dispatch::latest_container(&layout)?.to_string()],
+            false => self.containers.clone(),
+        };
         let (mut sources, failures) = dispatch::open_logs(&layout, &names, &selection);
         failures.iter().for_each(error::report);
         let mut printer = Printer::new(&self, &sources);
@@ -87,8 +91,8 @@ impl Invocation for LogsArgs {
 impl LogsArgs {
     fn selection(&self, now: Timestamp) -> Result<Selection, Failure> {
         let time = |flag, text: &Option<String>| {
-            let time = text.as_deref().map(|text| time::parse(text, now, TimeZone::system())).transpose();
-            time.map_err(|error| run::of_flag(flag, error))
+            let moment = run::parsed::<Moment>(flag, text.as_deref())?;
+            Ok::<_, Failure>(moment.map(|moment| moment.before(now, &TimeZone::system())))
         };
         let tail = match self.tail.as_str() {
             "all" | "-1" => Tail::All,

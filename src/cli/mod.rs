@@ -23,7 +23,6 @@ pub mod inspect;
 pub mod log_flags;
 pub mod logs;
 pub mod manual;
-mod one_container;
 mod parse;
 pub mod port;
 pub mod prune;

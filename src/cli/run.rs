@@ -265,8 +265,8 @@ impl Invocation for RunArgs {
         ),
         (
             "LOGS",
-            "What a container writes is kept unless it is run with --rm and without --detach: by json-file in Docker's format, by k8s-file in that of \
-             Kubernetes, by journald in systemd's journal. With passthrough the container gets the standard output and error \
+            "What a container writes is kept unless it is run with --rm, without --detach, and without naming a log driver or \
+             option: by json-file in Docker's format, by k8s-file in that of Kubernetes, by journald in systemd's journal. With passthrough the container gets the standard output and error \
              of this command, which must not be a terminal, and with none its output is not kept. A file of a log is as long as \
              max-size (500k, 10m, 1g) says; then a new one is begun, and of the old ones so many are kept that there are \
              max-file in all, 1 by default. Old ones are not compressed. The file is in the container's directory, or \

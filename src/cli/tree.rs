@@ -127,6 +127,7 @@ pub fn parse_boolean(text: &str) -> Result<bool, String> {
 pub static ENTRIES: &[Entry] = &[
     Entry::Verb(Verb::of::<super::run::RunArgs>("run", &[])),
     Entry::Verb(Verb::of::<super::create::CreateArgs>("create", &[])),
+    Entry::Verb(Verb::of::<super::start::InitArgs>("init", &[])),
     Entry::Verb(Verb::of::<super::start::StartArgs>("start", &[])),
     Entry::Verb(Verb::of::<super::start::RestartArgs>("restart", &[])),
     Entry::Verb(Verb::of::<super::stop::StopArgs>("stop", &[])),
@@ -159,6 +160,7 @@ pub static ENTRIES: &[Entry] = &[
         &[
             Verb::of::<super::run::RunArgs>("run", &[]),
             Verb::of::<super::create::CreateArgs>("create", &[]),
+            Verb::of::<super::start::InitArgs>("init", &[]),
             Verb::of::<super::start::StartArgs>("start", &[]),
             Verb::of::<super::start::RestartArgs>("restart", &[]),
             Verb::of::<super::stop::StopArgs>("stop", &[]),

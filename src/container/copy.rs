@@ -236,7 +236,7 @@ fn report(skipped: &[String]) -> Result<Vec<u8>, Failure> {
 /// The plan that enters the container where it runs, else nothing.
 fn running(container: &Listed) -> Option<LaunchPlan> {
     match &container.status {
-        Status::Running(processes) => visit::join(processes),
+        Status::Running(processes) | Status::Initialized(processes) => visit::join(processes),
         _ => None,
     }
 }

@@ -16,10 +16,10 @@ use nix::sys::statfs::{FsType, fstatfs};
 use super::blueprint::WindowSize;
 use super::copy_up;
 use super::overlay_mount;
-use super::plan::OVERFLOW_ID;
+use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
-use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
+use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::lsm::capability::Sets;
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
@@ -31,17 +31,19 @@ use crate::sys::{credentials, exec, keyring, namespace, network_namespace, proce
 /// Length of a chain of dangling links that is followed to make a mount's target.
 const LINK_LIMIT: usize = 8;
 
-/// Descriptors that the container's process gets.
+/// What the container's process gets beside what the plan says.
 #[derive(Debug, Default)]
 pub struct Given {
     /// Standard input, output and error; with a terminal there are none.
     pub streams: Option<[OwnedFd; 3]>,
     /// Others, under the numbers that they have.
     pub preserved: Vec<OwnedFd>,
+    /// When it is executed.
+    pub execution: Execution,
 }
 
 impl Given {
-    /// All of them.
+    /// All descriptors.
     pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
         self.streams.iter().flatten().chain(&self.preserved)
     }
@@ -85,8 +87,14 @@ struct Init<'a> {
 /// once the container's process is gone: the exit status for this process.
 pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
     let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new() };
+    let mut execution = given.execution;
     for (index, step) in steps.iter().enumerate() {
-        match init.execute(step) {
+        let mut waited = Ok(());
+        if execution == Execution::WhenTold && matches!(step, Step::Reap | Step::Execute { .. }) {
+            execution = Execution::AtOnce;
+            waited = init.await_start();
+        }
+        match waited.and_then(|()| init.execute(step)) {
             Ok(Next::Step) => {}
             Ok(Next::ReapChild(child)) => {
                 drop(init);
@@ -229,6 +237,27 @@ impl Init<'_> {
             return Err(Errno::EPIPE);
         }
         credentials::become_user(0, 0)
+    }
+
+    /// Waits before the program. Whoever copies files meanwhile joins our namespaces, which a process that hides does not
+    /// allow; nothing of the container is there yet to look at us. Only read(2) and write(2) are sure to pass its filter.
+    fn await_start(&self) -> Result<(), Cause> {
+        let is_shown = process::show_to_ptrace().is_ok();
+        nix::unistd::write(self.channel, &FromInit::Ready.encode())?;
+        let mut message = [0; MESSAGE_LEN];
+        let len = loop {
+            match nix::unistd::read(self.channel, &mut message) {
+                Err(Errno::EINTR) => {}
+                other => break other?,
+            }
+        };
+        if message[..len] != START {
+            return Err(Errno::EPIPE.into());
+        }
+        if is_shown {
+            process::hide_from_ptrace()?;
+        }
+        Ok(())
     }
 
     fn new_filesystem(

@@ -26,6 +26,16 @@ pub struct LaunchPlan {
     pub steps: Vec<Step>,
 }
 
+/// When the program is executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Execution {
+    /// As soon as all steps before it are done.
+    #[default]
+    AtOnce,
+    /// When the monitor says so.
+    WhenTold,
+}
+
 /// Whether the child needs memory of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChildMemory {

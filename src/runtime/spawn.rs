@@ -10,8 +10,8 @@ use nix::unistd::Pid;
 
 use super::init::{self, Given};
 use super::launch_error::LaunchError;
-use super::plan::{ChildMemory, LaunchPlan};
-use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
+use super::plan::{ChildMemory, Execution, LaunchPlan};
+use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::host::processes;
 use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
@@ -24,10 +24,26 @@ pub struct Running {
     pub child: Child,
     /// The master of its terminal, if it has one.
     pub terminal: Option<OwnedFd>,
+    /// Where an init that waits before the program is told to go on.
+    waiting: Option<OwnedFd>,
 }
 
-/// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be. Signals
-/// are expected to be blocked: the child resets them.
+impl Running {
+    /// Whether the program waits for [`Self::release`].
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Lets a program that waits be executed, and returns once it has been or could not be. `plan` is the one it was launched by.
+    pub fn release(&mut self, plan: &LaunchPlan) -> Result<(), LaunchError> {
+        let Some(channel) = self.waiting.take() else { return Ok(()) };
+        let told = socket::send(channel.as_fd(), &START, None).map_err(LaunchError::Channel);
+        told.and_then(|()| hear(plan, &channel, None)).map(drop).inspect_err(|_| end(&self.child))
+    }
+}
+
+/// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be; or, where
+/// it is executed when told, once it waits for that. Signals are expected to be blocked: the child resets them.
 ///
 /// Where the plan joins a container, whose processes may stop and kill the child, the wait ends when `interrupt` has something to
 /// say, too, with the child's life.
@@ -38,14 +54,24 @@ pub fn launch(
     interrupt: Option<BorrowedFd<'_>>,
 ) -> Result<Running, LaunchError> {
     let kept: Vec<RawFd> = given.descriptors().map(AsRawFd::as_raw_fd).collect();
+    let memory = match given.execution {
+        Execution::AtOnce => plan.child_memory(),
+        Execution::WhenTold => ChildMemory::Own,
+    };
     let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, &given);
-    let (child, terminal) = fork(proof, plan, c"coracle-init", &kept, run_init, interrupt)?;
+    let (child, heard) = fork(proof, plan, (c"coracle-init", memory), &kept, run_init, interrupt)?;
     // The end of the report is the program's execution, or the child's death.
     if plan.joined().is_some() && !processes::has_executed(child.pid.as_raw()) {
         end(&child);
         return Err(LaunchError::Killed);
     }
-    Ok(Running { child, terminal })
+    Ok(Running { child, terminal: heard.terminal, waiting: heard.waiting })
+}
+
+/// Leaves nothing behind of a child that may be gone already.
+fn end(child: &Child) {
+    let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+    let _ = pidfd::wait(child.pidfd.as_fd());
 }
 
 /// Forks, lets the child execute the plan, which names no program, and then `work`, which gets the mounts that the plan made
@@ -65,18 +91,18 @@ pub fn visit(
         }
         None => crate::failure::EXIT_OWN_FAILURE,
     };
-    fork(proof, plan, c"coracle-visit", kept, prepare, None).map(|(child, _)| child)
+    fork(proof, plan, (c"coracle-visit", plan.child_memory()), kept, prepare, None).map(|(child, _)| child)
 }
 
-/// Forks, and returns once the child has closed the channel over which it reports what fails; with the master of its terminal.
+/// Forks, and returns once there is nothing more to hear from the child, which closes the channel over which it reports or waits.
 fn fork(
     proof: &SingleThreaded,
     plan: &LaunchPlan,
-    name: &CStr,
+    (name, memory): (&CStr, ChildMemory),
     kept: &[RawFd],
     execute: impl FnOnce(BorrowedFd<'_>) -> u8,
     interrupt: Option<BorrowedFd<'_>>,
-) -> Result<(Child, Option<OwnedFd>), LaunchError> {
+) -> Result<(Child, Heard), LaunchError> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(LaunchError::Channel)?;
     // The locks of the store and of the container are the parent's. Nothing is allocated where memory may be shared.
@@ -89,14 +115,14 @@ fn fork(
         process::close_others(&kept);
         execute(theirs.as_fd())
     };
-    let child = match plan.child_memory() {
+    let child = match memory {
         ChildMemory::Shared => spawn_sharing_memory(proof, plan.namespaces, run),
         ChildMemory::Own => fork_into(proof, plan.namespaces, run),
     };
     let child = child.map_err(LaunchError::Fork)?;
     drop(theirs);
-    match start(plan, &ours, &child, interrupt) {
-        Ok(terminal) => Ok((child, terminal)),
+    match start(plan, ours, &child, interrupt) {
+        Ok(heard) => Ok((child, heard)),
         Err(error) => {
             end(&child);
             Err(error)
@@ -104,22 +130,34 @@ fn fork(
     }
 }
 
-/// It may be gone already; either way nothing of it is left behind.
-fn end(child: &Child) {
-    let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
-    let _ = pidfd::wait(child.pidfd.as_fd());
+/// What init has said.
+struct Heard {
+    /// The master of the terminal that it has opened.
+    terminal: Option<OwnedFd>,
+    /// The channel, if it waits before the program.
+    waiting: Option<OwnedFd>,
 }
 
 fn start(
     plan: &LaunchPlan,
-    channel: &OwnedFd,
+    channel: OwnedFd,
     child: &Child,
     interrupt: Option<BorrowedFd<'_>>,
-) -> Result<Option<OwnedFd>, LaunchError> {
+) -> Result<Heard, LaunchError> {
     if let Some((uid_map, gid_map)) = &plan.id_maps {
         write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
     }
+    let (terminal, waits) = hear(plan, &channel, interrupt)?;
+    Ok(Heard { terminal, waiting: waits.then_some(channel) })
+}
+
+/// Listens to init until there is nothing more to hear for now: the master of its terminal, and whether it waits.
+fn hear(
+    plan: &LaunchPlan,
+    channel: &OwnedFd,
+    interrupt: Option<BorrowedFd<'_>>,
+) -> Result<(Option<OwnedFd>, bool), LaunchError> {
     let mut terminal = None;
     loop {
         await_message(channel, interrupt)?;
@@ -133,8 +171,9 @@ fn start(
             Some(FromInit::Failed(StepFailed { step, detail, errno })) => {
                 return Err(LaunchError::step(&plan.steps, usize::from(step), detail, errno));
             }
+            Some(FromInit::Ready) => return Ok((terminal, true)),
             // The channel is closed by execve, and by nothing else that succeeds.
-            None if len == 0 => return Ok(terminal),
+            None if len == 0 => return Ok((terminal, false)),
             None => return Err(LaunchError::Channel(Errno::EPROTO)),
         }
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use crate::oci::digest::{Algorithm, Digest, Hasher};
 use crate::state::lock::OnWait;
 use crate::state::temporary::{Kind, TemporaryFile};
-use crate::store::partial::PartialBlob;
+use crate::store::partial::{self, PartialBlob};
 use crate::store::{Store, StoreError, make_directory};
 
 /// The store's blobs.
@@ -64,6 +64,11 @@ impl<'a> Blobs<'a> {
     /// The blob `digest` on its way, from where its last transfer broke off. Waits for whoever is fetching it.
     pub fn partial(&self, digest: &Digest, size: u64, on_wait: OnWait<'_>) -> Result<PartialBlob<'a>, StoreError> {
         PartialBlob::open(self.store, digest, size, on_wait)
+    }
+
+    /// Gives up what has arrived of the blob, unless somebody is fetching it.
+    pub fn discard_partial(&self, digest: &Digest) {
+        partial::discard(self.store, digest);
     }
 
     /// Begins a blob whose digest its bytes will tell.

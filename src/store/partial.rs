@@ -108,10 +108,10 @@ impl<'a> PartialBlob<'a> {
             make_directory(&directory)?;
         }
         let path = self.store.layout().blob(&self.digest);
-        let published = self.file.set_permissions(Permissions::from_mode(0o400));
-        let published = published.and_then(|()| self.file.sync_all());
-        let published = published.and_then(|()| std::fs::rename(&self.path, &path));
+        // Under its first name it must stay writable for whoever comes after a death at this moment.
+        let published = self.file.sync_all().and_then(|()| std::fs::rename(&self.path, &path));
         published
+            .and_then(|()| self.file.set_permissions(Permissions::from_mode(0o400)))
             .and_then(|()| sync_directory(&directory))
             .map_err(|error| StoreError::io("storing the blob", &path, error))
     }
@@ -127,6 +127,16 @@ impl Drop for PartialBlob<'_> {
             // Left behind, it would be removed when it is old.
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Removes what is there of the blob, if nobody is fetching it.
+pub(super) fn discard(store: &Store, digest: &Digest) {
+    let path = store.layout().partial_blob(digest);
+    if path.exists()
+        && let Ok(Some(_held)) = lock::partial_if_free(&path)
+    {
+        let _ = std::fs::remove_file(&path);
     }
 }
 

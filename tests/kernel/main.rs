@@ -30,6 +30,7 @@ mod proc_sys_dev;
 mod process;
 mod ps;
 mod races;
+mod ready;
 mod rename;
 mod rootfs;
 mod seccomp;

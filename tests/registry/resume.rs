@@ -105,7 +105,8 @@ fn two_pulls_share_a_download_and_the_second_survives_the_first() {
 
 #[test]
 fn a_part_that_is_not_of_the_blob_is_fetched_again() {
-    let parts: [fn(&[u8]) -> Vec<u8>; 4] = [
+    type Part = fn(&[u8]) -> Vec<u8>;
+    let parts: [Part; 4] = [
         |blob| blob[..1000].iter().map(|byte| !byte).collect(),
         |blob| vec![0; blob.len() - 1],
         |blob| vec![0; blob.len()],

@@ -5,16 +5,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 
-use super::{Attach, Report, Request};
+use super::{Attach, Purpose, Report, Request};
 use crate::container::attach::{self, Attachment, End};
 use crate::container::live::{Live, NotLive};
+use crate::container::monitor::frame::Frame;
 use crate::container::monitor::streams::{self, Streams};
 use crate::container::monitor::{self, Care, Channel, Clients, Monitor};
 use crate::container::request::{Stdin, Terminal};
 use crate::container::{event, freeze, stand_alone};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::runtime::init::Given;
-use crate::runtime::plan::LaunchPlan;
+use crate::runtime::plan::{Execution, LaunchPlan};
 use crate::runtime::spawn::{self, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
@@ -125,12 +126,18 @@ impl Joining<'_> {
     fn serve(&self, life: Life, clients: Clients) -> Result<u8, Failure> {
         let Life { running, channels, signals } = life;
         let mut monitor = Monitor::new(&signals, clients);
-        event::note(self.layout, ContainerEvent::Exec, &self.live.record);
+        self.note(ContainerEvent::Exec);
         let code = monitor.serve(&running, channels, Care::default());
-        event::note(self.layout, ContainerEvent::ExecDied, &self.live.record);
+        self.note(ContainerEvent::ExecDied);
         let code = code.map_err(|errno| internal("watching the process", errno))?;
-        monitor.part(code);
+        monitor.part(Frame::Exited(code));
         Ok(code)
+    }
+
+    fn note(&self, happened: ContainerEvent) {
+        if self.request.purpose == Purpose::Command {
+            event::note(self.layout, happened, &self.live.record);
+        }
     }
 
     fn launch(
@@ -143,7 +150,8 @@ impl Joining<'_> {
         memory::set_command_line(&format!("coracle-exec {}", self.live.record.id.short()));
         self.enter().map_err(|errno| self.explained(internal("entering the container's namespaces", errno)))?;
         // Ours are closed once the process has them.
-        let given = Given { streams, preserved: std::mem::take(&mut self.preserved) };
+        let preserved = std::mem::take(&mut self.preserved);
+        let given = Given { streams, preserved, execution: Execution::AtOnce };
         let running = spawn::launch(proof, &self.plan, given, Some(interrupt));
         let running = running.map_err(|error| self.explained(error.into()))?;
         freeze::include(self.layout, &self.live, running.child.pidfd.as_fd());

@@ -53,6 +53,17 @@ pub struct Request {
     pub keys: DetachKeys,
     /// Descriptors beside the standard ones that it gets from us, by number.
     pub preserved: BTreeSet<i32>,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What a process is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A user's, told by the events `exec` and `exec_died`.
+    Command,
+    /// A health check, told by an event of its own.
+    HealthCheck,
 }
 
 /// Whether the command stays with the process.

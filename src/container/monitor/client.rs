@@ -33,6 +33,8 @@ struct Client {
     queue: VecDeque<Vec<u8>>,
     /// Bytes in the queue.
     queued: usize,
+    /// Whether it has asked for the container's start, and was not answered.
+    asks_for_start: bool,
     has_left: bool,
 }
 
@@ -55,6 +57,8 @@ pub enum Said {
     Signal(i32),
     /// Nothing: without it the container is not to run any longer.
     Lost,
+    /// It is to be started.
+    Start,
 }
 
 impl Clients {
@@ -110,6 +114,11 @@ impl Clients {
                     client.leave();
                     return None;
                 }
+                Some(Frame::Start) => {
+                    client.asks_for_start = true;
+                    client.standing = Standing::Owner;
+                    return Some(Said::Start);
+                }
                 _ => {}
             },
             _ => {}
@@ -129,6 +138,19 @@ impl Clients {
             client.queue(&message);
         }
         self.tidy();
+    }
+
+    /// Whether somebody waits for the container's start.
+    pub fn ask_for_start(&self) -> bool {
+        self.connected.iter().any(|client| client.asks_for_start)
+    }
+
+    /// Tells those who wait for its start that it runs.
+    pub fn tell_start(&mut self) {
+        for client in self.connected.iter_mut().filter(|client| client.asks_for_start) {
+            client.asks_for_start = false;
+            client.queue(&Frame::Started.encode());
+        }
     }
 
     /// Sends on what is queued for the client of this index.
@@ -151,7 +173,7 @@ impl Clients {
 
 impl Client {
     fn new(socket: OwnedFd, standing: Standing) -> Self {
-        Self { socket, standing, queue: VecDeque::new(), queued: 0, has_left: false }
+        Self { socket, standing, queue: VecDeque::new(), queued: 0, asks_for_start: false, has_left: false }
     }
 
     fn queue(&mut self, message: &[u8]) {

@@ -80,6 +80,8 @@ pub struct Monitor<'a> {
     buffer: Vec<u8>,
     requests_to_end: Vec<Instant>,
     health: Option<health::Watch>,
+    /// Whether the container was made ready and is not started yet.
+    holds: bool,
 }
 
 /// What a descriptor that is ready means.
@@ -131,11 +133,37 @@ pub enum Pause {
     AskedToEnd,
 }
 
+/// What ended the time in which a container is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It is to be started.
+    Wanted,
+    /// It has ended.
+    Ended,
+}
+
 impl<'a> Monitor<'a> {
     /// One that takes `signals`, and has these clients.
     pub fn new(signals: &'a SignalQueue, clients: Clients) -> Self {
         let (channels, buffer, requests_to_end) = (Vec::new(), Vec::new(), Vec::new());
-        Self { signals, clients, channels, buffer, requests_to_end, health: None }
+        Self { signals, clients, channels, buffer, requests_to_end, health: None, holds: false }
+    }
+
+    /// Waits with a container that was made ready until somebody wants it started: whether that is so, or it has ended.
+    pub fn hold(&mut self, running: &Running) -> Result<Hold, Errno> {
+        self.holds = true;
+        while !self.clients.ask_for_start() {
+            if self.turn(Some(running), None)? {
+                return pidfd::wait(running.child.pidfd.as_fd()).map(|_| Hold::Ended);
+            }
+        }
+        Ok(Hold::Wanted)
+    }
+
+    /// Tells those who wanted a container started that it runs.
+    pub fn tell_start(&mut self) {
+        self.holds = false;
+        self.clients.tell_start();
     }
 
     /// Serves the container until it has ended, and gives its exit code: its own, or 128 and the number of the signal that
@@ -182,9 +210,9 @@ impl<'a> Monitor<'a> {
         Ok(Pause::Over)
     }
 
-    /// Tells those who are attached how it ended.
-    pub fn part(&mut self, code: u8) {
-        self.clients.broadcast(Frame::Exited(code));
+    /// Says the last word to those who are attached.
+    pub fn part(&mut self, last: Frame<'_>) {
+        self.clients.broadcast(last);
         let end = Instant::now() + PARTING;
         while self.clients.have_queued() && Instant::now() < end && self.turn(None, Some(end)).is_ok() {}
     }
@@ -334,6 +362,8 @@ impl<'a> Monitor<'a> {
                 let _ = pidfd::send_signal(running.child.pidfd.as_fd(), libc::SIGKILL);
             }
             (Said::Lost, None) => {}
+            (Said::Start, _) if !self.holds => self.clients.tell_start(),
+            (Said::Start, _) => {}
         }
     }
 

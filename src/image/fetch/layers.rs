@@ -78,7 +78,14 @@ impl<'a> Layers<'a> {
                 scope.spawn(work);
             }
         });
-        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(missing.len()), Err)
+        let Some(cause) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) else {
+            return Ok(missing.len());
+        };
+        if cause.code() == "E_NOSPACE" {
+            // What could be continued later is in the way now.
+            missing.iter().for_each(|(_, layer)| self.store.blobs().discard_partial(&layer.descriptor.digest));
+        }
+        Err(cause)
     }
 
     fn fetch_one(&self, position: usize, layer: &Layer) -> Result<(), FetchCause> {
