@@ -423,7 +423,7 @@ mod tests {
     fn commands() {
         assert_eq!(values("ru"), ["run"]);
         assert_eq!(values("im"), ["image", "images", "import"]);
-        assert_eq!(values("image "), ["diff", "help", "import", "inspect", "ls", "pull", "rm"]);
+        assert_eq!(values("image "), ["diff", "help", "import", "inspect", "ls", "pull", "rm", "search"]);
         assert_eq!(values("--root /x ru"), ["run"]);
         assert!(!values("").iter().any(|name| name == "__complete" || name == "manual"));
         assert_eq!(values("nonsense ru"), Vec::<String>::new());
@@ -434,7 +434,7 @@ mod tests {
         assert_eq!(values("run --pul"), ["--pull"]);
         assert_eq!(
             values("run --rm --r"),
-            ["--read-only", "--replace", "--restart", "--root", "--rootfs", "--runroot"]
+            ["--read-only", "--replace", "--restart", "--retry", "--retry-delay", "--root", "--rootfs", "--runroot"]
         );
         assert_eq!(values("run --pull "), ["always", "missing", "never", "newer"]);
         assert_eq!(values("run --pull=ne"), ["--pull=never", "--pull=newer"]);

@@ -1,5 +1,7 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+pub mod registry;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -45,7 +47,7 @@ use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::name::signal::Signal;
 use crate::oci::digest::ImageId;
-use crate::registry::{Access, Credential, TlsVerify};
+use crate::registry::{Access, Credential, Growth, RetryPolicy, TlsVerify};
 use crate::state::journal::{self, ContainerEvent, Event, Follower};
 use crate::state::layout::Layout;
 use crate::state::lock::Waiting;
@@ -318,14 +320,26 @@ fn registry_access(access: RegistryAccess) -> Access {
         },
         credential: access.credentials.map(|given| Credential::password(given.user, given.password)),
         authfile: access.authfile,
-        ..Access::default()
+        cert_dir: access.cert_dir,
+        signature_policy: access.signature_policy,
+        retry: retry_policy(access.retry, access.retry_delay),
+    }
+}
+
+fn retry_policy(retries: Option<u32>, delay: Option<Duration>) -> RetryPolicy {
+    let usual = RetryPolicy::default();
+    RetryPolicy {
+        tries: retries.map_or(usual.tries, |retries| retries.saturating_add(1)),
+        first_delay: delay.unwrap_or(usual.first_delay),
+        growth: if delay.is_some() { Growth::None } else { usual.growth },
+        ..usual
     }
 }
 
 fn reporter(progress: Progress) -> Box<dyn image::progress::Progress> {
     match progress {
         Progress::Shown => Box::new(super::render::progress::PullProgress::stderr()),
-        Progress::Quiet => Box::new(image::progress::Silent),
+        Progress::Quiet => Box::new(super::render::progress::Quiet),
     }
 }
 

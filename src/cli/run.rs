@@ -10,7 +10,7 @@ use clap::{Args, ValueHint};
 
 use super::dispatch;
 use super::log_flags::LogFlags;
-use super::registry_flags::{PlatformFlags, RegistryFlags};
+use super::registry_flags::{PlatformFlags, PullFlags};
 use super::tree::{Globals, Invocation};
 use crate::container::attach::Attachment;
 use crate::container::launch::Presence;
@@ -208,7 +208,7 @@ pub struct ContainerFlags {
     #[command(flatten, next_help_heading = "Image")]
     platform: PlatformFlags,
     #[command(flatten, next_help_heading = "Image")]
-    registry: RegistryFlags,
+    registry: PullFlags,
 }
 
 /// All that `run` was asked for.
@@ -373,7 +373,7 @@ impl ContainerFlags {
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
         let plan = if self.print_plan { PlanUse::Print } else { PlanUse::Execute };
-        let access = self.registry.access(None);
+        let access = self.registry.access()?;
         Ok(Asked { request, access, progress, plan, presence: Presence::Detached, replaces: self.replace })
     }
 

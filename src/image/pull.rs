@@ -2,8 +2,11 @@
 
 use super::fetch::{self, FetchCause, Status};
 use super::progress::Progress;
+use super::short_name;
 use super::source::RegistrySource;
-use crate::failure::Explain;
+use crate::failure::{Explain, Failure};
+use crate::host::config::policy::{Policy, PolicyRefused};
+use crate::host::config::registries::Registries;
 use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::{DEFAULT_TAG, Reference};
@@ -15,6 +18,11 @@ use crate::state::journal::{self, ImageEvent};
 use crate::state::lock::{self, Waiting};
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
+
+/// How often a mirror is tried: there are others.
+const MIRROR_TRIES: u32 = 2;
+/// More tags than this are not pulled at once.
+const MAX_TAGS: usize = 10_000;
 
 /// An image to be fetched.
 #[derive(Clone, Debug)]
@@ -70,10 +78,64 @@ impl Explain for PullError {
 }
 
 /// Brings the image into the store, if the policy wants that. When this returns, the threads it has started are gone,
-/// and what it reports survives a power cut.
+/// and what it reports survives a power cut. A short name may stand for several images, of which the first that is had is
+/// taken.
 pub fn execute(store: &Store, request: &Request, progress: &dyn Progress) -> Result<Report, PullError> {
-    pull(store, request, progress)
-        .map_err(|cause| PullError { reference: request.reference.clone(), cause: Box::new(cause) })
+    let failed = |reference: &Reference, cause| PullError { reference: reference.clone(), cause: Box::new(cause) };
+    let of_request = |cause| failed(&request.reference, cause);
+    if request.reference.is_short()
+        && let Some(report) = satisfied_locally(store, request).map_err(of_request)?
+    {
+        return Ok(report);
+    }
+    let names = short_name::resolve(&request.reference, progress).map_err(|refused| of_request(refused.into()))?;
+    let mut remaining = names.references.iter().peekable();
+    while let Some(reference) = remaining.next() {
+        match pull(store, &Request { reference: reference.clone(), ..request.clone() }, progress) {
+            Ok(report) => {
+                names.remember(progress);
+                return Ok(report);
+            }
+            Err(cause) if cause.is_the_places_fault() && remaining.peek().is_some() => {
+                progress.message(&format!("{}; trying the next registry", line_of(failed(reference, cause))));
+            }
+            Err(cause) => return Err(failed(reference, cause)),
+        }
+    }
+    Err(of_request(FetchCause::NotPresent))
+}
+
+/// The names of all tags that the image's repository has.
+pub fn all_tags(reference: &Reference, access: &Access, progress: &dyn Progress) -> Result<Vec<Reference>, PullError> {
+    let (reference, tags) = tags(reference, MAX_TAGS, access, progress)?;
+    Ok(tags.iter().filter_map(|tag| format!("{}:{tag}", reference.name()).parse().ok()).collect())
+}
+
+/// At most `limit` tags of the image's repository, and the name of that: of the first that exists, if `reference` is short.
+pub fn tags(
+    reference: &Reference,
+    limit: usize,
+    access: &Access,
+    progress: &dyn Progress,
+) -> Result<(Reference, Vec<String>), PullError> {
+    let failed = |cause: FetchCause| PullError { reference: reference.clone(), cause: Box::new(cause) };
+    let names = short_name::resolve(reference, progress).map_err(|refused| failed(refused.into()))?;
+    let mut failure = FetchCause::NotPresent;
+    for reference in &names.references {
+        match at_each_endpoint(reference, access, progress, &mut |registry| Ok(registry.tags(limit)?)) {
+            Ok(tags) => {
+                names.remember(progress);
+                return Ok((reference.clone(), tags));
+            }
+            Err(cause) => failure = cause,
+        }
+    }
+    Err(failed(failure))
+}
+
+/// The whole story in one line.
+fn line_of(failure: impl Into<Failure>) -> String {
+    failure.into().to_string()
 }
 
 fn pull(store: &Store, request: &Request, progress: &dyn Progress) -> Result<Report, FetchCause> {
@@ -163,26 +225,61 @@ fn ask_registry(
     current: Option<&Report>,
     progress: &dyn Progress,
 ) -> Result<Report, FetchCause> {
+    if let Some(policy) = Policy::discover(request.access.signature_policy.clone()).map_err(PolicyRefused::from)? {
+        policy.check(&request.reference)?;
+    }
+    at_each_endpoint(&request.reference, &request.access, progress, &mut |registry| {
+        if let (Some(current), None) = (current, request.reference.digest()) {
+            let digest = registry.resolve_tag(request.reference.tag().unwrap_or(DEFAULT_TAG))?;
+            let is_same = |digest: &Digest| *digest == current.manifest_digest;
+            if digest.is_some_and(|digest| is_same(&digest) && store.blobs().read(&digest, MAX_DOCUMENT).is_ok()) {
+                return Ok(current.clone());
+            }
+        }
+        let source = RegistrySource { registry, reference: &request.reference };
+        let references = std::slice::from_ref(&request.reference);
+        let fetched = fetch::execute(store, &source, request.platform.as_ref(), references, progress)?;
+        Ok(Report {
+            image: fetched.image,
+            reference: request.reference.clone(),
+            manifest_digest: fetched.manifest_digest,
+            status: fetched.status,
+        })
+    })
+}
+
+/// Asks the mirrors of `reference`, in order, and then where it belongs, until one has an answer.
+fn at_each_endpoint<T>(
+    reference: &Reference,
+    access: &Access,
+    progress: &dyn Progress,
+    ask: &mut dyn FnMut(&Registry<'_>) -> Result<T, FetchCause>,
+) -> Result<T, FetchCause> {
+    let configured = Registries::discover();
+    configured.warnings().for_each(|warning| progress.message(&warning));
     let notice = |line: &str| progress.message(line);
-    let registry = Registry::open(&request.reference, request.access.clone(), &notice)?;
-    if let (Some(current), None) = (current, request.reference.digest()) {
-        let tag = request.reference.tag().unwrap_or(DEFAULT_TAG);
-        let digest = registry.resolve_tag(tag)?;
-        if digest.is_some_and(|digest| {
-            digest == current.manifest_digest && store.blobs().read(&digest, MAX_DOCUMENT).is_ok()
-        }) {
-            return Ok(current.clone());
+    for endpoint in configured.endpoints(reference)? {
+        let mut access = access.clone();
+        // They are for the registry that the user named.
+        access.credential = access.credential.filter(|_| endpoint.reference.registry() == reference.registry());
+        if endpoint.is_mirror {
+            access.retry.tries = access.retry.tries.min(MIRROR_TRIES);
+        }
+        let registry = Registry::at(&endpoint, &configured, access, &notice).map_err(FetchCause::from);
+        match registry.and_then(|registry| ask(&registry)) {
+            Err(cause) if endpoint.is_mirror && cause.is_the_places_fault() => {
+                let failure = line_of(PullError { reference: endpoint.reference, cause: Box::new(cause) });
+                progress.message(&format!("{failure}; this is a mirror, trying the next place"));
+            }
+            outcome => {
+                if outcome.is_ok() && endpoint.reference != *reference {
+                    progress.message(&format!("{reference} came from {}", endpoint.reference));
+                }
+                return outcome;
+            }
         }
     }
-    let source = RegistrySource { registry: &registry, reference: &request.reference };
-    let references = std::slice::from_ref(&request.reference);
-    let fetched = fetch::execute(store, &source, request.platform.as_ref(), references, progress)?;
-    Ok(Report {
-        image: fetched.image,
-        reference: request.reference.clone(),
-        manifest_digest: fetched.manifest_digest,
-        status: fetched.status,
-    })
+    Err(FetchCause::NotPresent)
 }
 
 fn waiting_line(waiting: &Waiting<'_>) -> String {

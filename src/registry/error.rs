@@ -8,8 +8,9 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::failure::Explain;
+use crate::host::config::Broken;
 use crate::host::config::credential_helper::HelperFailure;
-use crate::name::reference::Reference;
+use crate::host::config::registries::RegistriesRefused;
 use crate::oci::digest::{Digest, DigestSyntax};
 use crate::oci::manifest::DocumentRefused;
 
@@ -35,12 +36,12 @@ pub enum RegistryError {
         /// Host and port.
         host: String,
     },
-    /// registries.conf says no.
-    #[error("registries.conf blocks {reference}")]
-    Blocked {
-        /// What was asked for.
-        reference: Reference,
-    },
+    /// registries.conf says no, or cannot be used.
+    #[error(transparent)]
+    Configuration(#[from] RegistriesRefused),
+    /// A certificate for the registry cannot be used.
+    #[error("reading the certificates for the registry")]
+    Certificates(#[source] Broken),
     /// No HTTP client could be made.
     #[error("setting up an HTTP client")]
     Client(#[source] Cause),
@@ -84,6 +85,15 @@ pub enum RegistryError {
         #[source]
         cause: Cause,
     },
+    /// We showed no certificate, or none that the other side believes.
+    #[error("{url} wants to see a certificate of ours that it knows")]
+    OwnCertificate {
+        /// Address.
+        url: String,
+        /// How it said so.
+        #[source]
+        cause: Cause,
+    },
     /// It refuses.
     #[error("{url} answered {status}{}", said(message))]
     Status {
@@ -116,12 +126,12 @@ pub enum RegistryError {
         message: Option<String>,
     },
     /// Credentials are missing or not good enough.
-    #[error("{registry} does not let {who} pull {repository}{}", said(message))]
+    #[error("{registry} does not let {who} {purpose}{}", said(message))]
     Denied {
         /// Host and port.
         registry: String,
-        /// The repository.
-        repository: String,
+        /// `pull` and the repository, for example.
+        purpose: String,
         /// `anonymous users` or a user's name.
         who: String,
         /// What else it said.
@@ -171,6 +181,18 @@ pub enum RegistryError {
         from: String,
         /// Target.
         to: String,
+    },
+    /// A list that goes on at another origin, or for ever.
+    #[error("{url} continues its list where it should not")]
+    NextPage {
+        /// Address.
+        url: String,
+    },
+    /// An answer that is not the document that it should be.
+    #[error("{url} gave an answer that is not understood")]
+    Answer {
+        /// Address.
+        url: String,
     },
     /// More than is ever needed.
     #[error("{url} is larger than {limit} bytes")]
@@ -251,10 +273,12 @@ impl Explain for RegistryError {
             Self::NotFound { .. } => "E_NOTFOUND",
             Self::Denied { .. } | Self::Realm { .. } | Self::Token { .. } => "E_AUTH",
             Self::Helper { cause, .. } => cause.code(),
-            Self::NoRoots { .. } | Self::Certificate { .. } => "E_TLS",
+            Self::NoRoots { .. } | Self::Certificate { .. } | Self::OwnCertificate { .. } => "E_TLS",
+            Self::Configuration(cause) => cause.code(),
+            Self::Certificates(_) => "E_CONFIG",
             Self::Silent { .. } => "E_TIMEOUT",
             Self::Exhausted { last, .. } => last.code(),
-            Self::Redirects { .. } | Self::RedirectTarget { .. } => "E_REDIRECT",
+            Self::Redirects { .. } | Self::RedirectTarget { .. } | Self::NextPage { .. } => "E_REDIRECT",
             Self::Downgrade { .. } => "E_TLS_DOWNGRADE",
             Self::TooLarge { .. } => "E_TOO_LARGE",
             Self::Size { .. } | Self::Short { .. } => "E_SIZE_MISMATCH",
@@ -262,11 +286,11 @@ impl Explain for RegistryError {
             Self::DigestHeader { cause, .. } => cause.code(),
             Self::Document { cause, .. } => cause.code(),
             Self::Address { .. }
-            | Self::Blocked { .. }
             | Self::Client(_)
             | Self::Transport { .. }
             | Self::NoHost { .. }
             | Self::Range { .. }
+            | Self::Answer { .. }
             | Self::Status { .. } => "E_REGISTRY",
         }
     }
@@ -278,11 +302,18 @@ impl Explain for RegistryError {
             }
             Self::Certificate { cause, .. } => Some(certificate_hint(&cause.0)),
             Self::Denied { registry, .. } => Some(format!(
-                "check the name; if it is right, log in to {registry} with `podman login` or `docker login`, or pass `--creds`"
+                "check the names and the password; `coracle login {registry}` keeps them, `--creds` gives them once"
             )),
             Self::NoHost { .. } => Some("check the registry's name, and that this machine has a name server".into()),
             Self::NotFound { .. } => Some("check the repository's name and the tag".into()),
             Self::Helper { cause, .. } => cause.hint(),
+            Self::Configuration(cause) => cause.hint(),
+            Self::Certificates(_) => Some("repair it, or move it out of the way".into()),
+            Self::OwnCertificate { .. } => Some(
+                "put it and its key as NAME.cert and NAME.key into ~/.config/containers/certs.d/HOST[:PORT], or name \
+                 their directory with --cert-dir"
+                    .into(),
+            ),
             Self::Exhausted { last, .. } => last.hint(),
             Self::Status { status: 429, .. } => {
                 Some("wait, or log in to the registry: known users may pull more often".into())
@@ -307,7 +338,9 @@ fn certificate_hint(cause: &str) -> String {
         return "check this machine's clock; if it is right, the registry's administrators must renew the certificate"
             .into();
     }
-    "if the registry has a certificate of its own, name its authority in SSL_CERT_FILE; `--tls-verify=false` gives up the check".into()
+    "if the registry has an authority of its own, put that one's certificate as NAME.crt into \
+     ~/.config/containers/certs.d/HOST[:PORT], or name its directory with --cert-dir; --tls-verify=false gives up the check"
+        .into()
 }
 
 impl RegistryError {
@@ -340,6 +373,9 @@ impl RegistryError {
         if any(error, &|error| error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)) {
             return Self::Silent { url, stall };
         }
+        if refuses_our_certificate(error) {
+            return Self::OwnCertificate { url, cause };
+        }
         if is_certificate_failure(error) { Self::Certificate { url, cause } } else { Self::Transport { url, cause } }
     }
 
@@ -371,6 +407,25 @@ pub(super) fn shown(url: &Url) -> String {
 /// Whether the other side spoke TLS and showed a certificate that was refused.
 pub(super) fn is_certificate_failure(error: &(dyn Error + 'static)) -> bool {
     any(error, &|error| matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
+}
+
+/// Whether the other side spoke TLS and broke off because of our certificate, or of its absence (RFC 8446 section 6.2).
+pub(super) fn refuses_our_certificate(error: &(dyn Error + 'static)) -> bool {
+    use rustls::AlertDescription as Alert;
+    let is_meant = |alert: &Alert| {
+        matches!(
+            *alert,
+            Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+        )
+    };
+    any(error, &|error| matches!(error.downcast_ref(), Some(rustls::Error::AlertReceived(alert)) if is_meant(alert)))
 }
 
 /// Whether the resolver found no address of any kind. Its error types are not to be had from here, only their text.
@@ -439,6 +494,9 @@ mod tests {
         let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
         let expired = of(io::Error::new(io::ErrorKind::InvalidData, expired));
         assert!(expired.hint().is_some_and(|hint| hint.contains("clock")), "{:?} {expired:?}", expired.hint());
+        let stranger = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+        let stranger = of(io::Error::new(io::ErrorKind::InvalidData, stranger));
+        assert!(matches!(stranger, RegistryError::OwnCertificate { .. }) && !stranger.is_transient());
         let no_tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
         assert!(of(io::Error::new(io::ErrorKind::InvalidData, no_tls)).is_transient());
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::host::config::registries::Registries;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::{Digest, ImageId};
@@ -86,25 +87,35 @@ impl<'a> Images<'a> {
 
     /// The image that the user means, if it is in the store.
     ///
-    /// A name that says no registry is also looked for in `localhost`. `name@digest` is only found if an image of that very
-    /// name has that digest, whatever else has it. The beginning of an id is tried last and must fit one image only.
+    /// A name that says no registry is also looked for in `localhost`, and last under the names that registries.conf has for
+    /// it. `name@digest` is only found if an image of that very
+    /// name has that digest, whatever else has it. The beginning of an id is tried after names and must fit one image only.
     pub fn resolve(&self, selector: &ImageSelector) -> Result<Option<ResolvedImage>, StoreError> {
         match selector {
             ImageSelector::Id(digits) => self.resolve_id(digits.strip_prefix("sha256:").unwrap_or(digits)),
             ImageSelector::Reference(reference, digits) => {
-                let named = self.resolve_name(reference)?;
-                match (named, digits) {
-                    (Some(named), _) => Ok(Some(named)),
-                    (None, Some(digits)) => self.resolve_id(digits),
-                    (None, None) => Ok(None),
+                let local = reference.is_short().then(|| reference.in_localhost());
+                let found = self.resolve_first(std::iter::once(reference).chain(local.as_ref()))?;
+                let found = match (found, digits) {
+                    (None, Some(digits)) => self.resolve_id(digits)?,
+                    (found, _) => found,
+                };
+                if found.is_some() || !reference.is_short() {
+                    return Ok(found);
                 }
+                // A short name may have been pulled as what registries.conf makes of it.
+                let candidates = Registries::discover().candidates(reference, &|_| {});
+                self.resolve_first(candidates.iter().flat_map(|candidates| &candidates.references))
             }
         }
     }
 
-    fn resolve_name(&self, reference: &Reference) -> Result<Option<ResolvedImage>, StoreError> {
-        let local = reference.is_short().then(|| reference.in_localhost());
-        for candidate in std::iter::once(reference).chain(local.as_ref()) {
+    /// The image of the first of these names that has one.
+    fn resolve_first<'n>(
+        &self,
+        names: impl Iterator<Item = &'n Reference>,
+    ) -> Result<Option<ResolvedImage>, StoreError> {
+        for candidate in names {
             let found = match candidate.digest() {
                 Some(digest) => self.find_digest(candidate, digest)?,
                 None => self.reference(candidate)?,

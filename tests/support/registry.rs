@@ -202,7 +202,8 @@ impl Place {
     /// An empty store; impatient, so that tests of failures are short.
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("place.").tempdir().unwrap();
-        let retry = RetryPolicy { tries: 5, first_delay: Duration::from_millis(5), stall: Duration::from_millis(1500) };
+        let (first_delay, stall) = (Duration::from_millis(5), Duration::from_millis(1500));
+        let retry = RetryPolicy { tries: 5, first_delay, stall, ..RetryPolicy::default() };
         let authfile = Some(root.path().join("auth.json"));
         let access = Access { retry, authfile, ..Access::default() };
         Self { root, access, policy: PullPolicy::Always, platform: None, told: Told::default() }
