@@ -75,12 +75,7 @@ impl HitFilter {
 }
 
 fn boolean(key: &'static str, value: &str) -> Result<bool, FilterRefused> {
-    // podman takes the key alone for true.
-    match value {
-        "true" | "1" | "" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err(refused(key, value, "true or false")),
-    }
+    value.parse().map_err(|_| refused(key, value, "true or false"))
 }
 
 /// Searches the registries, all at once. Fails if there is none to search.

@@ -422,6 +422,7 @@ pub(super) fn refuses_our_certificate(error: &(dyn Error + 'static)) -> bool {
                 | Alert::CertificateExpired
                 | Alert::CertificateUnknown
                 | Alert::UnknownCA
+                | Alert::DecryptError
                 | Alert::AccessDenied
         )
     };

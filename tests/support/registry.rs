@@ -300,6 +300,11 @@ pub struct RealRegistry {
 impl RealRegistry {
     /// `extra` is appended to the configuration, YAML.
     pub fn start(extra: &str) -> Self {
+        Self::start_with(extra, &[])
+    }
+
+    /// The same with variables that override the configuration, as `REGISTRY_HTTP_TLS_KEY`.
+    pub fn start_with(extra: &str, environment: &[(&str, &Path)]) -> Self {
         let root = tempfile::Builder::new().prefix("registry.").tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let storage = root.path().join("storage");
@@ -314,6 +319,7 @@ impl RealRegistry {
         let server = Command::new("docker-registry")
             .arg("serve")
             .arg(&path)
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
