@@ -665,7 +665,7 @@ fn one_damaged_record_loses_one_image_and_frees_nothing() {
     let path = store.layout().image(&bad.id);
     std::fs::write(&path, "{\"v\":1,").unwrap();
     assert_eq!(store.images().list().unwrap().len(), 1);
-    let damaged = store.images().damaged().unwrap();
+    let damaged = store.images().scan().unwrap().1;
     assert_eq!(damaged[0].code(), "E_STATE");
     assert!(damaged[0].to_string().contains(path.to_str().unwrap()));
     let error = store.images().resolve(&selector("bad")).unwrap_err();

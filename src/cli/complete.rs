@@ -251,9 +251,13 @@ impl<'c> Line<'c> {
         let mut answer = match self.path[..] {
             ["run"] | [_, "run"] if !first => Answer::of(More::Files),
             ["run"] | [_, "run"] if self.has("rootfs") => Answer::of(More::Directories),
-            ["run"] | [_, "run"] | ["pull"] | ["rmi"] | ["images"] | ["image", "rm" | "pull" | "ls" | "inspect"] => {
-                self.images()
-            }
+            ["run"] | [_, "run"] | ["pull" | "rmi" | "images" | "tag" | "untag" | "history"] => self.images(),
+            [
+                "image",
+                "rm" | "pull" | "ls" | "inspect" | "tag" | "untag" | "history" | "tree" | "exists" | "mount"
+                | "unmount",
+            ] => self.images(),
+            ["unshare"] => Answer::of(More::Files),
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
             ["logs"] | ["container", "logs"] => self.containers(true),
             ["rename"] | ["container", "rename"] if !first => Answer::of(More::None),
