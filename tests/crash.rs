@@ -316,7 +316,11 @@ fn death_at_any_moment_of_an_image_verb_leaves_a_sound_store() {
     for (before, verb) in IMAGE_VERBS {
         let lab = Lab::new();
         lab.pull("busybox");
-        let prepare = || before.iter().for_each(|command| drop(lab.coracle(image_verb(command)).ok()));
+        let prepare = || {
+            before.iter().for_each(|command| {
+                lab.coracle(image_verb(command)).ok();
+            });
+        };
         let verb = image_verb(verb);
         let arguments: Vec<&str> = verb.iter().map(String::as_str).collect();
         prepare();

@@ -261,6 +261,25 @@ fn long_names_in_all_three_ways() {
     assert!(tree.join("d/d/d/d").is_dir());
 }
 
+/// Runs of zeroes take no room, wherever they are; the file is as long and has the same bytes.
+#[test]
+fn zeroes_take_no_room() {
+    let sandbox = Sandbox::new();
+    let zeroes = |mebibytes: usize| "\0".repeat(mebibytes << 20);
+    let middle = format!("begin{}end", zeroes(64));
+    let odd = format!("{}x{}y{}", zeroes(1), zeroes(2), &zeroes(1)[..77_777]);
+    let tar =
+        Tar::new().file("all", &zeroes(32)).file("middle", &middle).file("odd", &odd).file("short", &zeroes(1)[..100]);
+    let (tree, manifest) = sandbox.unpack(&tar.end()).unwrap();
+    for (name, content) in [("all", zeroes(32)), ("middle", middle), ("odd", odd), ("short", zeroes(1)[..100].into())] {
+        let metadata = tree.join(name).metadata().unwrap();
+        assert_eq!(metadata.len(), content.len() as u64, "{name}");
+        assert!(metadata.blocks() * 512 < 600 << 10, "{name} takes {} blocks", metadata.blocks());
+        assert!(text(&tree.join(name)) == content, "{name}");
+    }
+    assert_eq!(manifest.bytes, (32 << 20) + (64 << 20) + 8 + (3 << 20) + 2 + 77_777 + 100);
+}
+
 #[test]
 fn names_are_any_bytes() {
     use std::os::unix::ffi::OsStrExt;

@@ -43,8 +43,9 @@ impl Freed {
             Some(trash) => trash,
             none => none.insert(TemporaryDirectory::create(&store.tmp(), Kind::Trash).map_err(failed)?),
         };
-        let name = path.file_name().unwrap_or_default();
-        std::fs::rename(path, trash.path().join(name)).map_err(failed)
+        // A number of its own: a layer and its blob have the same name if that is not compressed.
+        let number = self.layers.len() + self.blobs.len();
+        std::fs::rename(path, trash.path().join(number.to_string())).map_err(failed)
     }
 
     /// Bytes on the disk.

@@ -13,6 +13,7 @@ mod events;
 mod exec;
 mod exit_codes;
 mod export;
+mod fidelity;
 mod filters;
 mod freeze;
 mod health;

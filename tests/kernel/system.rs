@@ -234,7 +234,7 @@ fn a_layer_is_made_again_from_its_blob() {
         assert_eq!(found.len(), 1, "{problem}: {found:?}");
         assert_eq!(found[0][..2], ["layer", "damaged"].map(String::from), "{found:?}");
         assert!(found[0][2].contains(problem), "{problem}: {found:?}");
-        lab.coracle(["system", "check"]).refused(125, "E_STORE_CORRUPT").says("--repair");
+        lab.coracle(["system", "check"]).exited(125).says("[E_STORE_CORRUPT]").says("--repair");
         assert_eq!(findings(&lab, &["--repair"])[0][1], "repaired", "{problem}");
         assert_works(&lab);
     }
