@@ -424,7 +424,13 @@ mod tests {
     fn commands() {
         assert_eq!(values("ru"), ["run"]);
         assert_eq!(values("im"), ["image", "images", "import"]);
-        assert_eq!(values("image "), ["diff", "help", "import", "inspect", "ls", "pull", "rm"]);
+        assert_eq!(
+            values("image "),
+            [
+                "diff", "exists", "help", "history", "import", "inspect", "ls", "mount", "prune", "pull", "rm", "tag",
+                "tree", "unmount", "untag",
+            ]
+        );
         assert_eq!(values("--root /x ru"), ["run"]);
         assert!(!values("").iter().any(|name| name == "__complete" || name == "manual"));
         assert_eq!(values("nonsense ru"), Vec::<String>::new());

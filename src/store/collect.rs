@@ -82,19 +82,6 @@ impl Record for ContainerUse {
 }
 
 impl Objects {
-    /// All that `image` needs.
-    pub(super) fn of(image: &ImageRecord) -> Self {
-        let mut objects = Self::default();
-        objects.add(image);
-        objects
-    }
-
-    /// These and `blobs`.
-    pub(super) fn and_blobs(mut self, blobs: impl IntoIterator<Item = Digest>) -> Self {
-        self.blobs.extend(blobs);
-        self
-    }
-
     pub(super) fn add(&mut self, image: &ImageRecord) {
         self.blobs.insert(image.id.clone());
         self.blobs.insert(image.manifest.digest.clone());
@@ -159,7 +146,7 @@ fn name_of(directory: &Path) -> String {
 }
 
 /// Frees those of `candidates` that are not in use.
-pub(super) fn free(store: &Store, candidates: Objects) -> Result<Freed, StoreError> {
+fn free(store: &Store, candidates: Objects) -> Result<Freed, StoreError> {
     let mut freed = Freed::default();
     let Some(used) = in_use(store)? else { return Ok(freed) };
     let mut layers: Vec<DiffId> = candidates.layers.difference(&used.layers).cloned().collect();

@@ -11,7 +11,6 @@ use crate::state::lock::Exclusive;
 use crate::state::record::{self, Record, RecordError};
 use crate::state::schema::image::{ImageRecord, ReferenceRecord};
 use crate::state::temporary::sync_directory;
-use crate::store::collect::{self, Freed};
 use crate::store::{Store, StoreError};
 
 /// The store's images.
@@ -36,15 +35,6 @@ pub struct ListedImage {
     pub record: ImageRecord,
     /// Its references, in alphabetical order; none for one that has lost its tag.
     pub references: Vec<ReferenceRecord>,
-}
-
-/// What removing an image has removed.
-#[derive(Debug, Default)]
-pub struct RemovedImage {
-    /// References.
-    pub references: Vec<Reference>,
-    /// Layers and blobs.
-    pub freed: Freed,
 }
 
 impl<'a> Images<'a> {
@@ -203,17 +193,8 @@ impl<'a> Images<'a> {
         Ok(found)
     }
 
-    /// Removes the image `id`: its references, its record, then those of its layers and blobs that no other image and no
-    /// container uses. Containers of the image keep its layers; whether there may be any is for the caller to decide.
-    pub fn remove(&self, id: &ImageId, alone: &Exclusive) -> Result<RemovedImage, StoreError> {
-        let record = self.get(id)?.ok_or_else(|| StoreError::NoImage(id.to_string()))?;
-        let references = self.forget(id, alone)?;
-        let digests: Vec<Digest> = references.iter().map(|found| found.manifest_digest.clone()).collect();
-        let freed = collect::free(self.store, collect::Objects::of(&record).and_blobs(digests))?;
-        Ok(RemovedImage { references: references.into_iter().map(|found| found.reference).collect(), freed })
-    }
-
-    /// Removes the image's references and its record, and leaves what they pointed to; the references.
+    /// Removes the image's references and its record, in this order; the references. What they pointed to is left to a
+    /// collection. Whether containers of the image may be there is for the caller to decide.
     pub fn forget(&self, id: &ImageId, _alone: &Exclusive) -> Result<Vec<ReferenceRecord>, StoreError> {
         let references = self.references_of(id)?;
         for found in &references {

@@ -58,8 +58,8 @@ pub fn write(
                 writer.seek(SeekFrom::Start(offset))?;
                 writer.copy(length, contents)?;
             }
-            let data = map.pieces.iter().filter(|(_, length)| *length > 0);
-            writer.ends_in_hole |= data.last().is_none_or(|(offset, length)| offset + length < map.size);
+            let last = map.pieces.iter().rfind(|(_, length)| *length > 0);
+            writer.ends_in_hole |= last.is_none_or(|(offset, length)| offset + length < map.size);
             map.size
         }
     };
