@@ -251,9 +251,13 @@ impl<'c> Line<'c> {
         let mut answer = match self.path[..] {
             ["run"] | [_, "run"] if !first => Answer::of(More::Files),
             ["run"] | [_, "run"] if self.has("rootfs") => Answer::of(More::Directories),
-            ["run"] | [_, "run"] | ["pull"] | ["rmi"] | ["images"] | ["image", "rm" | "pull" | "ls" | "inspect"] => {
-                self.images()
-            }
+            ["run"] | [_, "run"] | ["pull" | "rmi" | "images" | "tag" | "untag" | "history"] => self.images(),
+            [
+                "image",
+                "rm" | "pull" | "ls" | "inspect" | "tag" | "untag" | "history" | "tree" | "exists" | "mount"
+                | "unmount",
+            ] => self.images(),
+            ["unshare"] => Answer::of(More::Files),
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
             ["init"] | ["container", "init"] => self.containers(false),
             ["logs" | "start" | "restart"] | ["container", "logs" | "start" | "restart"] => self.containers(true),
@@ -423,7 +427,13 @@ mod tests {
     fn commands() {
         assert_eq!(values("ru"), ["run"]);
         assert_eq!(values("im"), ["image", "images", "import"]);
-        assert_eq!(values("image "), ["diff", "help", "import", "inspect", "ls", "pull", "rm", "search"]);
+        assert_eq!(
+            values("image "),
+            [
+                "diff", "exists", "help", "history", "import", "inspect", "ls", "mount", "prune", "pull", "rm",
+                "search", "tag", "tree", "unmount", "untag",
+            ]
+        );
         assert_eq!(values("--root /x ru"), ["run"]);
         assert!(!values("").iter().any(|name| name == "__complete" || name == "manual"));
         assert_eq!(values("nonsense ru"), Vec::<String>::new());

@@ -1,6 +1,11 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+mod images;
 pub mod registry;
+mod store;
+
+pub use images::*;
+pub use store::*;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
@@ -27,7 +32,7 @@ use crate::container::logs::{Audience, Selection, Source};
 use crate::container::monitor::detach_keys::DetachKeys;
 use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, Request, RootfsSource, Stdin, Terminal};
-use crate::container::size::{self, Size};
+use crate::container::size::Size;
 use crate::container::start::{Found, Startable};
 use crate::container::stop::Stopping;
 use crate::container::summary::Summary;
@@ -36,10 +41,8 @@ use crate::container::{event, freeze, remove, translate};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
-use crate::image::filter::ImageFilter;
 use crate::image::find::{self, Wanted};
 use crate::image::import::ImportRequest;
-use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::{Progress, PullRequest, RegistryAccess};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::filter::Filters;
@@ -48,6 +51,7 @@ use crate::name::reference::Reference;
 use crate::name::signal::Signal;
 use crate::oci::digest::ImageId;
 use crate::registry::{Access, Credential, Growth, RetryPolicy, TlsVerify};
+use crate::state::disk_usage;
 use crate::state::journal::{self, ContainerEvent, Event, Follower};
 use crate::state::layout::Layout;
 use crate::state::lock::Waiting;
@@ -382,18 +386,13 @@ pub fn measure_containers(layout: &Layout, containers: &mut [Summary]) -> Result
         let base = match image {
             Some(image) => image.size,
             // Without an image it was made from a directory.
-            None if container.image_id.is_none() => size::on_disk(Path::new(&container.image)),
+            None if container.image_id.is_none() => disk_usage::below(Path::new(&container.image)),
             None => 0,
         };
-        let written = size::on_disk(&layout.container(&container.id).join("upper"));
+        let written = disk_usage::below(&layout.container(&container.id).join("upper"));
         container.size = Some(Size { written, base });
     }
     Ok(())
-}
-
-/// Bytes that the container's directory takes; nothing if there is none.
-pub fn room_of_container(layout: &Layout, id: &ContainerId) -> u64 {
-    size::on_disk(&layout.container(id))
 }
 
 /// The container of this name, identifier or beginning of one; `E_NOTFOUND`, and exit code 125, if there is none.
@@ -406,11 +405,6 @@ pub fn rename_container(layout: &Layout, name: &str, new: &ContainerName) -> Res
     remove::collect_leftovers(layout);
     let id = container::list::find(layout, name)?;
     container::rename::execute(layout, &id, new)
-}
-
-/// Notes that containers were removed, and how many bytes that freed.
-pub fn note_prune(layout: &Layout, freed: u64) {
-    journal::note_prune(layout, freed);
 }
 
 /// All events that are kept, oldest first.
@@ -465,30 +459,10 @@ pub fn show_logs(
     container::logs::execute(layout, sources, selection, audience)
 }
 
-/// The images that `filters` mean, in any order.
-pub fn list_images(layout: &Layout, filters: &Filters) -> Result<Vec<image::list::Summary>, Failure> {
-    let store = Store::open(layout.clone())?;
-    for damaged in store.images().damaged()? {
-        error::report(&damaged.into());
-    }
-    let images = image::list::execute(&store)?;
-    let filter = ImageFilter::new(filters, &images, Timestamp::now())?;
-    Ok(images.into_iter().filter(|image| filter.matches(image)).collect())
-}
-
 /// Removes a container: `E_NOTFOUND` if there is none, `E_BUSY` if it runs and is not to be killed.
 pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> Result<(), Failure> {
     let id = container::list::find(layout, name)?;
     container::remove::execute(layout, &id, if_running)
-}
-
-/// Removes a name of an image, and the image with its last name; by its id, an image with all its names. `E_NOTFOUND` if
-/// there is none, `E_BUSY` if containers use it and are not to be removed.
-pub fn remove_image(layout: &Layout, selector: &ImageSelector, if_used: IfUsed) -> Result<Vec<Removed>, Failure> {
-    let store = Store::open(layout.clone())?;
-    remove::collect_leftovers(layout);
-    let mut remove_container = |id: &str| remove::execute(layout, &id.parse()?, IfRunning::KILL);
-    image::remove::execute(&store, selector, if_used, &mut remove_container, &mut say_waiting)
 }
 
 /// Everything about a container; nothing if there is none.

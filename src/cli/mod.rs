@@ -2,11 +2,13 @@
 //! becomes a request, and how the report becomes text.
 
 pub mod attach;
+pub mod check;
 pub mod commit;
 pub mod complete;
 pub mod completion;
 pub mod cp;
 pub mod create;
+pub mod df;
 pub mod diff;
 mod dispatch;
 mod error;
@@ -16,6 +18,9 @@ pub mod exists;
 pub mod export;
 pub mod freeze;
 pub mod healthcheck;
+pub mod history;
+pub mod image_mount;
+pub mod image_tree;
 pub mod images;
 pub mod import;
 pub mod info;
@@ -42,8 +47,10 @@ pub mod selection;
 pub mod start;
 pub mod stats;
 pub mod stop;
+pub mod tag;
 pub mod top;
 pub mod tree;
+pub mod unshare;
 pub mod version;
 pub mod wait;
 

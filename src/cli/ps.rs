@@ -332,7 +332,7 @@ impl Times {
     }
 }
 
-fn status(container: &Summary, now: Timestamp) -> String {
+pub(super) fn status(container: &Summary, now: Timestamp) -> String {
     let health = container.health.as_ref().map(|health| format!(" ({health})")).unwrap_or_default();
     match container.status {
         Status::Created => "Created".into(),

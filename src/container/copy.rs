@@ -487,7 +487,7 @@ fn write_through(base: Base<'_>, asked: &Asked, entries: &mut Entries<impl Read>
             return Err(failure);
         }
         let copy = file.try_clone().map_err(|cause| visit::internal("writing the file", cause))?;
-        unpack::write_contents(&mut std::fs::File::from(copy), entry.size, entries, failed)?;
+        unpack::write_contents(&mut std::fs::File::from(copy), &entry, entries, failed)?;
     }
     Ok(Vec::new())
 }

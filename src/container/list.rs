@@ -156,7 +156,7 @@ pub fn find(layout: &Layout, text: &str) -> Result<ContainerId, NotFound> {
     }
 }
 
-fn identifiers(layout: &Layout) -> impl Iterator<Item = ContainerId> {
+pub(super) fn identifiers(layout: &Layout) -> impl Iterator<Item = ContainerId> {
     let entries = fs::read_dir(layout.containers()).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod base;
+pub mod check;
 pub mod commit;
 pub mod copy;
 pub mod create;

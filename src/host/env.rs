@@ -41,6 +41,7 @@ variables! {
     NO_COLOR = "NO_COLOR": "When set and not empty, output is not coloured.";
     STARTED = "CORACLE_STARTED": "Set by coracle itself in containers of its image `hello`: when its command was started.";
     SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH": "Seconds since 1970: the time at which images that are made here say they were made; the same content then makes the same image.";
+    SHELL = "SHELL": "The program that `coracle unshare` starts, unless it is told another.";
     TERM = "TERM": "The terminal's type, given to containers with a terminal.";
 }
 

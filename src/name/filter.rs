@@ -92,6 +92,15 @@ pub fn refused(key: &'static str, value: &str, expected: impl Into<String>) -> F
     FilterRefused::Value { key, value: shown(value), expected: expected.into() }
 }
 
+/// A value that is true or false.
+pub fn boolean(key: &'static str, value: &str) -> Result<bool, FilterRefused> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(refused(key, value, "true or false")),
+    }
+}
+
 /// A label that is asked for: `KEY`, or `KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedLabel {

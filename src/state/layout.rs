@@ -3,7 +3,7 @@
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
 //!                                       containers/ID/{record.json,exit.json,created,name,log.json,upper,work,...}  names/NAME  partial/  tmp/  lock
-//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  events.jsonl  (safe to lose)
+//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  images/HEX (mounted)  events.jsonl  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
 //! CACHE    $XDG_CACHE_HOME/coracle
 //! ```
@@ -138,6 +138,11 @@ impl Layout {
     /// The record of one image.
     pub fn image(&self, id: &ImageId) -> PathBuf {
         self.images().join(format!("{}.json", id.hex()))
+    }
+
+    /// On what an image is mounted by `image mount`.
+    pub fn image_mount(&self, id: &ImageId) -> PathBuf {
+        self.runtime.join("images").join(id.hex())
     }
 
     /// The directory of unpacked layers.

@@ -7,10 +7,12 @@
 pub mod blobs;
 pub mod collect;
 pub mod error;
+pub mod finding;
 pub mod images;
 pub mod layers;
 pub mod partial;
 pub mod unpack;
+pub mod usage;
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};

@@ -57,7 +57,8 @@ impl<'a> Layers<'a> {
             let (digest, size) = (&layer.descriptor.digest, layer.descriptor.size);
             self.progress.layer(position, LayerEvent::Found { digest, size });
             let twice = layers[..position].iter().any(|earlier| earlier.diff_id == layer.diff_id);
-            if twice || self.store.layers().contains(&layer.diff_id) {
+            let is_there = self.store.layers().contains(&layer.diff_id) && self.store.blobs().contains(digest);
+            if twice || is_there {
                 self.progress.layer(position, LayerEvent::AlreadyPresent);
             } else {
                 missing.push((position, layer));
@@ -189,7 +190,7 @@ impl<'a> Layers<'a> {
 }
 
 /// Decompresses `blob` into `ingest`, which is then ready to be committed.
-fn unpack<'s>(
+pub(in crate::image) fn unpack<'s>(
     blob: impl BufRead,
     compression: Compression,
     mut ingest: LayerIngest<'s>,
