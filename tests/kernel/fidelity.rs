@@ -59,7 +59,7 @@ fn trees_come_out_as_they_went_in() {
         let list = |archive: &str| {
             let script = format!(
                 "tar --numeric-owner --full-time -tvf {archive} | sed -e 's, \\./, ,' -e 's/ link to .*//' -e 's/^h/-/' | \
-                 awk '{{ if ($1 ~ /^-/) $3 = \"\"; if (/plain.(file|hard)$/) $2 = \"\"; $1 = $1; print }}' | \
+                 awk '{{ if ($1 ~ /^-/) $3 = \"\"; if (/plain.(file|hard)$/) $2 = \"\"; $1 = $1; if (!(/^d/ && !/\\/$/)) print }}' | \
                  grep -v -E ' (\\./|(dev|proc|sys|etc)(/.*)?)$' | LC_ALL=C sort"
             );
             sh(&lab, &script).ok().text()
