@@ -71,6 +71,7 @@ pub struct PullFlags {
     /// Which images may be pulled, instead of what policy.json says
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub signature_policy: Option<PathBuf>,
+    /// Refused: encrypted images cannot be decrypted
     #[arg(long, value_name = "KEY", hide = true)]
     decryption_key: Vec<String>,
 }
