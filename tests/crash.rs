@@ -333,3 +333,38 @@ fn death_at_any_moment_of_an_image_verb_leaves_a_sound_store() {
         }
     }
 }
+
+#[test]
+fn death_at_every_change_of_a_login_leaves_the_old_file_or_the_new_one() {
+    let lab = Lab::new();
+    let registry = image("").split('/').next().unwrap().to_owned();
+    let file = lab.arg("auth.json");
+    let other = r#"{"auths": {"other.example": {"auth": "YTpi"}}, "detachKeys": "ctrl-e"}"#;
+    let login = ["login", "-u", "user", "-p", "secret", "--authfile", &file, &registry];
+    let logout = ["logout", "--authfile", &file, &registry];
+    let logged_in = || {
+        let text = std::fs::read(&file).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&text).expect("the file is whole");
+        assert!(document["auths"]["other.example"]["auth"] == "YTpi" && document["detachKeys"] == "ctrl-e");
+        document["auths"].get(&registry).is_some()
+    };
+    let calls = "write,fsync,rename,renameat,renameat2,unlink,unlinkat,flock";
+    let mut hits = 0;
+    for when in 1..60 {
+        std::fs::write(&file, other).unwrap();
+        let (in_login, output) = inject(&lab, calls, "signal=KILL", when, &login);
+        assert!(logged_in() || output.code != 0, "{output:?}");
+        lab.coracle(login).ok();
+        let (in_logout, output) = inject(&lab, calls, "signal=KILL", when, &logout);
+        assert!(!logged_in() || output.code != 0, "{output:?}");
+        lab.coracle(login).ok();
+        lab.coracle(logout).ok();
+        hits += u32::from(in_login) + u32::from(in_logout);
+        if !in_login && !in_logout {
+            break;
+        }
+    }
+    assert!(hits > 5, "only {hits} calls were seen");
+    let left: Vec<_> = std::fs::read_dir(lab.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "the file and the trace, nothing unfinished: {left:?}");
+}

@@ -67,7 +67,6 @@ impl Invocation for LoginArgs {
             None => dispatch::registry::default_registry()?,
         };
         let files = dispatch::registry::auth_files(self.access.authfile.clone(), self.compat_auth_file.clone());
-        // A file that cannot be read is no reason not to name the user again.
         let known = match dispatch::registry::known_login(&files, &name)? {
             Some(Credential::Password { user, password }) => Some((user, password)),
             _ => None,

@@ -2,12 +2,15 @@
 
 use crate::failure::Failure;
 use crate::host::config::auth::{AuthFiles, Kept};
+use crate::host::config::registries::Registries;
 use crate::name::registry::RegistryName;
 use crate::registry::{Access, Credential, Purpose, Registry};
 
 /// Fails unless the registry knows whom `access` names.
 pub fn check(name: &RegistryName, access: Access, notice: &(dyn Fn(&str) + Sync)) -> Result<(), Failure> {
-    Ok(Registry::open(name.registry(), Purpose::Login, access, notice)?.check_login()?)
+    let configured = Registries::discover();
+    configured.warnings().for_each(|warning| notice(&warning));
+    Ok(Registry::open(name.registry(), Purpose::Login, &configured, access, notice)?.check_login()?)
 }
 
 /// Asks the registry whether it knows whom `access` names, and keeps the login if it does.

@@ -84,9 +84,11 @@ pub fn execute(
     access: &Access,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<Found>, Failure> {
+    let configured = &Registries::discover();
+    configured.warnings().for_each(|warning| notice(&warning));
     let registries = match &request.registry {
         Some(registry) => vec![registry.clone()],
-        None => Registries::discover().searched(),
+        None => configured.searched(),
     };
     if registries.is_empty() {
         let failure = Failure::new("E_CONFIG", "registries.conf names no registry to search");
@@ -95,7 +97,7 @@ pub fn execute(
     Ok(thread::scope(|scope| {
         let search = |registry: String| {
             let searching = registry.clone();
-            (registry, scope.spawn(move || one(&searching, request, access, notice)))
+            (registry, scope.spawn(move || one(&searching, request, configured, access, notice)))
         };
         let running: Vec<_> = registries.into_iter().map(search).collect();
         let joined = running.into_iter().map(|(registry, thread)| {
@@ -110,11 +112,12 @@ pub fn execute(
 fn one(
     place: &str,
     request: &SearchRequest,
+    configured: &Registries,
     access: &Access,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<Hit>, RegistryError> {
     let (registry, part) = place.split_once('/').unwrap_or((place, ""));
-    let opened = Registry::open(registry, Purpose::Search, access.clone(), notice)?;
+    let opened = Registry::open(registry, Purpose::Search, configured, access.clone(), notice)?;
     let mut hits = opened.search(&request.term, request.limit)?;
     hits.retain(|hit| request.filter.matches(hit) && hit.name.starts_with(part));
     Ok(hits)

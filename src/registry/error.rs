@@ -1,31 +1,17 @@
 //! Why a registry could not be used.
 
 use std::error::Error;
-use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use reqwest::Url;
 
+use super::cause::{Cause, any, innermost, is_certificate_failure, refuses_our_certificate, says_no_such_name};
 use crate::failure::Explain;
 use crate::host::config::Broken;
 use crate::host::config::credential_helper::HelperFailure;
 use crate::host::config::registries::RegistriesRefused;
 use crate::oci::digest::{Digest, DigestSyntax};
 use crate::oci::manifest::DocumentRefused;
-
-/// The innermost cause of a transport failure. The layers above it repeat each other and the address, which may hold a
-/// secret in its query.
-#[derive(Debug)]
-pub struct Cause(String);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for Cause {}
 
 /// Why a registry could not be used. Addresses are shown without their query.
 #[derive(Debug, thiserror::Error)]
@@ -300,7 +286,7 @@ impl Explain for RegistryError {
             Self::NoRoots { .. } => {
                 Some("install the package `ca-certificates`, or name a file of certificates in SSL_CERT_FILE".into())
             }
-            Self::Certificate { cause, .. } => Some(certificate_hint(&cause.0)),
+            Self::Certificate { cause, .. } => Some(certificate_hint(&cause.to_string())),
             Self::Denied { registry, .. } => Some(format!(
                 "check the names and the password; `coracle login {registry}` keeps them, `--creds` gives them once"
             )),
@@ -366,8 +352,8 @@ impl RegistryError {
     /// What a failure of the HTTP client means.
     pub(super) fn of_transport(url: &Url, error: &(dyn Error + 'static), stall: Duration) -> Self {
         let url = shown(url);
-        let cause = Cause(innermost(error));
-        if says_no_such_name(&cause.0) {
+        let cause = innermost(error);
+        if says_no_such_name(&cause) {
             return Self::NoHost { url };
         }
         if any(error, &|error| error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)) {
@@ -381,12 +367,12 @@ impl RegistryError {
 
     /// A client that could not be made.
     pub(super) fn of_client(error: &reqwest::Error) -> Self {
-        Self::Client(Cause(innermost(error)))
+        Self::Client(innermost(error))
     }
 
     /// A body that ended before it was complete.
     pub(super) fn of_early_end(url: &Url) -> Self {
-        Self::Transport { url: shown(url), cause: Cause("the connection ended".into()) }
+        Self::Transport { url: shown(url), cause: Cause::new("the connection ended") }
     }
 
     /// The same, if it is a broken connection, told as what it did to a blob.
@@ -404,70 +390,10 @@ pub(super) fn shown(url: &Url) -> String {
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
 
-/// Whether the other side spoke TLS and showed a certificate that was refused.
-pub(super) fn is_certificate_failure(error: &(dyn Error + 'static)) -> bool {
-    any(error, &|error| matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
-}
-
-/// Whether the other side spoke TLS and broke off because of our certificate, or of its absence (RFC 8446 section 6.2).
-pub(super) fn refuses_our_certificate(error: &(dyn Error + 'static)) -> bool {
-    use rustls::AlertDescription as Alert;
-    let is_meant = |alert: &Alert| {
-        matches!(
-            *alert,
-            Alert::CertificateRequired
-                | Alert::BadCertificate
-                | Alert::UnsupportedCertificate
-                | Alert::CertificateRevoked
-                | Alert::CertificateExpired
-                | Alert::CertificateUnknown
-                | Alert::UnknownCA
-                | Alert::DecryptError
-                | Alert::AccessDenied
-        )
-    };
-    any(error, &|error| matches!(error.downcast_ref(), Some(rustls::Error::AlertReceived(alert)) if is_meant(alert)))
-}
-
-/// Whether the resolver found no address of any kind. Its error types are not to be had from here, only their text.
-fn says_no_such_name(cause: &str) -> bool {
-    cause.starts_with("no records found for Query")
-}
-
-/// Whether `matches` holds for one of the causes of `error`.
-fn any(error: &(dyn Error + 'static), matches: &dyn Fn(&(dyn Error + 'static)) -> bool) -> bool {
-    let mut current = Some(error);
-    while let Some(error) = current {
-        if matches(error) {
-            return true;
-        }
-        current = below(error);
-    }
-    false
-}
-
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut current = error;
-    while let Some(cause) = below(current) {
-        current = cause;
-    }
-    // Even innermost, the client's own errors quote the address.
-    match current.downcast_ref::<reqwest::Error>() {
-        Some(error) if error.is_timeout() => "timed out".into(),
-        Some(_) => "the HTTP exchange failed".into(),
-        None => current.to_string(),
-    }
-}
-
-/// The cause of `error`. An `io::Error` that wraps another error gives that one's cause, and hides it itself.
-fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    wrapped.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     #[derive(Debug, thiserror::Error)]
     #[error("outer")]

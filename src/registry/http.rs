@@ -7,7 +7,8 @@ use reqwest::blocking::{Client, ClientBuilder, Response};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Certificate, Identity, Method, Url, redirect};
 
-use super::error::{self, RegistryError};
+use super::cause;
+use super::error::RegistryError;
 use super::origin::is_loopback_host;
 use super::retry::{self, RetryPolicy};
 use super::{Secret, TlsVerify};
@@ -101,7 +102,7 @@ impl<'a> Http<'a> {
         probe.set_path("/v2/");
         Ok(match client.get(probe).send() {
             Ok(_) => true,
-            Err(error) => error::is_certificate_failure(&error) || error::refuses_our_certificate(&error),
+            Err(error) => cause::is_certificate_failure(&error) || cause::refuses_our_certificate(&error),
         })
     }
 

@@ -6,6 +6,7 @@
 //! memory has a limit (R14).
 
 mod authorizer;
+mod cause;
 mod challenge;
 mod document;
 mod error;
@@ -86,16 +87,13 @@ impl<'a> Registry<'a> {
     pub fn open(
         name: &str,
         purpose: Purpose,
+        configured: &Registries,
         access: Access,
         notice: &'a (dyn Fn(&str) + Sync),
     ) -> Result<Self, RegistryError> {
-        let configured = Registries::discover();
-        configured.warnings().for_each(|warning| notice(&warning));
         let whole = format!("{name}/{}", purpose.repository());
         let is_insecure = configured.is_insecure(whole.trim_end_matches('/'))?;
-        let files = AuthFiles::discover(access.authfile.clone(), configured.credential_helpers());
-        let authorizer = Authorizer::new(name, purpose, access.credential.clone(), files);
-        Self::connect(name, authorizer, is_insecure, access, notice)
+        Self::connect(name, purpose, configured, (is_insecure, access), notice)
     }
 
     /// The repository at `endpoint`, which `configured` named, to pull from it.
@@ -105,19 +103,19 @@ impl<'a> Registry<'a> {
         access: Access,
         notice: &'a (dyn Fn(&str) + Sync),
     ) -> Result<Self, RegistryError> {
-        let (name, repository) = (endpoint.reference.registry(), endpoint.reference.repository());
-        let files = AuthFiles::discover(access.authfile.clone(), configured.credential_helpers());
-        let authorizer = Authorizer::new(name, Purpose::Pull(repository.into()), access.credential.clone(), files);
-        Self::connect(name, authorizer, endpoint.insecure, access, notice)
+        let purpose = Purpose::Pull(endpoint.reference.repository().into());
+        Self::connect(endpoint.reference.registry(), purpose, configured, (endpoint.insecure, access), notice)
     }
 
     fn connect(
         name: &str,
-        authorizer: Authorizer,
-        is_insecure: bool,
-        access: Access,
+        purpose: Purpose,
+        configured: &Registries,
+        (is_insecure, access): (bool, Access),
         notice: &'a (dyn Fn(&str) + Sync),
     ) -> Result<Self, RegistryError> {
+        let files = AuthFiles::discover(access.authfile, configured.credential_helpers());
+        let authorizer = Authorizer::new(name, purpose, access.credential, files);
         let insecure = is_insecure && access.tls == TlsVerify::AsConfigured;
         let host = match name {
             DEFAULT_REGISTRY => "registry-1.docker.io",

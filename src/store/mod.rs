@@ -103,7 +103,7 @@ impl Store {
         self.tidied.call_once(|| {
             // A leftover that cannot be removed is no reason not to write.
             let _ = temporary::collect_abandoned(&tmp);
-            let _ = partial::collect(self, false);
+            let _ = partial::collect(self, partial::Which::Old);
         });
         tmp
     }

@@ -140,13 +140,22 @@ pub(super) fn discard(store: &Store, digest: &Digest) {
     }
 }
 
-/// Removes parts that nobody fetches: all, or those that nothing was added to for a week. Returns how many bytes that freed.
-pub fn collect(store: &Store, all: bool) -> Result<u64, StoreError> {
+/// Which parts are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those that nothing was added to for a week.
+    Old,
+}
+
+/// Removes parts that nobody fetches. Returns how many bytes that freed.
+pub fn collect(store: &Store, which: Which) -> Result<u64, StoreError> {
     let mut freed = 0;
     for path in paths_in(&store.layout().partial_blobs())? {
         let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
         let age = metadata.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-        if !all && age.is_none_or(|age| age <= KEPT) {
+        if which == Which::Old && age.is_none_or(|age| age <= KEPT) {
             continue;
         }
         // The lock is held while removing: whoever waits for it notices that the name is gone.

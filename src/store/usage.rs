@@ -46,10 +46,15 @@ pub fn measure(store: &Store) -> Result<Sizes, StoreError> {
     })
 }
 
-/// What is being written, or was being written by a process that is dead.
+/// What is being written, or was being written by a process that is dead; what has come of blobs that can be fetched to
+/// their end.
 pub fn unfinished(store: &Store) -> Result<Room, StoreError> {
-    let tmp = store.layout().tmp();
-    Ok(Room { count: paths_in(&tmp)?.len(), bytes: disk_usage::below(&tmp) })
+    let mut room = Room::default();
+    for directory in [store.layout().tmp(), store.layout().partial_blobs()] {
+        room.count += paths_in(&directory)?.len();
+        room.bytes += disk_usage::below(&directory);
+    }
+    Ok(room)
 }
 
 fn sum<K: Eq + Hash + Ord>(sizes: &BTreeMap<K, u64>, wanted: &HashSet<K>) -> Room {

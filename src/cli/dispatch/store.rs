@@ -17,8 +17,8 @@ use crate::oci::digest::{DiffId, ImageId};
 use crate::runtime::unshare;
 use crate::state::layout::Layout;
 use crate::state::{disk_usage, journal, temporary};
-use crate::store::Store;
 use crate::store::finding::{Finding, Kind};
+use crate::store::{Store, partial};
 use crate::{container, image};
 
 /// What takes how much room on the disk.
@@ -81,7 +81,7 @@ pub fn prune(layout: &Layout, request: &PruneRequest) -> Result<Pruned, Failure>
         let mut report = |failure| error::report(&failure);
         let images = image::prune::execute(&store, *which, filters, &mut report, &mut say_waiting)?;
         pruned.images = images.images;
-        pruned.freed += images.freed;
+        pruned.freed += images.freed + partial::collect(&store, partial::Which::All)?;
     }
     Ok(pruned)
 }
