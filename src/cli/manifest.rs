@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::commit::local_name;
 use super::dispatch::manifest::{self as dispatch, Addition};
-use super::push::{TransferFlags, destination};
-use super::registry_flags::{RegistryFlags, parse_credentials};
+use super::push::{SendFlags, destination};
+use super::registry_flags::{RegistryFlags, TransferFlags};
 use super::render::{json, output};
 use super::rm::{REMOVAL_EXIT_STATUS, Removals};
 use super::rmi;
@@ -56,11 +56,8 @@ pub struct AddArgs {
     all: bool,
     #[command(flatten)]
     annotation: AnnotationFlags,
-    /// Credentials for the registry
-    #[arg(long, value_name = "USER:PASSWORD")]
-    creds: Option<String>,
     #[command(flatten)]
-    registry: RegistryFlags,
+    registry: TransferFlags,
     /// Name or id of the list
     #[arg(value_name = "LIST")]
     list: String,
@@ -119,11 +116,8 @@ struct AnnotationFlags {
 /// there.
 #[derive(Args, Clone, Debug)]
 pub struct InspectArgs {
-    /// Credentials for the registry
-    #[arg(long, value_name = "USER:PASSWORD")]
-    creds: Option<String>,
     #[command(flatten)]
-    registry: RegistryFlags,
+    registry: TransferFlags,
     /// Name or id of the list, or docker://NAME
     #[arg(value_name = "LIST")]
     list: String,
@@ -147,7 +141,7 @@ pub struct PushArgs {
     #[arg(short = 'p', long, alias = "purge")]
     rm: bool,
     #[command(flatten)]
-    transfer: TransferFlags,
+    transfer: SendFlags,
     /// Name or id of the list
     #[arg(value_name = "LIST")]
     list: String,
@@ -226,7 +220,7 @@ impl Invocation for AddArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let sources: Vec<Source> = self.images.iter().map(|text| source(text)).collect::<Result<_, _>>()?;
         let (annotation, list): (_, ImageSelector) = (self.annotation.parse()?, self.list.parse()?);
-        let access = self.registry.access(self.creds.as_deref().map(parse_credentials).transpose()?);
+        let access = self.registry.access()?;
         let layout = globals.layout()?;
         let mut id = None;
         for source in sources {
@@ -257,7 +251,7 @@ impl Invocation for InspectArgs {
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        let access = self.registry.access(self.creds.as_deref().map(parse_credentials).transpose()?);
+        let access = self.registry.access()?;
         let document = dispatch::inspect(&globals.layout()?, &source(&self.list)?, access)?;
         output::write(&json::indented(&document)?).map(|()| 0)
     }

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::dispatch;
-use super::registry_flags::{RegistryFlags, parse_credentials};
+use super::registry_flags::TransferFlags;
 use super::tree::{Globals, Invocation};
 use crate::failure::Failure;
 use crate::image::assemble::Format;
 use crate::image::push::Members;
 use crate::image::reform::{Change, Encoding, Extent, Recompression};
 use crate::image::request::{Progress, PushRequest, Transfer};
-use crate::name::duration::parse_duration;
 use crate::name::image_location::ImageLocation;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
@@ -28,7 +27,7 @@ pub struct PushArgs {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    transfer: TransferFlags,
+    transfer: SendFlags,
     /// Name or id of the image
     #[arg(value_name = "IMAGE")]
     image: String,
@@ -39,12 +38,9 @@ pub struct PushArgs {
 
 /// Flags of what sends images.
 #[derive(Args, Clone, Debug)]
-pub struct TransferFlags {
-    /// Credentials for the registry
-    #[arg(long, value_name = "USER:PASSWORD")]
-    creds: Option<String>,
+pub struct SendFlags {
     #[command(flatten)]
-    registry: RegistryFlags,
+    registry: TransferFlags,
     /// Write the digest of what was sent to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     digestfile: Option<PathBuf>,
@@ -66,12 +62,6 @@ pub struct TransferFlags {
     /// Do not show progress
     #[arg(short, long)]
     quiet: bool,
-    /// How often to try again what failed
-    #[arg(long, value_name = "NUMBER", default_value_t = 3)]
-    retry: u32,
-    /// Wait before the first further try, for example 2s; doubled for each one after it
-    #[arg(long, value_name = "TIME")]
-    retry_delay: Option<String>,
 }
 
 impl Invocation for PushArgs {
@@ -121,19 +111,12 @@ impl DigestFile {
     }
 }
 
-impl TransferFlags {
+impl SendFlags {
     /// In types.
     pub fn parse(self) -> Result<(Transfer, DigestFile), Failure> {
         let change = self.change()?;
-        let credentials = self.creds.as_deref().map(parse_credentials).transpose()?;
-        let retry_delay = self.retry_delay.as_deref().map(parse_duration).transpose()?;
-        let transfer = Transfer {
-            change,
-            access: self.registry.access(credentials),
-            retries: self.retry,
-            retry_delay,
-            progress: if self.quiet { Progress::Quiet } else { Progress::Shown },
-        };
+        let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
+        let transfer = Transfer { change, access: self.registry.access()?, progress };
         Ok((transfer, DigestFile(self.digestfile)))
     }
 
@@ -195,8 +178,8 @@ mod tests {
     use clap::FromArgMatches;
 
     fn change(words: &[&str]) -> Result<Change, String> {
-        let command = TransferFlags::augment_args(clap::Command::new("push").no_binary_name(true));
-        let flags = TransferFlags::from_arg_matches(&command.get_matches_from(words)).unwrap();
+        let command = SendFlags::augment_args(clap::Command::new("push").no_binary_name(true));
+        let flags = SendFlags::from_arg_matches(&command.get_matches_from(words)).unwrap();
         flags.change().map_err(|failure| failure.to_string())
     }
 

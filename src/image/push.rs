@@ -7,11 +7,12 @@ use super::progress::Progress;
 use super::reform::{self, Change};
 use super::send::{self, Outgoing};
 use crate::failure::Failure;
+use crate::host::config::registries::Registries;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::{DEFAULT_TAG, Reference};
 use crate::oci::digest::{Digest, ImageId};
 use crate::oci::manifest::{DescribedPlatform, Descriptor};
-use crate::registry::{Access, Registry};
+use crate::registry::{Access, Purpose, Registry};
 use crate::state::journal::{self, ImageEvent};
 use crate::state::lock::OnWait;
 use crate::store::Store;
@@ -106,7 +107,10 @@ pub(super) fn to_registry(
     names.sort();
     names.dedup();
     let notice = |line: &str| progress.message(line);
-    let registry = Registry::open(destination, access.clone(), &notice)?.for_push(names);
+    let configured = Registries::discover();
+    configured.warnings().for_each(|warning| notice(&warning));
+    let purpose = Purpose::Push { repository: destination.repository().into(), sources: names };
+    let registry = Registry::open(destination.registry(), purpose, &configured, access.clone(), &notice)?;
     for member in absent {
         // What is not here cannot be changed.
         if *change != Change::default() || !registry.has_document(&member.digest)? {

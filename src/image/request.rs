@@ -46,10 +46,6 @@ pub struct Transfer {
     pub change: Change,
     /// How to speak to the registry.
     pub access: RegistryAccess,
-    /// Tries after the first.
-    pub retries: u32,
-    /// Wait before the first of them.
-    pub retry_delay: Option<Duration>,
     /// What is said meanwhile.
     pub progress: Progress,
 }
@@ -59,6 +55,14 @@ pub struct Transfer {
 pub struct RegistryAccess {
     /// The only file in which to look for credentials (`--authfile`).
     pub authfile: Option<PathBuf>,
+    /// The only directory in which to look for certificates (`--cert-dir`).
+    pub cert_dir: Option<PathBuf>,
+    /// The policy for images that are pulled (`--signature-policy`).
+    pub signature_policy: Option<PathBuf>,
+    /// How often to try again (`--retry`).
+    pub retry: Option<u32>,
+    /// How long to wait before that (`--retry-delay`).
+    pub retry_delay: Option<Duration>,
     /// Credentials given on the command line (`--creds`).
     pub credentials: Option<Credentials>,
     /// `--tls-verify`; the configuration decides where absent.

@@ -4,6 +4,7 @@
 //! A secret is sent to the registry's own origin, and to a token server only if that belongs to the registry's family
 //! or has an entry of its own in the authentication files (SECURITY.md R13).
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,46 +30,64 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 /// Tokens that claim to live longer are renewed anyway.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(86_400);
 
-/// Authorization for one repository. Threads share one session, so that a token is fetched once.
-pub(super) struct Authorizer {
-    registry: String,
-    repository: String,
-    purpose: Purpose,
-    files: AuthFiles,
-    session: Mutex<Session>,
-}
-
-/// What is to be done with the repository.
+/// What we want of a registry, and so of its tokens (distribution's "Token Scope Documentation").
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// To read it.
-    Pull,
-    /// To write it, and to read others of the registry that may have blobs for it.
+pub enum Purpose {
+    /// To pull from this repository.
+    Pull(String),
+    /// To push to this repository, and to read others of the registry that may have blobs for it.
     Push {
-        /// These others.
+        /// The one.
+        repository: String,
+        /// The others.
         sources: Vec<String>,
     },
+    /// To list its repositories.
+    Search,
+    /// To be known to it.
+    Login,
 }
 
 impl Purpose {
-    /// What the token shall allow (distribution's "Token Scope Documentation").
-    fn scopes(&self, repository: &str) -> Vec<String> {
+    /// The repository that it is about, or nothing.
+    pub(super) fn repository(&self) -> &str {
         match self {
-            Self::Pull => vec![format!("repository:{repository}:pull")],
-            Self::Push { sources } => {
-                let sources = sources.iter().map(|source| format!("repository:{source}:pull"));
-                std::iter::once(format!("repository:{repository}:pull,push")).chain(sources).collect()
-            }
+            Self::Pull(repository) | Self::Push { repository, .. } => repository,
+            Self::Search | Self::Login => "",
         }
     }
 
-    /// For messages.
-    fn verb(&self) -> &'static str {
+    fn scopes(&self) -> Vec<String> {
         match self {
-            Self::Pull => "pull",
-            Self::Push { .. } => "push to",
+            Self::Pull(repository) => vec![format!("repository:{repository}:pull")],
+            Self::Push { repository, sources } => {
+                let sources = sources.iter().map(|source| format!("repository:{source}:pull"));
+                std::iter::once(format!("repository:{repository}:pull,push")).chain(sources).collect()
+            }
+            Self::Search => vec!["registry:catalog:*".into()],
+            Self::Login => Vec::new(),
         }
     }
+}
+
+/// As in "does not let you".
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pull(repository) => write!(f, "pull {repository}"),
+            Self::Push { repository, .. } => write!(f, "push to {repository}"),
+            Self::Search => f.write_str("list its repositories"),
+            Self::Login => f.write_str("log in"),
+        }
+    }
+}
+
+/// Authorization for one purpose. Threads share one session, so that a token is fetched once.
+pub(super) struct Authorizer {
+    registry: String,
+    purpose: Purpose,
+    files: AuthFiles,
+    session: Mutex<Session>,
 }
 
 #[derive(Default)]
@@ -114,20 +133,9 @@ struct TokenReply {
 
 impl Authorizer {
     /// Nobody in particular, until the registry asks. `credential` is used instead of what the files hold.
-    pub(super) fn new(registry: &str, repository: &str, credential: Option<Credential>, files: AuthFiles) -> Self {
+    pub(super) fn new(registry: &str, purpose: Purpose, credential: Option<Credential>, files: AuthFiles) -> Self {
         let session = Session { credential: credential.map(Some), ..Session::default() };
-        Self {
-            registry: registry.into(),
-            repository: repository.into(),
-            purpose: Purpose::Pull,
-            files,
-            session: Mutex::new(session),
-        }
-    }
-
-    /// The same for this purpose.
-    pub(super) fn with_purpose(self, purpose: Purpose) -> Self {
-        Self { purpose, ..self }
+        Self { registry: registry.into(), purpose, files, session: Mutex::new(session) }
     }
 
     /// The header for the next request to the registry's own origin. A token that is about to expire is renewed.
@@ -172,6 +180,16 @@ impl Authorizer {
         }
     }
 
+    /// The registry's name.
+    pub(super) fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// What it is for.
+    pub(super) fn purpose(&self) -> &Purpose {
+        &self.purpose
+    }
+
     /// The error for a request that is denied for good.
     pub(super) fn denied(&self, message: Option<String>) -> RegistryError {
         self.denial(&mut self.lock(), message)
@@ -191,14 +209,13 @@ impl Authorizer {
             Some(Some(_)) => "the bearer of your token".into(),
             Some(None) | None => "anonymous users".into(),
         };
-        let verb = self.purpose.verb();
-        RegistryError::Denied { registry, repository: self.repository.clone(), verb, who, message }
+        RegistryError::Denied { registry, purpose: self.purpose.to_string(), who, message }
     }
 
     /// Our credential for the registry, looked up at the first use.
     fn credential(&self, http: &Http<'_>, session: &mut Session) -> Option<Credential> {
         if session.credential.is_none() {
-            let lookup = self.files.find(&self.registry, &self.repository);
+            let lookup = self.files.find(&self.registry, self.purpose.repository());
             lookup.warnings.iter().for_each(|warning| (http.notice)(warning));
             session.helper_failure = lookup.failed_helpers.into_iter().next();
             session.credential = Some(lookup.credential);
@@ -245,7 +262,7 @@ impl Authorizer {
         }
         let credential =
             if realm.trusted { credential } else { self.credential_for_stranger(http, &realm, credential) };
-        let scopes = self.purpose.scopes(&self.repository);
+        let scopes = self.purpose.scopes();
         let ask = |scopes: &[String]| Question::new(&realm.url, service.as_deref(), scopes, credential.as_ref());
         let reply = match (self.fetch(http, session, ask(&scopes)), scopes.split_first()) {
             // Some refuse as a whole what they could grant in part. Nothing but a mount is lost without the rest.
@@ -364,7 +381,7 @@ mod tests {
     use super::*;
 
     fn judge(registry: &str, realm: &str) -> Result<bool, String> {
-        let authorizer = Authorizer::new("r.io", "a", None, AuthFiles::discover(Some("/nonexistent".into())));
+        let authorizer = Authorizer::new("r.io", Purpose::Login, None, AuthFiles::compatible("/nonexistent".into()));
         let origin = Origin::of(&Url::parse(registry).unwrap()).unwrap();
         authorizer.judge(&origin, realm).map(|realm| realm.trusted).map_err(|error| error.to_string())
     }
@@ -400,17 +417,19 @@ mod tests {
     #[test]
     fn questions_carry_what_the_credential_is_good_for() {
         let realm = Url::parse("https://auth.r.io/token?x=1").unwrap();
-        let scopes = Purpose::Pull.scopes("team/app");
+        let scopes = Purpose::Pull("team/app".into()).scopes();
         let anonymous = Question::new(&realm, Some("the service"), &scopes, None);
         let expected = "x=1&scope=repository%3Ateam%2Fapp%3Apull&client_id=coracle&service=the+service";
         assert_eq!(anonymous.url.query(), Some(expected));
         assert!(anonymous.headers.is_empty());
+        let unscoped = Question::new(&realm, None, &Purpose::Login.scopes(), None);
+        assert_eq!(unscoped.url.query(), Some("x=1&client_id=coracle"));
         let login = Credential::password("Aladdin", "open sesame");
         let known = Question::new(&realm, None, &scopes, Some(&login));
         assert_eq!(known.headers[AUTHORIZATION], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         assert!(known.headers[AUTHORIZATION].is_sensitive());
         let token = Credential::IdentityToken(Secret::new("a&b"));
-        let scopes = Purpose::Push { sources: vec!["b".into()] }.scopes("a");
+        let scopes = Purpose::Push { repository: "a".into(), sources: vec!["b".into()] }.scopes();
         let traded = Question::new(&realm, None, &scopes, Some(&token));
         assert_eq!(traded.method, Method::POST);
         let form = traded.form.unwrap();

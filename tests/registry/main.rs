@@ -14,6 +14,7 @@ mod push;
 mod real;
 mod real_push;
 mod redirects;
+mod resume;
 mod shelf;
 mod tls;
 mod transfer;

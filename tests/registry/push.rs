@@ -344,7 +344,7 @@ fn uploads_are_led_neither_in_circles_nor_to_services_of_the_link() {
 fn refusals_say_what_to_do() {
     let image = Image::simple(100_000);
     let cases: [(&str, u16, &str, &str, &str); 5] = [
-        ("POST", 403, "E_AUTH", "does not let anonymous users push to app", "log in"),
+        ("POST", 403, "E_AUTH", "does not let anonymous users push to app", "coracle login"),
         ("POST", 405, "E_AUTH", "takes no uploads", "another"),
         ("PUT /manifests", 412, "E_REGISTRY", "412", "another tag"),
         ("PUT /manifests", 400, "E_REGISTRY", "the tag is immutable", ""),

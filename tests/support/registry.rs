@@ -204,7 +204,8 @@ impl Place {
     /// An empty store; impatient, so that tests of failures are short.
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("place.").tempdir().unwrap();
-        let retry = RetryPolicy { tries: 5, first_delay: Duration::from_millis(5), stall: Duration::from_millis(1500) };
+        let (first_delay, stall) = (Duration::from_millis(5), Duration::from_millis(1500));
+        let retry = RetryPolicy { tries: 5, first_delay, stall, ..RetryPolicy::default() };
         let authfile = Some(root.path().join("auth.json"));
         let access = Access { retry, authfile, ..Access::default() };
         Self { root, access, policy: PullPolicy::Always, platform: None, told: Told::default() }
@@ -323,6 +324,11 @@ pub struct RealRegistry {
 impl RealRegistry {
     /// `extra` is added to the configuration, YAML; `storage:` or `http:` at its beginning replaces the usual one.
     pub fn start(extra: &str) -> Self {
+        Self::start_with(extra, &[])
+    }
+
+    /// The same with variables that override the configuration, as `REGISTRY_HTTP_TLS_KEY`.
+    pub fn start_with(extra: &str, environment: &[(&str, &Path)]) -> Self {
         let root = tempfile::Builder::new().prefix("registry.").tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let usual = [
@@ -339,6 +345,7 @@ impl RealRegistry {
         let server = Command::new("docker-registry")
             .arg("serve")
             .arg(&path)
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -3,9 +3,8 @@
 use super::{registry_access, reporter, say_waiting};
 use crate::failure::Failure;
 use crate::image;
-use crate::image::request::{PushRequest, Transfer};
+use crate::image::request::PushRequest;
 use crate::oci::digest::Digest;
-use crate::registry::{Access, RetryPolicy};
 use crate::state::layout::Layout;
 use crate::store::Store;
 
@@ -21,16 +20,5 @@ pub fn push(layout: &Layout, request: PushRequest) -> Result<Digest, Failure> {
 pub(super) fn wanted(request: PushRequest) -> image::push::Request {
     let PushRequest { image, destination, members, transfer } = request;
     let change = transfer.change;
-    image::push::Request { image, destination, members, change, access: access(transfer) }
-}
-
-/// How a registry is reached that something is sent to.
-fn access(transfer: Transfer) -> Access {
-    let usual = RetryPolicy::default();
-    let retry = RetryPolicy {
-        tries: transfer.retries.saturating_add(1),
-        first_delay: transfer.retry_delay.unwrap_or(usual.first_delay),
-        ..usual
-    };
-    Access { retry, ..registry_access(transfer.access) }
+    image::push::Request { image, destination, members, change, access: registry_access(transfer.access) }
 }

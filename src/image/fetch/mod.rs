@@ -13,7 +13,7 @@
 //! ```
 
 mod error;
-mod layers;
+pub(super) mod layers;
 mod members;
 mod record;
 

@@ -4,11 +4,12 @@ use super::{Annotation, StoredSource, edit, entry, members};
 use crate::failure::Failure;
 use crate::image::fetch::{self, Member, Which};
 use crate::image::progress::{Progress, Silent};
+use crate::image::pull;
 use crate::image::source::RegistrySource;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
-use crate::registry::{Access, Registry};
+use crate::registry::Access;
 use crate::state::lock::OnWait;
 use crate::state::schema::image::ImageRecord;
 use crate::store::Store;
@@ -54,10 +55,10 @@ pub fn add(
             let mut new = entry(&manifest, described);
             request.annotation.apply(&mut new)?;
             let digest = manifest.digest.to_string();
-            let known = members(index).iter_mut().find(|member| member["digest"] == digest);
+            let known = members(index)?.iter_mut().find(|member| member["digest"] == digest);
             match known {
                 Some(known) => *known = new,
-                None => members(index).push(new),
+                None => members(index)?.push(new),
             }
         }
         Ok(())
@@ -78,12 +79,13 @@ fn fetch(store: &Store, request: &AddRequest, progress: &dyn Progress) -> Result
             }
         }
     };
-    let notice = |line: &str| progress.message(line);
-    let registry = Registry::open(reference, request.access.clone(), &notice)?;
-    let source = RegistrySource { registry: &registry, reference };
     let wanted = request.annotation.platform()?;
     let which = if request.all { Which::All } else { Which::For(&wanted) };
-    Ok(fetch::without_unpacking(store, &source, which, progress)?)
+    let found = pull::ask_for(reference, &request.access, progress, &mut |registry, reference| {
+        pull::check_policy(reference, &request.access)?;
+        fetch::without_unpacking(store, &RegistrySource { registry, reference }, which, progress)
+    });
+    Ok(found?)
 }
 
 /// An image of the store, or those of a list.

@@ -110,7 +110,7 @@ pub fn annotate(
     };
     let digest = member.digest(store, list)?;
     edit(store, list, on_wait, |index| {
-        let found = members(index).iter_mut().find(|member| member["digest"] == digest);
+        let found = members(index)?.iter_mut().find(|member| member["digest"] == digest);
         annotation.apply(found.ok_or_else(|| ListError::NoMember { list: list.to_string(), member: digest.clone() })?)
     })
 }
@@ -125,7 +125,7 @@ pub fn remove(
     let _stays = store.lock_shared(on_wait)?;
     let digest = member.digest(store, list)?;
     edit(store, list, on_wait, |index| {
-        let members = members(index);
+        let members = members(index)?;
         let before = members.len();
         members.retain(|member| member["digest"] != digest);
         match members.len() < before {

@@ -5,10 +5,11 @@ use serde_json::Value;
 use super::{ListError, Source};
 use crate::failure::Failure;
 use crate::image::progress::Progress;
+use crate::image::pull;
 use crate::image::source::{RegistrySource, Source as _};
 use crate::name::image_selector::ImageSelector;
 use crate::oci::manifest::MAX_DOCUMENT;
-use crate::registry::{Access, Registry};
+use crate::registry::Access;
 use crate::store::Store;
 
 /// The index of a list, or the manifest of an image, of the store or of a registry.
@@ -27,8 +28,8 @@ pub fn inspect(store: &Store, source: &Source, access: &Access, progress: &dyn P
             }
         }
     };
-    let notice = |line: &str| progress.message(line);
-    let registry = Registry::open(reference, access.clone(), &notice)?;
-    let top = RegistrySource { registry: &registry, reference }.top()?;
+    let top = pull::ask_for(reference, access, progress, &mut |registry, reference| {
+        RegistrySource { registry, reference }.top()
+    })?;
     Ok(serde_json::from_slice(&top.bytes).map_err(|_| ListError::Damaged(top.digest))?)
 }

@@ -195,14 +195,9 @@ fn add_annotations(to: &mut Value, annotations: &BTreeMap<String, String>) -> Re
 }
 
 /// The members of an index.
-fn members(index: &mut Value) -> &mut Vec<Value> {
-    if !index["manifests"].is_array() {
-        index["manifests"] = json!([]);
-    }
-    match &mut index["manifests"] {
-        Value::Array(members) => members,
-        _ => unreachable!("it has just been made an array"),
-    }
+fn members(index: &mut Value) -> Result<&mut Vec<Value>, Failure> {
+    let found = index.get_mut("manifests").and_then(Value::as_array_mut);
+    found.ok_or_else(|| Failure::new("E_STORE_CORRUPT", "the list's index has no manifests"))
 }
 
 /// A member of an index, as a JSON object.
@@ -225,7 +220,7 @@ pub fn push(
     let list = find(store, &request.image)?;
     let destination = push::destination(&list, request.destination.as_ref())?;
     let index = list.record.manifest.digest;
-    if members(&mut read_index(store, &index)?).is_empty() {
+    if members(&mut read_index(store, &index)?)?.is_empty() {
         return Err(ListError::Empty(request.image.to_string()).into());
     }
     let what = What::Index(index, request.members);
