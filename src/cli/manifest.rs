@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use super::commit::local_name;
 use super::dispatch::manifest::{self as dispatch, Addition};
@@ -130,6 +130,7 @@ pub struct PushArgs {
     #[arg(
         long,
         value_name = "BOOL",
+        action = ArgAction::Set,
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
@@ -199,13 +200,17 @@ impl Invocation for CreateArgs {
         let if_exists = if self.amend { IfExists::Amend } else { IfExists::Refuse };
         let layout = globals.layout()?;
         let id = dispatch::create(&layout, &name, if_exists, &annotations(&self.annotation)?)?;
+        let list = ImageSelector::Id(id.hex().to_owned());
         for source in sources {
-            let list = ImageSelector::Id(id.hex().to_owned());
-            let access = self.registry.clone().access(None);
-            dispatch::add(
-                &layout,
-                Addition { list, source, all: self.all, annotation: Annotation::default(), access },
-            )?;
+            let (named, access) = (list.clone(), self.registry.clone().access(None));
+            let addition = Addition { list: named, source, all: self.all, annotation: Annotation::default(), access };
+            if let Err(failure) = dispatch::add(&layout, addition) {
+                if !self.amend {
+                    // What is asked for is made whole or not at all; that it cannot be removed is the lesser trouble.
+                    let _ = dispatch::rm(&layout, &list);
+                }
+                return Err(failure);
+            }
         }
         print(&id)
     }

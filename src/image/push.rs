@@ -114,7 +114,7 @@ pub(super) fn to_registry(
     for member in absent {
         // What is not here cannot be changed.
         if *change != Change::default() || !registry.has_document(&member.digest)? {
-            return Err(absent_member(&member));
+            return Err(absent_member(store, &member));
         }
     }
     let outgoing = reform::execute(store, outgoing, change, progress)?;
@@ -125,9 +125,13 @@ pub(super) fn to_registry(
     Ok(top.digest.clone())
 }
 
-fn absent_member(member: &Descriptor) -> Failure {
+fn absent_member(store: &Store, member: &Descriptor) -> Failure {
     let platform = member.platform.as_ref().and_then(DescribedPlatform::normalized);
     let what = platform.map_or_else(|| "one of its images".into(), |platform| format!("its image for {platform}"));
+    if store.blobs().contains(&member.digest) {
+        let message = format!("pushing the index alone: the repository does not have {what}, {}", member.digest);
+        return Failure::new("E_NOTFOUND", message).with_hint("--all sends the images, too");
+    }
     let message = format!("pushing all images of the index: {what}, {}, is not in the store", member.digest);
     Failure::new("E_NOTFOUND", message).with_hint(
         "coracle manifest create LIST, then coracle manifest add --all LIST docker://IMAGE fetches all of them",

@@ -8,7 +8,7 @@ use crate::store::Store;
 
 /// Adds the blobs of all images that the index names to `blobs`. False if a document that is there cannot be read: then
 /// nobody knows what it names.
-pub(super) fn add_members(store: &Store, index: &Digest, blobs: &mut HashSet<Digest>) -> bool {
+pub fn add_members(store: &Store, index: &Digest, blobs: &mut HashSet<Digest>) -> bool {
     let read = |digest: &Digest| store.blobs().read(digest, MAX_DOCUMENT).ok();
     let Some(index) = read(index).and_then(|bytes| Index::parse(&bytes).ok()) else { return false };
     for member in index.manifests {

@@ -73,9 +73,10 @@ impl Explain for ListError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NotFound(name) | Self::NotAList(name) => {
-                format!("coracle manifest create makes one: {name} needs a name of its own")
+            Self::NotFound(_) => {
+                "coracle images shows the names that there are; coracle manifest create makes a list".into()
             }
+            Self::NotAList(name) => format!("coracle manifest create LIST {name} makes a list that has it"),
             Self::NameTaken(name) => format!("coracle manifest create --amend {name} goes on with a list of this name"),
             Self::NoMember { list, .. } => format!("coracle manifest inspect {list} shows the digests of its images"),
             Self::Empty(list) => format!("coracle manifest add {list} IMAGE"),
@@ -239,6 +240,10 @@ pub fn image_for(
     let digest = &list.record.manifest.digest;
     let bytes = store.blobs().read(digest, MAX_DOCUMENT)?;
     let index = Index::parse(&bytes).map_err(|_| ListError::Damaged(digest.clone()))?;
+    if index.manifests.is_empty() {
+        let name = list.reference.as_ref().map_or_else(|| list.record.id.short().to_owned(), Reference::to_string);
+        return Err(ListError::Empty(name).into());
+    }
     let host = Platform::host();
     let member = registry::select(&index, platform.unwrap_or(&host))?;
     let member = BlobDescriptor::from(member.clone());
