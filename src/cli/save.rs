@@ -8,10 +8,11 @@ use super::dispatch;
 use super::export::refuse_terminal;
 use super::tree::{Globals, Invocation};
 use crate::failure::Failure;
-use crate::image::pack::Keep;
+use crate::image::push::Members;
+use crate::image::reform::{Change, Encoding, Extent, Recompression};
 use crate::image::request::Progress;
+use crate::image::save::Content;
 use crate::name::image_location::ArchiveFormat;
-use crate::oci::media_type::Compression;
 
 /// Save images to an archive
 ///
@@ -63,8 +64,8 @@ pub struct SaveRequest {
     pub all_images: bool,
     /// What is written.
     pub format: ArchiveFormat,
-    /// What becomes of the images.
-    pub keep: Keep,
+    /// What of the images.
+    pub content: Content,
     /// To where; absent for standard output.
     pub output: Option<PathBuf>,
     /// What is said meanwhile.
@@ -98,7 +99,7 @@ impl SaveArgs {
         Ok(SaveRequest {
             images: self.images,
             all_images: self.multi_image_archive,
-            keep: keep(format, self.compress, self.uncompressed)?,
+            content: content(format, self.compress, self.uncompressed)?,
             format,
             output,
             progress: if self.quiet { Progress::Quiet } else { Progress::Shown },
@@ -106,19 +107,23 @@ impl SaveArgs {
     }
 }
 
-/// What stays of an image.
-fn keep(format: ArchiveFormat, compress: bool, uncompressed: bool) -> Result<Keep, Failure> {
+/// What of the images is written.
+fn content(format: ArchiveFormat, compress: bool, uncompressed: bool) -> Result<Content, Failure> {
     let refused = |flag: &str, formats: &str| {
         let failure = Failure::new("E_CONFIG", format!("{flag} is not for this format"));
         Err(failure.with_hint(format!("it is for --format {formats}")))
     };
+    let own = |encoding: Option<Encoding>| {
+        let recompression = encoding.map(|encoding| Recompression { encoding, extent: Extent::Others });
+        Content { members: Members::Own, change: Change { format: None, recompression } }
+    };
     match format {
-        ArchiveFormat::Directory if compress => Ok(Keep::Config(Compression::Gzip)),
+        ArchiveFormat::Directory if compress => Ok(own(Some(Encoding::Gzip(6)))),
         _ if compress => refused("--compress", "docker-dir"),
-        ArchiveFormat::OciLayout | ArchiveFormat::OciArchive if uncompressed => Ok(Keep::Config(Compression::None)),
+        ArchiveFormat::OciLayout | ArchiveFormat::OciArchive if uncompressed => Ok(own(Some(Encoding::Plain))),
         _ if uncompressed => refused("--uncompressed", "oci-archive and oci-dir"),
-        ArchiveFormat::Directory => Ok(Keep::Manifest),
-        _ => Ok(Keep::Index),
+        ArchiveFormat::Directory => Ok(own(None)),
+        _ => Ok(Content::EVERYTHING),
     }
 }
 

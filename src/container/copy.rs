@@ -236,7 +236,7 @@ fn report(skipped: &[String]) -> Result<Vec<u8>, Failure> {
 /// The plan that enters the container where it runs, else nothing.
 fn running(container: &Listed) -> Option<LaunchPlan> {
     match &container.status {
-        Status::Running(processes) => visit::join(processes),
+        Status::Running(processes) | Status::Initialized(processes) => visit::join(processes),
         _ => None,
     }
 }
@@ -487,7 +487,7 @@ fn write_through(base: Base<'_>, asked: &Asked, entries: &mut Entries<impl Read>
             return Err(failure);
         }
         let copy = file.try_clone().map_err(|cause| visit::internal("writing the file", cause))?;
-        unpack::write_contents(&mut std::fs::File::from(copy), entry.size, entries, failed)?;
+        unpack::write_contents(&mut std::fs::File::from(copy), &entry, entries, failed)?;
     }
     Ok(Vec::new())
 }

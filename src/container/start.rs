@@ -17,7 +17,8 @@ use crate::state::layout::Layout;
 /// A container that can be started, and what it was asked for.
 #[derive(Debug)]
 pub struct Startable {
-    container: Listed,
+    /// What it is.
+    pub container: Listed,
     /// What it was asked for.
     pub request: Request,
 }
@@ -27,6 +28,8 @@ pub struct Startable {
 pub enum Found {
     /// It has to be started.
     Startable(Box<Startable>),
+    /// It was made ready, and waits for its start.
+    Initialized(Box<Listed>),
     /// It runs.
     Running(ContainerId),
 }
@@ -38,6 +41,7 @@ pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
     let short = id.short();
     match &container.status {
         Status::Running(_) | Status::Restarting(_) => return Ok(Found::Running(id)),
+        Status::Initialized(_) => return Ok(Found::Initialized(Box::new(container))),
         Status::Creating => {
             return Err(Failure::new("E_BUSY", format!("starting container {short}: another command is starting it")));
         }
@@ -87,11 +91,8 @@ impl Startable {
         launch::tidy(layout, &self.request, id);
         let plan = run::plan_again(layout, &self.request, base, id, name)?;
         let _ = fs::remove_file(layout.stop_marker(id));
-        let launch = Launch::new(layout, &self.request, record.clone(), plan, owned);
-        let result = launch.execute(presence);
-        if launch.was_executed() {
-            let _ = fs::remove_file(layout.created_marker(id));
-        }
-        result
+        // Of a life whose monitor was killed: nobody may take its processes for those of the next.
+        let _ = fs::remove_file(layout.process_record(id));
+        Launch::again(layout, &self.request, record.clone(), plan, owned).execute(presence)
     }
 }

@@ -68,7 +68,7 @@ fn platform_of(source: &ArchiveSource<'_>) -> Result<Option<Platform>, FetchCaus
             present.push(descriptor.clone());
         }
     }
-    let present = Index { manifests: present };
+    let present = Index { media_type: index.media_type.clone(), manifests: present };
     let best = registry::select(&present, &Platform::host()).ok().or(present.manifests.first());
     Ok(best.and_then(|descriptor| descriptor.platform.as_ref()?.normalized()))
 }

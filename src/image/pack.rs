@@ -1,17 +1,17 @@
 //! What of the store is written where an image goes into a file: its documents as they came, as far as their content is
-//! there; or, where layers are to be compressed in another way, a new manifest.
+//! there.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
-use serde_json::{Value, json};
-
-use super::recompress;
+use super::push::Members;
 use super::send::Outgoing;
 use crate::failure::Failure;
 use crate::name::reference::Reference;
 use crate::oci::digest::{Digest, ImageId};
 use crate::oci::manifest::{Descriptor, Document, Index, MAX_DOCUMENT, Manifest};
-use crate::oci::media_type::{self, Compression};
+use crate::oci::media_type;
+use crate::oci::platform::Platform;
+use crate::registry;
 use crate::state::schema::image::BlobDescriptor;
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
@@ -19,7 +19,7 @@ use crate::store::images::ResolvedImage;
 /// One image, described for who writes lists of images.
 #[derive(Clone, Debug)]
 pub struct Packed {
-    /// The image.
+    /// The image that has the names; of a list the one for the host, else the first.
     pub image: ImageId,
     /// Its names.
     pub names: Vec<Reference>,
@@ -38,71 +38,95 @@ pub struct PackedManifest {
     pub layers: Vec<Digest>,
 }
 
-/// How much of an image stays what it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// All: an index goes with it, and those manifests that are in the store.
-    Index,
-    /// The manifest.
-    Manifest,
-    /// The configuration: layers are compressed like this.
-    Config(Compression),
-}
-
 struct Found {
     document: BlobDescriptor,
     bytes: Vec<u8>,
     manifest: Manifest,
 }
 
-/// Adds the image to what is sent, under these names. The caller holds the store's shared lock.
+/// Adds the image to what is sent, under these names. Of an index those members are added that are in the store. The caller
+/// holds the store's shared lock.
 pub fn pack(
     store: &Store,
     image: &ResolvedImage,
     names: Vec<Reference>,
-    keep: Keep,
+    members: Members,
     outgoing: &mut Outgoing,
 ) -> Result<Packed, Failure> {
-    let id = &image.record.id;
-    let pointer = image.reference.as_ref().map(|name| store.images().reference(name)).transpose()?.flatten();
-    let pointed = pointer.and_then(|pointer| document(store, &pointer.manifest_digest, None));
-    let (mut manifests, top) = match pointed {
-        Some((top, bytes, Document::Index(index))) => {
+    let record = &image.record;
+    let (image_id, manifests, index) = match pointed(store, image)? {
+        Some((described, bytes, Document::Index(index))) => {
             let complete = complete_manifests(store, &index);
-            let is_there = complete.iter().any(|found| found.manifest.config.digest == *id);
-            (complete, Some((top, bytes)).filter(|_| is_there))
+            let own = if record.is_list() { for_host(index, &complete) } else { Some(record.id.clone()) };
+            let own = own.ok_or_else(|| incomplete(&record.id, &described.digest))?;
+            let is_own = |found: &Found| found.manifest.config.digest == own;
+            if (record.is_list() || members == Members::All) && complete.iter().any(is_own) {
+                (own, complete, Some((described, bytes)))
+            } else {
+                let found = complete.into_iter().find(is_own).map_or_else(|| recorded(store, image), Ok)?;
+                (own, vec![found], None)
+            }
         }
-        Some((document, bytes, Document::Manifest(manifest))) => (vec![Found { document, bytes, manifest }], None),
-        None => (Vec::new(), None),
+        Some((document, bytes, Document::Manifest(manifest))) if is_complete(store, &manifest) => {
+            (record.id.clone(), vec![Found { document, bytes, manifest }], None)
+        }
+        _ => (record.id.clone(), vec![recorded(store, image)?], None),
     };
-    manifests.retain(|found| is_complete(store, &found.manifest));
-    if keep != Keep::Index || top.is_none() {
-        manifests.retain(|found| found.manifest.config.digest == *id);
-        manifests.truncate(1);
-    }
-    if manifests.is_empty() {
-        manifests.push(recorded(store, image)?);
-    }
-    if let Keep::Config(compression) = keep {
-        let changed = manifests.into_iter().map(|found| recompress(store, found, compression, outgoing));
-        manifests = changed.collect::<Result<_, _>>()?;
-    }
-    let described = |found: &Found| PackedManifest {
-        config: found.manifest.config.digest.clone(),
-        layers: found.manifest.layers.iter().map(|layer| layer.digest.clone()).collect(),
-    };
-    let packed_manifests = manifests.iter().map(described).collect();
-    let mut last = None;
+    let packed_manifests = manifests.iter().map(Found::packed).collect();
+    let mut top = record.manifest.clone();
     for Found { document, bytes, manifest } in manifests {
-        last = Some(document.clone());
-        outgoing.add_manifest(document, bytes, &manifest);
+        top = document.clone();
+        outgoing.add_parsed(document, bytes, &manifest);
     }
-    if let Some((top, bytes)) = top.filter(|_| keep == Keep::Index) {
-        last = Some(top.clone());
-        outgoing.add_document(top, bytes);
+    if let Some((document, bytes)) = index {
+        top = document.clone();
+        outgoing.add_document(document, bytes);
     }
-    let top = last.unwrap_or_else(|| image.record.manifest.clone());
-    Ok(Packed { image: id.clone(), names, top, manifests: packed_manifests })
+    Ok(Packed { image: image_id, names, top, manifests: packed_manifests })
+}
+
+impl Found {
+    fn packed(&self) -> PackedManifest {
+        PackedManifest {
+            config: self.manifest.config.digest.clone(),
+            layers: self.manifest.layers.iter().map(|layer| layer.digest.clone()).collect(),
+        }
+    }
+}
+
+impl Packed {
+    /// What it is with what became of its documents and layers.
+    pub fn changed(mut self, replaced: &HashMap<Digest, BlobDescriptor>) -> Self {
+        if let Some(new) = replaced.get(&self.top.digest) {
+            self.top = new.clone();
+        }
+        for layer in self.manifests.iter_mut().flat_map(|manifest| &mut manifest.layers) {
+            if let Some(new) = replaced.get(layer) {
+                layer.clone_from(&new.digest);
+            }
+        }
+        self
+    }
+}
+
+/// What the image's name stands for, if it is in the store and sound; of a list, the list.
+fn pointed(store: &Store, image: &ResolvedImage) -> Result<Option<(BlobDescriptor, Vec<u8>, Document)>, Failure> {
+    if image.record.is_list() {
+        return Ok(document(store, &image.record.manifest.digest, Some(&image.record.manifest.media_type)));
+    }
+    let Some(name) = &image.reference else { return Ok(None) };
+    let pointer = store.images().reference(name)?;
+    Ok(pointer.and_then(|pointer| document(store, &pointer.manifest_digest, None)))
+}
+
+/// Of what is complete of an index, the image for the host, else the first.
+fn for_host(index: Index, complete: &[Found]) -> Option<ImageId> {
+    let is_complete = |entry: &Descriptor| complete.iter().any(|found| found.document.digest == entry.digest);
+    let manifests = index.manifests.into_iter().filter(is_complete).collect();
+    let present = Index { manifests, ..index };
+    let chosen = registry::select(&present, &Platform::host()).ok().or(present.manifests.first())?;
+    let found = complete.iter().find(|found| found.document.digest == chosen.digest)?;
+    Some(found.manifest.config.digest.clone())
 }
 
 /// The manifest in the image's record, all of which must be there.
@@ -119,31 +143,6 @@ fn recorded(store: &Store, image: &ResolvedImage) -> Result<Found, Failure> {
 
 fn blobs_of(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
     manifest.layers.iter().chain([&manifest.config])
-}
-
-/// The same image with all layers compressed like this; those that are not yet are made.
-fn recompress(store: &Store, found: Found, to: Compression, outgoing: &mut Outgoing) -> Result<Found, Failure> {
-    let unreadable = |cause: &dyn std::fmt::Display| Failure::new("E_STATE", format!("changing the manifest: {cause}"));
-    let mut value: Value = serde_json::from_slice(&found.bytes).map_err(|cause| unreadable(&cause))?;
-    let before = outgoing.made.len();
-    for (position, layer) in found.manifest.layers.iter().enumerate() {
-        let from = Compression::of_layer(&layer.media_type).map_err(|cause| unreadable(&cause))?;
-        if from != to {
-            let (digest, size, file) = recompress::blob(store, &layer.digest, from, to)?;
-            let media_type = media_type::of_layer(&layer.media_type, to);
-            value["layers"][position] = json!({ "mediaType": media_type, "digest": digest, "size": size });
-            outgoing.made.push((digest, Arc::new(file)));
-        }
-    }
-    if outgoing.made.len() == before {
-        return Ok(found);
-    }
-    let bytes = value.to_string().into_bytes();
-    let document = Document::parse(&bytes, Some(&found.document.media_type)).map_err(|cause| unreadable(&cause))?;
-    let Document::Manifest(manifest) = document else { return Err(unreadable(&"it is an index")) };
-    let document =
-        BlobDescriptor { digest: Digest::of(&bytes), size: bytes.len() as u64, media_type: found.document.media_type };
-    Ok(Found { document, bytes, manifest })
 }
 
 fn incomplete(image: &ImageId, missing: &Digest) -> Failure {

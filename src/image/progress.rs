@@ -1,9 +1,16 @@
 //! What is told while an image moves.
 
+use super::short_name::Chosen;
+use crate::name::reference::Reference;
 use crate::oci::digest::Digest;
 
 /// Takes what happens to an image's layers on their way. Called from several threads.
 pub trait Progress: Sync {
+    /// Which of the `candidates` the short name stands for.
+    fn choose(&self, _short: &str, _candidates: &[Reference]) -> Chosen {
+        Chosen::CannotAsk
+    }
+
     /// One line for the user, not escaped: it may quote a registry.
     fn message(&self, line: &str);
 

@@ -1,10 +1,15 @@
-//! What `pull` was asked for, in types.
+//! What `pull` and `push` were asked for, in types.
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::name::image_location::ImageLocation;
+use super::push::Members;
+use super::reform::Change;
+use crate::name::image_location::{ArchiveLocation, ImageLocation};
+use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;
+use crate::name::reference::Reference;
 use crate::oci::platform::Platform;
 
 /// Images to be fetched.
@@ -22,11 +27,52 @@ pub struct PullRequest {
     pub progress: Progress,
 }
 
+/// An image to be sent.
+#[derive(Clone, Debug)]
+pub struct PushRequest {
+    /// Which.
+    pub image: ImageSelector,
+    /// Where to; to a registry under its own name where absent.
+    pub destination: Option<PushDestination>,
+    /// Which of the images of an index.
+    pub members: Members,
+    /// How.
+    pub transfer: Transfer,
+}
+
+/// Where images can be sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushDestination {
+    /// A registry.
+    Registry(Reference),
+    /// A file or a directory.
+    Archive(ArchiveLocation),
+}
+
+/// How something is sent.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// What is to be different there.
+    pub change: Change,
+    /// How to speak to the registry.
+    pub access: RegistryAccess,
+    /// What is said meanwhile.
+    pub progress: Progress,
+}
+
 /// How to speak to registries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegistryAccess {
     /// The only file in which to look for credentials (`--authfile`).
     pub authfile: Option<PathBuf>,
+    /// The only directory in which to look for certificates (`--cert-dir`).
+    pub cert_dir: Option<PathBuf>,
+    /// The policy for images that are pulled (`--signature-policy`).
+    pub signature_policy: Option<PathBuf>,
+    /// How often to try again (`--retry`).
+    pub retry: Option<u32>,
+    /// How long to wait before that (`--retry-delay`).
+    pub retry_delay: Option<Duration>,
     /// Credentials given on the command line (`--creds`).
     pub credentials: Option<Credentials>,
     /// `--tls-verify`; the configuration decides where absent.

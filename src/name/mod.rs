@@ -20,6 +20,7 @@ pub mod mount;
 pub mod network_mode;
 pub mod pull_policy;
 pub mod reference;
+pub mod registry;
 pub mod remote_image;
 pub mod restart_policy;
 pub mod security_option;

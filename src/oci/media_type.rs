@@ -14,12 +14,12 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 /// Docker's image configuration.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
-/// OCI layer, compressed with gzip.
-pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// OCI layer, not compressed.
 pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// OCI layer, compressed with zstd.
 pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+/// OCI layer, compressed with gzip.
+pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Docker's layer, not compressed.
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 /// Docker's layer, compressed with zstd.
@@ -52,18 +52,6 @@ impl DocumentKind {
             | "application/vnd.docker.distribution.manifest.v1+prettyjws" => Some(Self::SchemaOne),
             _ => None,
         }
-    }
-}
-
-/// The media type of a layer of the same family as `sibling`, docker's or OCI's, that is compressed like this.
-pub fn of_layer(sibling: &str, compression: Compression) -> &'static str {
-    match (sibling.starts_with("application/vnd.docker."), compression) {
-        (true, Compression::None) => DOCKER_LAYER,
-        (true, Compression::Gzip) => DOCKER_LAYER_GZIP,
-        (true, Compression::Zstd) => DOCKER_LAYER_ZSTD,
-        (false, Compression::None) => OCI_LAYER,
-        (false, Compression::Gzip) => OCI_LAYER_GZIP,
-        (false, Compression::Zstd) => OCI_LAYER_ZSTD,
     }
 }
 

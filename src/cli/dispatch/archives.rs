@@ -11,9 +11,8 @@ use super::{reporter, say_waiting};
 use crate::failure::Failure;
 use crate::image::archive::{Archive, Writer};
 use crate::image::load::{self, Loaded};
-use crate::image::pack::Keep;
 use crate::image::request::{Progress, PullRequest};
-use crate::image::save::{self, Saved};
+use crate::image::save::{self, Content, Saved};
 use crate::image::scp::Remote;
 use crate::name::image_location::{ArchiveFormat, ArchiveLocation, ImageLocation, Member};
 use crate::name::image_selector::ImageSelector;
@@ -50,7 +49,7 @@ pub fn pull_from(layout: &Layout, request: &PullRequest, location: &ImageLocatio
     }
 }
 
-fn stored(store: &Store, selector: &ImageSelector) -> Result<ResolvedImage, Failure> {
+pub(super) fn stored(store: &Store, selector: &ImageSelector) -> Result<ResolvedImage, Failure> {
     let image = store.images().resolve(selector)?;
     Ok(image.ok_or_else(|| StoreError::NoImage(selector.to_string()))?)
 }
@@ -114,7 +113,7 @@ pub fn save(layout: &Layout, request: SaveRequest) -> Result<(), Failure> {
         Some(path) => Writer::create(request.format, path)?,
         None => Writer::to_stream(request.format, standard(io::stdout())?)?,
     };
-    save::execute(&store, &images, request.keep, None, writer, &*reporter(request.progress))
+    save::execute(&store, &images, request.content, None, writer, &*reporter(request.progress)).map(drop)
 }
 
 /// The images that are to be saved. A name that no image has is one more name of the first, unless all are images.
@@ -137,36 +136,6 @@ fn local(name: Reference) -> Reference {
     if name.is_short() { name.in_localhost() } else { name }
 }
 
-/// Writes an image of the store to where `location` says.
-pub fn push_to_archive(
-    layout: &Layout,
-    selector: &ImageSelector,
-    location: &ArchiveLocation,
-    progress: Progress,
-) -> Result<ImageId, Failure> {
-    let store = Store::open(layout.clone())?;
-    let _stays = store.lock_shared(&mut say_waiting)?;
-    let mut saved = Saved::under_own_name(stored(&store, selector)?);
-    let id = saved.image.record.id.clone();
-    let word = match &location.member {
-        None => None,
-        // Docker's archives know references only.
-        Some(Member::Name(name)) if location.format == ArchiveFormat::DockerArchive => {
-            saved.names = vec![name.parse()?];
-            None
-        }
-        Some(Member::Name(name)) => Some(name.as_str()),
-        Some(Member::Position(position)) => {
-            let failure = Failure::new("E_NAME_INVALID", format!("writing to {location}: @{position} is no name"));
-            return Err(failure.with_hint("a name, or nothing, follows the path"));
-        }
-    };
-    let keep = if location.format == ArchiveFormat::Directory { Keep::Manifest } else { Keep::Index };
-    let writer = Writer::create(location.format, &location.path)?;
-    save::execute(&store, &[saved], keep, word, writer, &*reporter(progress))?;
-    Ok(id)
-}
-
 /// Loads an image of the store on another machine.
 pub fn send_image(
     layout: &Layout,
@@ -182,10 +151,10 @@ pub fn send_image(
     let remote = Remote::load(ssh, machine, reader.into())?;
     let format = ArchiveFormat::DockerArchive;
     let writer = Writer::to_stream(format, File::from(OwnedFd::from(writer)));
-    let sent =
-        writer.and_then(|writer| save::execute(&store, &[saved], Keep::Index, None, writer, &*reporter(progress)));
+    let sent = writer
+        .and_then(|writer| save::execute(&store, &[saved], Content::EVERYTHING, None, writer, &*reporter(progress)));
     // Whoever does not read any more knows better why.
-    remote.finish().and(sent)
+    remote.finish().and(sent).map(drop)
 }
 
 /// Loads an image of another machine's store here.

@@ -5,8 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::prompt;
 use crate::failure::escape_control;
 use crate::image::progress::{LayerEvent, Progress};
+use crate::image::short_name::Chosen;
+use crate::name::reference::Reference;
 
 /// A layer on its way.
 const TEMPLATE: &str = "{prefix} {bar:24.cyan/blue} {bytes:>10} / {total_bytes:<10} {msg}";
@@ -39,7 +42,24 @@ impl PullProgress {
     }
 }
 
+/// Says nothing, but asks where something has to be chosen.
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn choose(&self, short: &str, candidates: &[Reference]) -> Chosen {
+        prompt::choose(short, candidates)
+    }
+
+    fn message(&self, _line: &str) {}
+
+    fn layer(&self, _position: usize, _event: LayerEvent<'_>) {}
+}
+
 impl Progress for PullProgress {
+    fn choose(&self, short: &str, candidates: &[Reference]) -> Chosen {
+        prompt::choose(short, candidates)
+    }
+
     fn message(&self, line: &str) {
         let line = escape_control(line);
         match &self.screen {

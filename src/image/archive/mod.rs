@@ -139,7 +139,7 @@ impl Archive {
         Ok(match &image.content {
             Content::Described(descriptors) => {
                 let wanted = platform.cloned().unwrap_or_else(Platform::host);
-                let index = Index { manifests: descriptors.clone() };
+                let index = Index { media_type: media_type::OCI_INDEX.into(), manifests: descriptors.clone() };
                 let descriptor = match &index.manifests[..] {
                     [only] => only,
                     _ => registry::select(&index, &wanted)?,

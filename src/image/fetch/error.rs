@@ -1,6 +1,8 @@
 //! Why an image could not be brought into the store.
 
 use crate::failure::Explain;
+use crate::host::config::policy::PolicyRefused;
+use crate::host::config::registries::RegistriesRefused;
 use crate::image::archive::ArchiveError;
 use crate::image::decompress::DecompressError;
 use crate::oci::digest::Digest;
@@ -20,6 +22,12 @@ pub enum FetchCause {
     /// An archive of the user's.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// What is configured about registries.
+    #[error(transparent)]
+    Configuration(#[from] RegistriesRefused),
+    /// The policy for images.
+    #[error(transparent)]
+    Policy(#[from] PolicyRefused),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -82,11 +90,25 @@ pub enum FetchCause {
     Stopped,
 }
 
+impl FetchCause {
+    /// Whether what came under `digest` has another one.
+    pub(super) fn is_digest_mismatch(&self, digest: &Digest) -> bool {
+        matches!(self, Self::Store(StoreError::DigestMismatch { expected, .. }) if expected == digest)
+    }
+
+    /// Whether another place may well have what this one has not.
+    pub(in crate::image) fn is_the_places_fault(&self) -> bool {
+        matches!(self, Self::Registry(_) | Self::NoSuchPlatform(_) | Self::Store(StoreError::DigestMismatch { .. }))
+    }
+}
+
 impl Explain for FetchCause {
     fn code(&self) -> &'static str {
         match self {
             Self::Registry(error) => error.code(),
             Self::Archive(error) => error.code(),
+            Self::Configuration(error) => error.code(),
+            Self::Policy(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Lock(error) => error.code(),
             Self::NoSuchPlatform(error) => error.code(),
@@ -104,6 +126,8 @@ impl Explain for FetchCause {
         match self {
             Self::Registry(error) => error.hint(),
             Self::Archive(error) => error.hint(),
+            Self::Configuration(error) => error.hint(),
+            Self::Policy(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Lock(error) => error.hint(),
             Self::NoSuchPlatform(error) => error.hint(),

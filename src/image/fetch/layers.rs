@@ -17,7 +17,9 @@ use crate::image::source::Source;
 use crate::oci::digest::DiffId;
 use crate::oci::manifest::Descriptor;
 use crate::oci::media_type::Compression;
+use crate::state::lock::Waiting;
 use crate::store::layers::LayerIngest;
+use crate::store::partial::PartialBlob;
 use crate::store::unpack::limits::Limits;
 use crate::store::{Store, StoreError};
 
@@ -55,7 +57,8 @@ impl<'a> Layers<'a> {
             let (digest, size) = (&layer.descriptor.digest, layer.descriptor.size);
             self.progress.layer(position, LayerEvent::Found { digest, size });
             let twice = layers[..position].iter().any(|earlier| earlier.diff_id == layer.diff_id);
-            if twice || self.store.layers().contains(&layer.diff_id) {
+            let is_there = self.store.layers().contains(&layer.diff_id) && self.store.blobs().contains(digest);
+            if twice || is_there {
                 self.progress.layer(position, LayerEvent::AlreadyPresent);
             } else {
                 missing.push((position, layer));
@@ -76,12 +79,31 @@ impl<'a> Layers<'a> {
                 scope.spawn(work);
             }
         });
-        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(missing.len()), Err)
+        let Some(cause) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) else {
+            return Ok(missing.len());
+        };
+        if cause.code() == "E_NOSPACE" {
+            // What could be continued later is in the way now.
+            missing.iter().for_each(|(_, layer)| self.store.blobs().discard_partial(&layer.descriptor.digest));
+        }
+        Err(cause)
     }
 
     fn fetch_one(&self, position: usize, layer: &Layer) -> Result<(), FetchCause> {
         self.check_stopped()?;
-        if self.store.blobs().contains(&layer.descriptor.digest) {
+        let (digest, size) = (&layer.descriptor.digest, layer.descriptor.size);
+        let short = digest.short();
+        let mut on_wait = |waiting: &Waiting<'_>| {
+            let holder = waiting.holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
+            self.progress.message(&format!("waiting: {holder} is fetching {short}"));
+        };
+        let mut blob = self.store.blobs().partial(digest, size, &mut on_wait)?;
+        // By whoever was waited for.
+        if self.store.layers().contains(&layer.diff_id) {
+            self.progress.layer(position, LayerEvent::AlreadyPresent);
+            return Ok(());
+        }
+        if self.store.blobs().contains(digest) {
             self.progress.layer(position, LayerEvent::Unpacking);
             match self.unpack_stored(layer) {
                 Ok(()) => {
@@ -90,13 +112,19 @@ impl<'a> Layers<'a> {
                 }
                 // The blob may have rotted. If it has not, the fresh one will fail in the same way.
                 Err(cause) => {
-                    let (digest, code) = (layer.descriptor.digest.short(), cause.code());
-                    self.progress
-                        .message(&format!("the stored blob {digest} cannot be unpacked ({code}): fetching it again"));
+                    let code = cause.code();
+                    let line = format!("the stored blob {short} cannot be unpacked ({code}): fetching it again");
+                    self.progress.message(&line);
                 }
             }
         }
-        self.download(position, layer)?;
+        let is_rest = blob.has_begun();
+        let mut outcome = self.download(position, layer, &mut blob);
+        if is_rest && outcome.as_ref().is_err_and(|cause| cause.is_digest_mismatch(digest)) {
+            self.progress.message(&format!("what was there of {short} is none of it: fetching it from the beginning"));
+            outcome = self.download(position, layer, &mut blob);
+        }
+        outcome?;
         self.progress.layer(position, LayerEvent::Done);
         Ok(())
     }
@@ -116,25 +144,17 @@ impl<'a> Layers<'a> {
     }
 
     /// One thread receives, hashes and stores the blob; another decompresses and hashes the tar; the unpacking process
-    /// writes the files.
+    /// writes the files. What has arrived before comes first.
     ///
     /// If the second fails, the first goes on to the blob's end: a wrong digest is the better explanation.
-    fn download(&self, position: usize, layer: &Layer) -> Result<(), FetchCause> {
-        let descriptor = &layer.descriptor;
-        let mut blob = self.store.blobs().writer(&descriptor.digest, Some(descriptor.size))?;
+    fn download(&self, position: usize, layer: &Layer, blob: &mut PartialBlob<'_>) -> Result<(), FetchCause> {
         let ingest = self.ingest(layer)?;
         let (sender, receiver) = sync_channel(PIECES_AHEAD);
         thread::scope(|scope| {
             let unpacking = scope.spawn(move || unpack(Pieces::new(receiver), layer.compression, ingest));
-            let mut received = 0;
-            let arrived = self.source.blob(descriptor, 0, &mut |piece| {
-                self.check_stopped()?;
-                blob.write_all(piece).map_err(store_error)?;
+            let arrived = self.receive(position, layer, blob, &|piece| {
                 // Fails if the other thread has failed, which tells why when it is joined.
                 let _ = sender.send(piece.to_vec());
-                received += piece.len() as u64;
-                self.progress.layer(position, LayerEvent::Moved(received));
-                Ok(())
             });
             drop(sender);
             arrived?;
@@ -145,10 +165,32 @@ impl<'a> Layers<'a> {
             Ok(())
         })
     }
+
+    /// Brings the whole blob together, and passes it on.
+    fn receive(
+        &self,
+        position: usize,
+        layer: &Layer,
+        blob: &mut PartialBlob<'_>,
+        pass_on: &dyn Fn(&[u8]),
+    ) -> Result<(), FetchCause> {
+        let mut received = blob.replay(|piece| {
+            pass_on(piece);
+            self.check_stopped()
+        })?;
+        self.source.blob(&layer.descriptor, received, &mut |piece| {
+            self.check_stopped()?;
+            blob.append(piece)?;
+            pass_on(piece);
+            received += piece.len() as u64;
+            self.progress.layer(position, LayerEvent::Moved(received));
+            Ok(())
+        })
+    }
 }
 
 /// Decompresses `blob` into `ingest`, which is then ready to be committed.
-fn unpack<'s>(
+pub(in crate::image) fn unpack<'s>(
     blob: impl BufRead,
     compression: Compression,
     mut ingest: LayerIngest<'s>,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::reference::Reference;
 use crate::oci::digest::{DiffId, Digest, ImageId};
 use crate::oci::manifest::Descriptor;
+use crate::oci::media_type::DocumentKind;
 use crate::oci::platform::Platform;
 use crate::state::record::Record;
 
@@ -22,8 +23,8 @@ pub struct BlobDescriptor {
 }
 
 impl From<&Descriptor> for BlobDescriptor {
-    fn from(descriptor: &Descriptor) -> Self {
-        let Descriptor { digest, media_type, size, .. } = descriptor;
+    fn from(described: &Descriptor) -> Self {
+        let Descriptor { digest, media_type, size, .. } = described;
         Self { digest: digest.clone(), media_type: media_type.clone(), size: *size }
     }
 }
@@ -77,7 +78,8 @@ pub struct RunDefaults {
     pub healthcheck: Option<serde_json::Value>,
 }
 
-/// One image of the store.
+/// One image of the store; or a list of images that a user makes (`manifest create`). A list has an id that means nothing,
+/// an index in place of the manifest, and no layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
     /// Digest of the configuration blob.
@@ -98,6 +100,11 @@ pub struct ImageRecord {
 }
 
 impl ImageRecord {
+    /// Whether it is a list of images.
+    pub fn is_list(&self) -> bool {
+        DocumentKind::of(&self.manifest.media_type) == Some(DocumentKind::Index)
+    }
+
     /// The layers that can be seen, lowest first. The kernel's overlay ignores that a layer's root is opaque: what it hides is
     /// left out.
     pub fn visible_layers(&self) -> &[ImageLayer] {

@@ -55,12 +55,12 @@ pub(super) fn copy(
     }
     let mut done = 0;
     while done < blob.size {
-        interruption.check()?;
         match io::copy(&mut content.take(STRETCH.min(blob.size - done)), &mut to).map_err(failed)? {
             0 => return Err(StoreError::DamagedBlob(blob.digest.clone()).into()),
             copied => done += copied,
         }
         moved(done);
+        interruption.check()?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Where credentials for registries are found: containers-auth.json(5) and docker's config.json.
+//! Where credentials for registries are kept: containers-auth.json(5), docker's config.json, and programs.
 //!
 //! Files are read only when a registry asks who we are. A file that cannot be read or parsed is passed over with a
 //! warning: it must not keep a user from public images.
@@ -8,25 +8,36 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+mod login;
+
+pub use login::{AuthRefused, Kept};
+
 use super::base64;
 use super::credential::{Credential, Secret};
-use super::credential_helper::{self, HelperFailure};
+use super::credential_helper::{Helper, HelperFailure};
+use super::registries::AUTH_FILES;
 use crate::host::env::{self, Variable};
 use crate::name::reference::DEFAULT_REGISTRY;
 
 /// How an authentication file is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
-    /// `{"auths": {...}, "credHelpers": {...}, "credsStore": "..."}`.
-    Config,
+    /// `{"auths": {...}, "credHelpers": {...}, "credsStore": "..."}`, with names of registries as podman writes them.
+    Containers,
+    /// The same, with docker's names: no namespaces, and an address for docker.io.
+    Docker,
     /// `~/.dockercfg`: what is below `auths`, alone.
     Legacy,
 }
 
-/// The files to search, in order.
+/// The files and programs to ask, in order.
 #[derive(Clone, Debug)]
 pub struct AuthFiles {
     files: Vec<(PathBuf, Format)>,
+    /// Where a login is written if none of the files exists.
+    new: Option<PathBuf>,
+    /// Names of programs, among which [`AUTH_FILES`] stands for the files.
+    helpers: Vec<String>,
 }
 
 /// What was found, and what went wrong on the way.
@@ -65,59 +76,87 @@ struct Entry {
 }
 
 impl AuthFiles {
-    /// The files that the user's surroundings name; `explicit` (`--authfile`) replaces them all.
-    pub fn discover(explicit: Option<PathBuf>) -> Self {
+    /// The files that the user's surroundings name; `explicit` (`--authfile`) replaces them all. `helpers` are those of
+    /// registries.conf.
+    pub fn discover(explicit: Option<PathBuf>, helpers: Vec<String>) -> Self {
         let path = |variable: &Variable| env::get(variable).map(PathBuf::from);
-        Self::search_order(explicit, path, nix::unistd::getuid().as_raw())
+        Self { helpers, ..Self::search_order(explicit, path, nix::unistd::getuid().as_raw()) }
+    }
+
+    /// One file, as docker writes it (`--compat-auth-file`).
+    pub fn compatible(file: PathBuf) -> Self {
+        Self { files: vec![(file, Format::Docker)], new: None, helpers: vec![AUTH_FILES.into()] }
     }
 
     /// containers-auth.json(5): a file that is named is the only one; else the runtime directory, the configuration
     /// directory, docker's.
     fn search_order(explicit: Option<PathBuf>, path: impl Fn(&Variable) -> Option<PathBuf>, uid: u32) -> Self {
+        let helpers = vec![AUTH_FILES.into()];
         if let Some(named) = explicit.or_else(|| path(&env::REGISTRY_AUTH_FILE)) {
-            return Self { files: vec![(named, Format::Config)] };
+            return Self { files: vec![(named, Format::Containers)], new: None, helpers };
         }
         let home = path(&env::HOME);
         let below_home = |name: &str| home.as_ref().map(|home| home.join(name));
-        let runtime = path(&env::XDG_RUNTIME_DIR).unwrap_or_else(|| PathBuf::from(format!("/run/containers/{uid}")));
-        let runtime_file = match path(&env::XDG_RUNTIME_DIR) {
-            Some(_) => runtime.join("containers/auth.json"),
-            None => runtime.join("auth.json"),
+        let runtime = path(&env::XDG_RUNTIME_DIR);
+        let runtime_file = match &runtime {
+            Some(runtime) => runtime.join("containers/auth.json"),
+            None => PathBuf::from(format!("/run/containers/{uid}/auth.json")),
         };
         let config = path(&env::XDG_CONFIG_HOME).or_else(|| below_home(".config"));
+        let config_file = config.map(|directory| directory.join("containers/auth.json"));
         let docker = path(&env::DOCKER_CONFIG).or_else(|| below_home(".docker"));
+        let new = match runtime.filter(|runtime| runtime.is_dir()) {
+            Some(_) => Some(runtime_file.clone()),
+            None => config_file.clone(),
+        };
         let candidates = [
-            Some((runtime_file, Format::Config)),
-            config.map(|directory| (directory.join("containers/auth.json"), Format::Config)),
-            docker.map(|directory| (directory.join("config.json"), Format::Config)),
+            Some((runtime_file, Format::Containers)),
+            config_file.map(|file| (file, Format::Containers)),
+            docker.map(|directory| (directory.join("config.json"), Format::Docker)),
             below_home(".dockercfg").map(|file| (file, Format::Legacy)),
         ];
-        Self { files: candidates.into_iter().flatten().collect() }
+        Self { files: candidates.into_iter().flatten().collect(), new, helpers }
     }
 
-    /// The credential for `repository` of `registry` (`host[:port]`): from the first file that has one, and within a
-    /// file the one with the longest matching name.
+    /// The credential for `repository` of `registry` (`host[:port]`): from the first file or program that has one, and
+    /// within a file the one with the longest matching name.
     pub fn find(&self, registry: &str, repository: &str) -> Lookup {
         let mut lookup = Lookup::default();
-        for (path, format) in &self.files {
-            let file = match read(path, *format) {
-                Ok(Some(file)) => file,
-                Ok(None) => continue,
-                Err(why) => {
-                    lookup.warnings.push(format!("passing over the authentication file {}: {why}", path.display()));
-                    continue;
-                }
-            };
-            match file.find(registry, repository) {
-                Ok(None) => {}
-                Ok(found) => {
-                    lookup.credential = found;
-                    break;
-                }
-                Err(failure) => lookup.failed_helpers.push(failure),
+        for helper in &self.helpers {
+            if helper == AUTH_FILES {
+                self.find_in_files(registry, repository, &mut lookup);
+            } else {
+                lookup.take(Helper::named(helper).and_then(|helper| helper.get(registry)));
+            }
+            if lookup.credential.is_some() {
+                break;
             }
         }
         lookup
+    }
+
+    fn find_in_files(&self, registry: &str, repository: &str, lookup: &mut Lookup) {
+        for (path, format) in &self.files {
+            match read(path, *format) {
+                Ok(Some(file)) => lookup.take(file.find(registry, repository)),
+                Ok(None) => {}
+                Err(why) => {
+                    lookup.warnings.push(format!("passing over the authentication file {}: {why}", path.display()));
+                }
+            }
+            if lookup.credential.is_some() {
+                return;
+            }
+        }
+    }
+}
+
+impl Lookup {
+    fn take(&mut self, found: Result<Option<Credential>, HelperFailure>) {
+        match found {
+            Ok(credential) => self.credential = credential,
+            Err(failure) => self.failed_helpers.push(failure),
+        }
     }
 }
 
@@ -134,7 +173,7 @@ fn read(path: &Path, format: Format) -> Result<Option<AuthFile>, String> {
     }
     let place = |error: serde_json::Error| format!("malformed JSON at line {} column {}", error.line(), error.column());
     let file = match format {
-        Format::Config => serde_json::from_slice(&text),
+        Format::Containers | Format::Docker => serde_json::from_slice(&text),
         Format::Legacy => serde_json::from_slice(&text).map(|auths| AuthFile { auths, ..AuthFile::default() }),
     };
     file.map(Some).map_err(place)
@@ -144,18 +183,14 @@ impl AuthFile {
     fn find(&self, registry: &str, repository: &str) -> Result<Option<Credential>, HelperFailure> {
         let of_registry = |key: &str| normalize(key) == registry;
         if let Some((key, helper)) = self.helpers.iter().find(|(key, _)| of_registry(key)) {
-            return credential_helper::ask(helper, key, credential_helper::PATIENCE);
+            return Helper::named(helper)?.get(key);
         }
         if let Some(credential) = self.find_entry(registry, repository).and_then(Entry::credential) {
             return Ok(Some(credential));
         }
         match self.store.as_deref() {
             None | Some("") => Ok(None),
-            Some(helper) => {
-                // docker stores under this historical address; everyone else under the host's name.
-                let server = if registry == DEFAULT_REGISTRY { "https://index.docker.io/v1/" } else { registry };
-                credential_helper::ask(helper, server, credential_helper::PATIENCE)
-            }
+            Some(helper) => Helper::named(helper)?.get(dockers_name(registry)),
         }
     }
 
@@ -193,6 +228,11 @@ impl Entry {
         // docker pads the password with NUL bytes.
         Some(Credential::from_login(user.to_owned(), password.trim_end_matches('\0').to_owned()))
     }
+}
+
+/// docker's name of a registry: the Hub has an historical address, all others their host's name.
+fn dockers_name(registry: &str) -> &str {
+    if registry == DEFAULT_REGISTRY { "https://index.docker.io/v1/" } else { registry }
 }
 
 /// The name that a key means: docker writes addresses (`https://index.docker.io/v1/`), of which the host counts; podman
@@ -315,17 +355,34 @@ mod tests {
         let file = |name: &str, text: &str| {
             let path = directory.path().join(name);
             std::fs::write(&path, text).unwrap();
-            (path, Format::Config)
+            (path, Format::Containers)
         };
         let files = vec![
-            (directory.path().join("missing"), Format::Config),
+            (directory.path().join("missing"), Format::Containers),
             file("broken", r#"{"auths":{"r.io":{"auth":"hunter2""#),
             file("empty", " \n"),
             file("good", &format!(r#"{{"auths":{{"r.io":{{"auth":"{BOB}"}}}}}}"#)),
         ];
-        let lookup = AuthFiles { files }.find("r.io", "a");
+        let lookup = AuthFiles { files, new: None, helpers: vec![AUTH_FILES.into()] }.find("r.io", "a");
         assert_eq!(lookup.credential, Some(Credential::password("bob", "secret")));
         assert_eq!(lookup.warnings.len(), 1);
         assert!(lookup.warnings[0].contains("broken") && !lookup.warnings[0].contains("hunter2"));
+    }
+
+    // containers-registries.conf(5), credential-helpers: programs may come before the files, or stand in their place.
+    #[test]
+    fn helpers_of_registries_conf_are_asked_in_their_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("auth.json");
+        std::fs::write(&path, format!(r#"{{"auths":{{"r.io":{{"auth":"{ALICE}"}}}}}}"#)).unwrap();
+        let find = |helpers: &[&str]| {
+            let helpers = helpers.iter().map(|helper| (*helper).to_owned()).collect();
+            AuthFiles::discover(Some(path.clone()), helpers).find("r.io", "a")
+        };
+        let both = find(&["surely-not-installed", AUTH_FILES]);
+        assert_eq!((both.credential, both.failed_helpers.len()), (Some(Credential::password("alice", "secret")), 1));
+        let files_first = find(&[AUTH_FILES, "surely-not-installed"]);
+        assert!(files_first.credential.is_some() && files_first.failed_helpers.is_empty());
+        assert_eq!(find(&["surely-not-installed"]).credential, None);
     }
 }
