@@ -136,7 +136,7 @@ fn base(
 pub fn start(layout: &Layout, name: &str) -> Result<(), Failure> {
     match container::start::find(layout, name)? {
         Found::Running(_) => Ok(()),
-        Found::Startable(container) => start_as(layout, &container, &Presence::Detached).map(drop),
+        Found::Startable(container) => start_as(layout, *container, &Presence::Detached).map(drop),
     }
 }
 
@@ -155,7 +155,7 @@ pub fn start_attached(
             let input = input && request.stdin == Stdin::Open;
             let terminal = request.terminal == Terminal::New;
             let attachment = Attachment { input, output: true, error: true, terminal, signals, keys };
-            match start_as(layout, &container, &Presence::Attached(attachment))? {
+            match start_as(layout, *container, &Presence::Attached(attachment))? {
                 Report::Exited(code) => Ok(code),
                 Report::Running(_) => Ok(0),
             }
@@ -163,7 +163,7 @@ pub fn start_attached(
     }
 }
 
-fn start_as(layout: &Layout, container: &Startable, presence: &Presence) -> Result<Report, Failure> {
+fn start_as(layout: &Layout, container: Startable, presence: &Presence) -> Result<Report, Failure> {
     let base = match (container.directory(), container.image()) {
         (Some(directory), _) => directory,
         (None, Some(image)) => {
@@ -490,7 +490,10 @@ pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> R
 pub fn remove_image(layout: &Layout, selector: &ImageSelector, if_used: IfUsed) -> Result<Vec<Removed>, Failure> {
     let store = Store::open(layout.clone())?;
     remove::collect_leftovers(layout);
-    let mut remove_container = |id: &str| remove::execute(layout, &id.parse()?, IfRunning::Kill);
+    let mut remove_container = |id: &str| match remove::execute(layout, &id.parse()?, IfRunning::Kill) {
+        Err(failure) if failure.code() != "E_NOTFOUND" => Err(failure),
+        _ => Ok(()),
+    };
     image::remove::execute(&store, selector, if_used, &mut remove_container, &mut say_waiting)
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::create::Owned;
+use super::create::{Owned, Taken};
 use super::event;
 use super::list::{self, Listed};
 use super::status::{self, Status};
@@ -82,23 +82,24 @@ pub enum IfRunning {
 
 /// Removes the container of this identifier.
 pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Result<(), Failure> {
-    let owned = match Owned::take(layout, id) {
-        Ok(owned) => Some(owned),
-        // No lock: it was damaged from outside, or is being removed by somebody else.
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
-        Err(_) => match if_running {
-            IfRunning::Refuse => return Err(RemoveError::Running(id.clone()).into()),
-            IfRunning::Kill => kill_and_take(layout, id)?,
-            IfRunning::Stop(patience) => {
-                ask_to_end(layout, id, patience);
-                kill_and_take(layout, id)?
-            }
-        },
+    if let IfRunning::Stop(patience) = if_running {
+        ask_to_end(layout, id, patience);
+    }
+    let taken = match if_running {
+        IfRunning::Refuse => Owned::take_idle(layout, id)?,
+        IfRunning::Kill | IfRunning::Stop(_) => kill_and_take(layout, id)?,
+    };
+    let _owned = match taken {
+        Taken::Owned(owned) => Some(owned),
+        Taken::Runs(id) => return Err(RemoveError::Running(id).into()),
+        // Its record may have been lost, and the rest of it be there.
+        Taken::Gone => None,
     };
     // Known before it is gone.
     let container = list::load(layout, id).ok().flatten();
-    delete(layout, id)?;
-    drop(owned);
+    if !delete(layout, id)? {
+        return Err(list::NotFound::Unknown(id.to_string()).into());
+    }
     if let Some(container) = container {
         event::note(layout, ContainerEvent::Remove, &container.record);
     }
@@ -108,22 +109,24 @@ pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Resu
 /// How long a killed container may take to end.
 const KILL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
-fn kill_and_take(layout: &Layout, id: &ContainerId) -> Result<Option<Owned>, Failure> {
+fn kill_and_take(layout: &Layout, id: &ContainerId) -> Result<Taken, Failure> {
     let deadline = std::time::Instant::now() + KILL_PATIENCE;
-    stop::mark(layout, id);
     loop {
+        match Owned::take_idle(layout, id)? {
+            Taken::Runs(_) if std::time::Instant::now() > deadline => {
+                return Err(RemoveError::Unkillable(id.clone()).into());
+            }
+            Taken::Runs(_) => {}
+            taken => return Ok(taken),
+        }
+        stop::mark(layout, id);
         match status::of(layout, id) {
             Ok(Status::Running(processes)) => kill(&processes),
             // It may wait for its next start.
             Ok(Status::Restarting(processes)) => stop::end_monitor(&processes),
             _ => {}
         }
-        match Owned::take(layout, id) {
-            Ok(owned) => return Ok(Some(owned)),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(_) if std::time::Instant::now() > deadline => return Err(RemoveError::Unkillable(id.clone()).into()),
-            Err(_) => std::thread::sleep(std::time::Duration::from_millis(2)),
-        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
     }
 }
 
@@ -145,12 +148,13 @@ fn kill(processes: &ProcessesRecord) {
     }
 }
 
-/// Removes everything about a container that this process owns: first from sight, by one rename, then from the disk.
-pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
+/// Removes everything about a container that this process owns: first from sight, by one rename, then from the disk. Whether
+/// there was anything.
+pub fn delete(layout: &Layout, id: &ContainerId) -> Result<bool, RemoveError> {
     let record = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten();
     match hide(layout, id, record.as_ref().map(|record| &record.name))? {
-        Some(bin) => remove_from_disk(bin),
-        None => Ok(()),
+        Some(bin) => remove_from_disk(bin).map(|()| true),
+        None => Ok(false),
     }
 }
 

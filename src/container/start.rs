@@ -3,12 +3,11 @@
 use std::fs;
 
 use super::base::Base;
-use super::create::Owned;
+use super::create::{Owned, Taken};
 use super::launch::{self, Launch, Presence, Report};
 use super::list::{self, Listed};
 use super::request::{Request, RootfsSource};
 use super::run;
-use super::status::Status;
 use crate::failure::Failure;
 use crate::name::container::ContainerId;
 use crate::oci::digest::ImageId;
@@ -18,6 +17,7 @@ use crate::state::layout::Layout;
 #[derive(Debug)]
 pub struct Startable {
     container: Listed,
+    owned: Owned,
     /// What it was asked for.
     pub request: Request,
 }
@@ -31,18 +31,17 @@ pub enum Found {
     Running(ContainerId),
 }
 
-/// Looks at the container of this name or id.
+/// Looks at the container of this name or id, and takes it if it does not run. Waits for whoever else has it.
 pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
     let id = list::find(layout, name)?;
-    let Some(container) = list::load(layout, &id)? else { return Err(list::NotFound::Unknown(name.into()).into()) };
+    let unknown = || list::NotFound::Unknown(name.into());
+    let owned = match Owned::take_idle(layout, &id)? {
+        Taken::Owned(owned) => owned,
+        Taken::Runs(id) => return Ok(Found::Running(id)),
+        Taken::Gone => return Err(unknown().into()),
+    };
+    let container = list::load(layout, &id)?.ok_or_else(unknown)?;
     let short = id.short();
-    match &container.status {
-        Status::Running(_) | Status::Restarting(_) => return Ok(Found::Running(id)),
-        Status::Creating => {
-            return Err(Failure::new("E_BUSY", format!("starting container {short}: another command is starting it")));
-        }
-        Status::Created | Status::Stopped(_) => {}
-    }
     let Some(kept) = &container.record.request else {
         let failure = Failure::new("E_STATE", format!("starting container {short}: it was made to run once"));
         return Err(failure.with_hint("a container of `run --rm` is removed when it ends; make it with `create`"));
@@ -52,7 +51,7 @@ pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
         let failure = Failure::new("E_STATE", format!("starting container {short}: its record is damaged: {cause}"));
         failure.with_hint("remove it, and make it anew")
     })?;
-    Ok(Found::Startable(Box::new(Startable { container, request })))
+    Ok(Found::Startable(Box::new(Startable { container, owned, request })))
 }
 
 impl Startable {
@@ -76,18 +75,14 @@ impl Startable {
         }
     }
 
-    /// Starts it. `E_BUSY` if somebody else was faster.
-    pub fn execute(&self, layout: &Layout, base: &Base, presence: &Presence) -> Result<Report, Failure> {
-        let record = &self.container.record;
-        let (id, name) = (&record.id, &record.name);
-        let owned = Owned::take(layout, id).map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::NotFound => Failure::from(list::NotFound::Unknown(name.to_string())),
-            _ => Failure::new("E_BUSY", format!("starting container {}: another command has it: {cause}", id.short())),
-        })?;
+    /// Starts it.
+    pub fn execute(self, layout: &Layout, base: &Base, presence: &Presence) -> Result<Report, Failure> {
+        let record = self.container.record;
+        let id = &record.id.clone();
         launch::tidy(layout, &self.request, id);
-        let plan = run::plan_again(layout, &self.request, base, id, name)?;
+        let plan = run::plan_again(layout, &self.request, base, id, &record.name)?;
         let _ = fs::remove_file(layout.stop_marker(id));
-        let launch = Launch::new(layout, &self.request, record.clone(), plan, owned);
+        let launch = Launch::new(layout, &self.request, record, plan, self.owned);
         let result = launch.execute(presence);
         if launch.was_executed() {
             let _ = fs::remove_file(layout.created_marker(id));

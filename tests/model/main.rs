@@ -82,8 +82,8 @@ fn explained(before: &BTreeSet<State>, history: &[Operation]) -> BTreeSet<State>
     let first = history.iter().map(|operation| operation.begun).min().unwrap();
     let tell = |operation: &Operation| {
         let at = |time: Instant| (time - first).as_secs_f64() * 1000.0;
-        let Operation { verb, begun, ended, code, error, said } = operation;
-        format!("{:8.1} {:8.1} ms  {verb:?}: {code} {error:?} {said:?}\n", at(*begun), at(*ended))
+        let Operation { verb, begun, ended, code, said, errors, .. } = operation;
+        format!("{:8.1} {:8.1} ms  {verb:?}: {code} {said:?} {errors:?}\n", at(*begun), at(*ended))
     };
     let story: String = history.iter().map(tell).collect();
     assert!(!after.is_empty(), "no order of these explains what came of them:\n{story}before: {before:#?}");
@@ -191,7 +191,7 @@ fn told(verb: Verb, code: i32, text: &str) -> Operation {
     let error = text.starts_with("E_").then(|| text.to_owned());
     let said = if error.is_some() { Said::Nothing } else { Said::Text(text.into()) };
     while Instant::now() == begun {}
-    Operation { verb, begun, ended: Instant::now(), code, error, said }
+    Operation { verb, begun, ended: Instant::now(), code, error, said, errors: String::new() }
 }
 
 fn listed(rows: &[(Name, &str)]) -> Operation {

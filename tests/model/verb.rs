@@ -66,6 +66,8 @@ pub struct Operation {
     /// The stable code of what it said went wrong.
     pub error: Option<String>,
     pub said: Said,
+    /// Standard error, for the tester.
+    pub errors: String,
 }
 
 /// Where it all happens, and the number by which all its processes can be told from others.
@@ -127,7 +129,8 @@ impl World {
         let output = self.lab.coracle(self.arguments(verb));
         let ended = Instant::now();
         assert!(!output.errors().contains("panicked"), "{output:?}");
-        Operation { verb, begun, ended, code: output.code, error: error_code(&output), said: self.said(verb, &output) }
+        let (error, said) = (error_code(&output), self.said(verb, &output));
+        Operation { verb, begun, ended, code: output.code, error, said, errors: output.errors() }
     }
 
     fn said(&self, verb: Verb, output: &Output) -> Said {
