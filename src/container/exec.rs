@@ -375,7 +375,11 @@ impl Joining<'_> {
             })
             // To get new capabilities makes the kernel forget it (PR_SET_DUMPABLE(2const)).
             .and_then(hide);
-        joined.map_err(|errno| self.explained(internal("entering the container's namespaces", errno)))?;
+        joined.map_err(|errno| match errno {
+            // Its process is about to end, and has no namespaces any more.
+            Errno::ESRCH => NotLive::Ended(self.live.record.id.clone()).into(),
+            _ => self.explained(internal("entering the container's namespaces", errno)),
+        })?;
         let plan = LaunchPlan::joining(container, process);
         spawn::launch(proof, &plan, streams).map_err(|error| self.explained(error.into()))
     }

@@ -33,7 +33,7 @@ const STEPS: u64 = 120;
 /// Processes at once.
 const WORKERS: usize = 4;
 /// Verbs of each of them between two looks at all containers.
-const VERBS: usize = 3;
+const VERBS: usize = 2;
 /// How long verbs may stand still before somebody resumes, and then removes, what they may be waiting for.
 const PATIENCE: Duration = Duration::from_millis(500);
 

@@ -320,10 +320,9 @@ impl Operation {
         let may_fail = !is_same;
         match self.verb {
             Verb::Exec(_) if self.code == 0 => match self.text() {
-                "S" => self.ends(state.clone(), 0, None),
                 // It stands still while the container is paused, and at no other time.
-                "T" if may_fail => self.ends(state.clone(), 0, None),
-                _ => Vec::new(),
+                "T" if !may_fail => Vec::new(),
+                _ => self.ends(state.clone(), 0, None),
             },
             Verb::Exec(_) | Verb::Pause(_) if may_fail => {
                 let ended = if self.is(137, None) { vec![(state.clone(), Phase::Done)] } else { Vec::new() };
