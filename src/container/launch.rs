@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::{PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -73,6 +73,8 @@ pub struct Launch<'a> {
     was_executed: Cell<bool>,
     /// Whether the command stays with it.
     has_company: Cell<bool>,
+    /// Whether its monitor is a process of its own.
+    stands_alone: Cell<bool>,
 }
 
 /// A container that runs, and what is relayed for it.
@@ -80,6 +82,8 @@ struct Life {
     running: Running,
     channels: Vec<Channel>,
     started: Timestamp,
+    /// The same by a clock that nobody sets.
+    born: Instant,
 }
 
 impl<'a> Launch<'a> {
@@ -100,6 +104,7 @@ impl<'a> Launch<'a> {
             owned: RefCell::new(Some(owned)),
             was_executed: Cell::new(false),
             has_company: Cell::new(false),
+            stands_alone: Cell::new(false),
         }
     }
 
@@ -115,6 +120,7 @@ impl<'a> Launch<'a> {
             let message = "--log-driver passthrough: a container whose monitor stands alone is not given the terminal";
             return Err(Failure::new("E_CONFIG", message).with_hint("redirect standard output and error"));
         }
+        self.stands_alone.set(stands_alone);
         self.has_company.set(!matches!(presence, Presence::Detached));
         match presence {
             Presence::Monitor => self.as_monitor().map(Report::Exited),
@@ -260,7 +266,7 @@ impl<'a> Launch<'a> {
         if self.request.removal == Removal::Never {
             let _ = fs::remove_file(self.layout.exit_record(&self.id));
         }
-        Ok(Life { running, channels, started })
+        Ok(Life { running, channels, started, born: Instant::now() })
     }
 
     /// Only what others see of the container depends on this record: a runtime directory that is gone does not end it.
@@ -288,13 +294,14 @@ impl<'a> Launch<'a> {
         let (mut delay, longest) = RESTART_DELAY;
         let mut restarts = 0;
         loop {
-            let Life { running, channels, started } = life;
+            let Life { running, channels, started, born } = life;
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let care = Care {
                 limit: self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
                 health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.id, check)),
                 is_ill: &is_ill,
+                stop_signal: self.stands_alone.get().then(|| self.stop_signal().number()),
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
@@ -302,13 +309,13 @@ impl<'a> Launch<'a> {
             let more = [(event::EXIT_CODE, code.to_string())];
             event::note_with(self.layout, ContainerEvent::Died, &self.record, &more);
             let mut error = None;
-            if Timestamp::now().0.saturating_sub(started.0) > SETTLED.as_nanos() as i64 {
+            if born.elapsed() > SETTLED {
                 delay = RESTART_DELAY.0;
             }
             // What cannot be started is tried again like what fails at once.
             life = loop {
                 let is_restarted = must_restart.take() || self.request.restart.restarts(code, restarts);
-                if !is_restarted || self.was_stopped() {
+                if !is_restarted || self.was_stopped() || monitor.is_asked_to_end() {
                     self.finish(ExitRecord { error, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
@@ -342,8 +349,7 @@ impl<'a> Launch<'a> {
             }
             OnFailure::Stop => {
                 stop::mark(self.layout, &self.id);
-                let signal = self.request.stop_signal.unwrap_or(Signal::TERM);
-                let _ = pidfd::send_signal(running.child.pidfd.as_fd(), signal.number());
+                let _ = pidfd::send_signal(running.child.pidfd.as_fd(), self.stop_signal().number());
                 Cure::Wait
             }
         }
@@ -352,6 +358,10 @@ impl<'a> Launch<'a> {
     fn exit(&self, code: u8, started: Timestamp, restarts: u32) -> ExitRecord {
         let stopped_by_user = self.layout.stop_marker(&self.id).exists();
         ExitRecord { code, started, finished: Timestamp::now(), restarts, stopped_by_user, error: None }
+    }
+
+    fn stop_signal(&self) -> Signal {
+        self.record.process.stop_signal.parse().unwrap_or(Signal::TERM)
     }
 
     fn was_stopped(&self) -> bool {

@@ -109,11 +109,13 @@ impl State {
     /// What may happen without anybody's doing.
     pub fn by_itself(&self) -> Vec<Self> {
         let next = |(id, container): (&usize, &Container)| match container.status {
-            Status::Dying(_) => Some(self.ended(*id, 137)),
-            Status::Running if container.once => Some(self.ended(*id, 0)),
-            _ => None,
+            // A signal may come when it has just ended by itself.
+            Status::Dying(_) if container.once => vec![self.ended(*id, 137), self.ended(*id, 0)],
+            Status::Dying(_) => vec![self.ended(*id, 137)],
+            Status::Running if container.once => vec![self.ended(*id, 0)],
+            _ => Vec::new(),
         };
-        self.containers.iter().filter_map(next).collect()
+        self.containers.iter().flat_map(next).collect()
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Monitor<'a> {
     raw_mode: Option<RawMode>,
     requests_to_end: Vec<Instant>,
     health: Option<health::Watch>,
+    stop_signal: Option<i32>,
+    is_asked_to_end: bool,
 }
 
 /// What a descriptor that is ready means.
@@ -106,13 +108,16 @@ pub struct Care<'a> {
     pub health: Option<health::Watch>,
     /// Called once when they have failed: what else is to be done about it now.
     pub is_ill: &'a dyn Fn(OnFailure) -> Cure,
-    /// How long one that is asked to end for its ill health may take.
+    /// How long one that is asked to end, for its ill health or by us, may take.
     pub patience: Duration,
+    /// With it the container is asked to end when SIGTERM asks a monitor to end that stands alone: the user logs out, or the
+    /// machine goes down.
+    pub stop_signal: Option<i32>,
 }
 
 impl Default for Care<'_> {
     fn default() -> Self {
-        Self { limit: None, health: None, is_ill: &|_| Cure::Kill, patience: Duration::ZERO }
+        Self { limit: None, health: None, is_ill: &|_| Cure::Kill, patience: Duration::ZERO, stop_signal: None }
     }
 }
 
@@ -137,7 +142,21 @@ pub enum Pause {
 impl<'a> Monitor<'a> {
     /// One that takes `signals`, and has these clients.
     pub fn new(signals: &'a SignalQueue, clients: Clients) -> Self {
-        Self { signals, clients, channels: Vec::new(), raw_mode: None, requests_to_end: Vec::new(), health: None }
+        Self {
+            signals,
+            clients,
+            channels: Vec::new(),
+            raw_mode: None,
+            requests_to_end: Vec::new(),
+            health: None,
+            stop_signal: None,
+            is_asked_to_end: false,
+        }
+    }
+
+    /// Whether SIGTERM has asked it to end, and its container with it.
+    pub fn is_asked_to_end(&self) -> bool {
+        self.is_asked_to_end
     }
 
     /// Serves the container until it has ended, and gives its exit code: its own, or 128 and the number of the signal that
@@ -145,12 +164,19 @@ impl<'a> Monitor<'a> {
     pub fn serve(&mut self, running: &Running, channels: Vec<Channel>, care: Care<'_>) -> Result<u8, Errno> {
         self.channels = channels;
         self.health = care.health;
+        self.stop_signal = care.stop_signal;
         self.prepare_terminal(running);
         let mut deadline = care.limit.map(|limit| Instant::now() + limit);
+        let mut is_waiting = false;
         loop {
             let next = [deadline, self.health.as_ref().and_then(health::Watch::deadline)];
             if self.turn(Some(running), next.into_iter().flatten().min())? {
                 break;
+            }
+            if self.is_asked_to_end && !is_waiting {
+                is_waiting = true;
+                let end = Instant::now() + care.patience;
+                deadline = Some(deadline.map_or(end, |deadline| deadline.min(end)));
             }
             let mut kill = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let verdict = self.health.as_mut().map_or(OnFailure::None, health::Watch::turn);
@@ -213,7 +239,7 @@ impl<'a> Monitor<'a> {
                 Source::Process => ended = true,
                 Source::Signals => {
                     while let Some(signal) = self.signals.next() {
-                        ended |= self.forward(running, signal);
+                        ended |= self.obey(running, signal);
                     }
                 }
                 // Looked at in any case.
@@ -330,6 +356,17 @@ impl<'a> Monitor<'a> {
     fn feed(&mut self, index: usize) {
         if let Some(Channel::Input(input)) = self.channels.get_mut(index) {
             input.take_standard(&mut vec![0; STREAM_LIMIT]);
+        }
+    }
+
+    /// Deals with a signal that was sent to us; true as in [`Self::forward`].
+    fn obey(&mut self, running: Option<&Running>, signal: i32) -> bool {
+        match self.stop_signal {
+            Some(stop) if signal == libc::SIGTERM && running.is_some() => {
+                self.is_asked_to_end = true;
+                self.forward(running, stop)
+            }
+            _ => self.forward(running, signal),
         }
     }
 
