@@ -8,6 +8,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
@@ -277,14 +278,16 @@ impl Taker<'_> {
     }
 }
 
-/// Between two looks at a container that has just ended.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+/// How long a container whose process has ended may have a monitor, and how often that is looked at.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The way into a container to write there, and what has to be held meanwhile. Of one that does not run that is its lock:
 /// nobody starts it, for two writable overlays of the same directories would spoil them.
 fn way_in(store: &Store, container: &Listed) -> Result<(LaunchPlan, Option<Owned>), Failure> {
     let id = &container.record.id;
     let gone = || Failure::from(NotFound::Unknown(container.record.name.to_string()));
+    let deadline = Instant::now() + PATIENCE;
     loop {
         match Owned::take_idle(store.layout(), id)? {
             Taken::Owned(owned) => {
@@ -295,8 +298,9 @@ fn way_in(store: &Store, container: &Listed) -> Result<(LaunchPlan, Option<Owned
                 let now = list::load(store.layout(), id)?.ok_or_else(gone)?;
                 match running(&now) {
                     Some(plan) => return Ok((plan, None)),
-                    None if matches!(now.status, Status::Restarting(_)) => {
-                        let what = format!("copying into container {}: it is about to be started again", id.short());
+                    None if matches!(now.status, Status::Restarting(_)) || Instant::now() > deadline => {
+                        let what =
+                            format!("copying into container {}: it is just being started or stopped", id.short());
                         return Err(Failure::new("E_BUSY", what).with_hint("try it again"));
                     }
                     // Its process has ended: its monitor is about to say so.
