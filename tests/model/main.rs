@@ -46,6 +46,7 @@ struct Random(u64);
 
 impl Random {
     /// Those of a test, whose seed is printed.
+    #[allow(clippy::print_stdout, reason = "it is for the tester")]
     fn of_test() -> Self {
         let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
         let seed = setting("CORACLE_MODEL_SEED").unwrap_or_else(|| now().into());
