@@ -364,3 +364,138 @@ fn killing_the_client_of_a_terminal_at_any_moment_leaves_a_sound_container() {
         lab.assert_clean();
     }
 }
+
+/// The verbs that change images, each with what must be there before it.
+const IMAGE_VERBS: &[(&[&[&str]], &[&str])] = &[
+    (&[], &["pull", "-q", "IMAGE"]),
+    (&[], &["tag", "KEPT", "one", "two"]),
+    (&[&["tag", "KEPT", "one", "two"]], &["untag", "KEPT", "one", "two"]),
+    (&[&["pull", "-q", "IMAGE"]], &["rmi", "IMAGE"]),
+    (&[&["pull", "-q", "IMAGE"], &["untag", "IMAGE"]], &["image", "prune", "-f"]),
+    (
+        &[&["pull", "-q", "IMAGE"], &["untag", "IMAGE"], &["create", "--name", "c", "KEPT", "true"]],
+        &["system", "prune", "-f"],
+    ),
+];
+
+/// What was acknowledged before is there and runs, what is left of the dead is removed by the next commands, and a check of
+/// every byte finds nothing.
+fn assert_images_sound(lab: &Lab, context: &str) {
+    let listed = lab.coracle(["images", "--format", "{{.Repository}}"]);
+    assert_eq!(listed.ok().errors(), "", "{context}");
+    let clean = lab.coracle(["system", "check"]);
+    assert!(clean.code == 0 && clean.text().starts_with("No damage: "), "{context}: {clean:?}");
+    let kept = lab.coracle(["run", "--rm", "--pull", "never", &image("busybox"), "echo", "runs"]);
+    assert_eq!((kept.code, kept.text().as_str()), (0, "runs"), "{context}: {kept:?}");
+    // The pull that was killed, or the image that was not removed altogether, works in the end.
+    lab.coracle(["pull", "-q", &image("layers")]).ok();
+    let works = lab.coracle(["run", "--rm", "--pull", "never", &image("layers"), "cat", "/changed", "/swap/again"]);
+    assert_eq!((works.code, works.text().as_str()), (0, "second\nthe third"), "{context}: {works:?}");
+    lab.coracle(["rmi", &image("layers")]).ok();
+    lab.coracle(["rm", "--all"]).ok();
+    lab.coracle(["rmi", "--ignore", "localhost/one", "localhost/two"]).ok();
+    lab.coracle(["image", "prune", "-f"]).ok();
+    assert_eq!(lab.leftovers(), Vec::<PathBuf>::new(), "{context}");
+    let left = lab.coracle(["system", "df", "--format", "{{.Type}} {{.RawSize}}"]).ok().text();
+    assert!(left.contains("Leftovers 0"), "{context}: {left}");
+}
+
+fn image_verb(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| word.replace("IMAGE", &image("layers")).replace("KEPT", &image("busybox"))).collect()
+}
+
+fn death_in_image_verbs(calls: &str, every: usize) {
+    std::thread::scope(|scope| {
+        for (before, verb) in IMAGE_VERBS {
+            scope.spawn(move || {
+                let lab = Lab::new();
+                lab.pull("busybox");
+                let mut hits = 0;
+                for when in (1..=200).step_by(every) {
+                    for command in *before {
+                        lab.coracle(image_verb(command)).ok();
+                    }
+                    let verb = image_verb(verb);
+                    let arguments: Vec<&str> = verb.iter().map(String::as_str).collect();
+                    let (hit, output) = inject(&lab, calls, "signal=KILL", when, &arguments);
+                    let context = format!("{verb:?} killed at {calls} number {when}");
+                    assert!(!output.errors().contains("panicked"), "{context}: {output:?}");
+                    assert_images_sound(&lab, &context);
+                    if !hit {
+                        break;
+                    }
+                    hits += 1;
+                }
+                assert!(hits > 0, "{verb:?} has no {calls}: nothing was tested");
+            });
+        }
+    });
+}
+
+#[test]
+fn death_at_every_rename_of_an_image_verb_leaves_a_sound_store() {
+    death_in_image_verbs("rename,renameat,renameat2,fsync,syncfs", 1);
+}
+
+#[test]
+fn death_at_changes_of_an_image_verb_leaves_a_sound_store() {
+    death_in_image_verbs("unlink,unlinkat,rmdir,mkdir,mkdirat,flock,openat", 7);
+}
+
+#[test]
+fn death_at_any_moment_of_an_image_verb_leaves_a_sound_store() {
+    for (before, verb) in IMAGE_VERBS {
+        let lab = Lab::new();
+        lab.pull("busybox");
+        let prepare = || {
+            before.iter().for_each(|command| {
+                lab.coracle(image_verb(command)).ok();
+            });
+        };
+        let verb = image_verb(verb);
+        let arguments: Vec<&str> = verb.iter().map(String::as_str).collect();
+        prepare();
+        let whole = time(&lab, &arguments);
+        assert_images_sound(&lab, "nobody was killed");
+        for delay in delays(8, whole.mul_f64(1.1)) {
+            prepare();
+            kill_after(&lab, &arguments, delay);
+            assert_images_sound(&lab, &format!("{verb:?} killed after {delay:?}"));
+        }
+    }
+}
+
+#[test]
+fn death_at_every_change_of_a_login_leaves_the_old_file_or_the_new_one() {
+    let lab = Lab::new();
+    let registry = image("").split('/').next().unwrap().to_owned();
+    let file = lab.arg("auth.json");
+    let other = r#"{"auths": {"other.example": {"auth": "YTpi"}}, "detachKeys": "ctrl-e"}"#;
+    let login = ["login", "-u", "user", "-p", "secret", "--authfile", &file, &registry];
+    let logout = ["logout", "--authfile", &file, &registry];
+    let logged_in = || {
+        let text = std::fs::read(&file).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&text).expect("the file is whole");
+        assert!(document["auths"]["other.example"]["auth"] == "YTpi" && document["detachKeys"] == "ctrl-e");
+        document["auths"].get(&registry).is_some()
+    };
+    let calls = "write,fsync,rename,renameat,renameat2,unlink,unlinkat,flock";
+    let mut hits = 0;
+    for when in 1..60 {
+        std::fs::write(&file, other).unwrap();
+        let (in_login, output) = inject(&lab, calls, "signal=KILL", when, &login);
+        assert!(logged_in() || output.code != 0, "{output:?}");
+        lab.coracle(login).ok();
+        let (in_logout, output) = inject(&lab, calls, "signal=KILL", when, &logout);
+        assert!(!logged_in() || output.code != 0, "{output:?}");
+        lab.coracle(login).ok();
+        lab.coracle(logout).ok();
+        hits += u32::from(in_login) + u32::from(in_logout);
+        if !in_login && !in_logout {
+            break;
+        }
+    }
+    assert!(hits > 5, "only {hits} calls were seen");
+    let left: Vec<_> = std::fs::read_dir(lab.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "the file and the trace, nothing unfinished: {left:?}");
+}

@@ -285,8 +285,14 @@ fn bombs_are_refused_before_they_cost_anything() {
     refused("PAX", &Tar::new().header(&long).end(), "1048576 bytes");
     let long = Header { size: 1 << 30, ..Header::new(b'L', "p") };
     refused("long name", &Tar::new().header(&long).end(), "4096 bytes");
-    refused("sparse", &Tar::new().header(&Header::new(b'S', "f")).end(), "sparse");
-    refused("sparse", &Tar::new().pax(&[("GNU.sparse.map", b"0,1")]).file("f", "").end(), "sparse");
+    // A file of a few bytes that says it is 100 GiB long.
+    let sparse: &[(&str, &[u8])] =
+        &[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", b"107374182400")];
+    refused(
+        "sparse",
+        &Tar::new().pax(sparse).file("f", &format!("0\n{}", "\0".repeat(510))).end(),
+        "68719476736 bytes",
+    );
     let deep = "d/".repeat(2048) + "f";
     refused("path", &Tar::new().pax(&[("path", deep.as_bytes())]).file("f", "").end(), "path");
     refused("component", &Tar::new().pax(&[("path", &[b'x'; 256])]).file("f", "").end(), "component");
@@ -313,4 +319,53 @@ fn a_jail_that_is_gone_is_an_error_and_not_a_signal() {
     ingest.write_all(&Tar::new().file("f", "x").0).unwrap();
     drop(ingest);
     assert_eq!(sandbox.surroundings(), before);
+}
+
+/// A file stored without its holes: pieces that overlap, go back, lie outside, are too many or too few; maps that end early;
+/// formats that others read differently.
+#[test]
+fn maps_of_sparse_files_that_are_wrong_are_refused() {
+    let sandbox = Sandbox::new();
+    let block = |text: &str| format!("{text}{}", "\0".repeat(512 - text.len()));
+    let pax = |version: (&[u8], &[u8]), size: &[u8], contents: &str| {
+        let records: &[(&str, &[u8])] =
+            &[("GNU.sparse.major", version.0), ("GNU.sparse.minor", version.1), ("GNU.sparse.realsize", size)];
+        Tar::new().pax(records).file("f", contents).end()
+    };
+    let good = block("2\n0\n4\n512\n4\n") + "headtail";
+    let (tree, _) = sandbox.unpack(&pax((b"1", b"0"), b"600", &good)).unwrap();
+    let bytes = std::fs::read(tree.join("f")).unwrap();
+    assert_eq!((bytes.len(), &bytes[..4], &bytes[512..516], bytes[300]), (600, &b"head"[..], &b"tail"[..], 0));
+    for (what, contents) in [
+        ("pieces overlap", block("2\n0\n4\n3\n4\n") + "headtail"),
+        ("pieces go back", block("2\n512\n4\n0\n4\n") + "headtail"),
+        ("a piece is outside", block("2\n0\n4\n599\n4\n") + "headtail"),
+        ("too few bytes", block("2\n0\n4\n512\n5\n") + "headtail"),
+        ("too many bytes", block("2\n0\n4\n512\n3\n") + "headtail"),
+        ("it overflows", block("1\n18446744073709551615\n8\n") + "headtail"),
+        ("a number is too large", block("1\n99999999999999999999\n8\n") + "headtail"),
+        ("no number", block("1\n\n8\n") + "headtail"),
+        ("no digits", block("x\n") + "headtail"),
+        ("it ends", block("2\n0\n4\n512\n")),
+        ("nothing", String::new()),
+        ("too many pieces", block("70000\n0\n0\n")),
+    ] {
+        sandbox.refuses(what, &pax((b"1", b"0"), b"600", &contents), "E_LAYER_FORMAT");
+    }
+    sandbox.refuses("version", &pax((b"0", b"1"), b"600", &good), "E_LAYER_FORMAT");
+    sandbox.refuses("size", &pax((b"1", b"0"), b"x", &good), "E_LAYER_FORMAT");
+    sandbox.refuses(
+        "format 0.1",
+        &Tar::new().pax(&[("GNU.sparse.map", b"0,1")]).file("f", "x").end(),
+        "E_LAYER_FORMAT",
+    );
+    let named: &[(&str, &[u8])] = &[
+        ("GNU.sparse.major", b"1"),
+        ("GNU.sparse.minor", b"0"),
+        ("GNU.sparse.realsize", b"600"),
+        ("GNU.sparse.name", b"one"),
+        ("path", b"other"),
+    ];
+    sandbox.refuses("two names", &Tar::new().pax(named).file("f", &good).end(), "E_LAYER_FORMAT");
+    sandbox.refuses("no GNU header", &Tar::new().header(&Header::new(b'S', "f")).end(), "E_LAYER_FORMAT");
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 
-use support::{Detached, Lab, image};
+use support::{Detached, Lab, descendants, image, is_running, parent, wait_until};
 
 #[test]
 fn root_is_who_runs_this() {
@@ -113,6 +113,22 @@ fn root_executes_as_other_users() {
         let tty = sh(&["-t", "-u", "0"], "tty").replace('\r', "");
         assert!(tty.starts_with("/dev/pts/"), "{tty}");
     }
+}
+
+/// A change of user makes the kernel forget with whom a process is to end.
+#[test]
+fn root_processes_of_other_users_end_with_their_parents() {
+    let lab = Lab::new();
+    let container = Detached::start(&lab, &["-u", "app"], &["sleep", "1000"]);
+    let mut running = lab.spawn(["exec", "-u", "33:44", &container.id, "sh", "-c", "echo up; exec sleep 1000"]);
+    running.expect("up");
+    let process = descendants(running.pid())[0];
+    running.signal(nix::sys::signal::Signal::SIGKILL);
+    wait_until("the process has ended", || !is_running(process));
+    let init = container.pid();
+    let monitor = parent(init).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(monitor), nix::sys::signal::Signal::SIGKILL).unwrap();
+    wait_until("the container has ended", || !is_running(init));
 }
 
 #[test]

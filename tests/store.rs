@@ -20,6 +20,7 @@ use coracle::oci::digest::Digest;
 use coracle::oci::platform::Platform;
 use coracle::state::schema::image::{BlobDescriptor, ImageLayer, ImageRecord, RunDefaults};
 use coracle::state::schema::layer::{FileKind, Ownership};
+use coracle::store::collect::{self, Freed};
 use coracle::store::{Store, StoreError};
 
 fn mode(path: &Path) -> u32 {
@@ -259,6 +260,25 @@ fn long_names_in_all_three_ways() {
     let tar = Tar::new().pax(&[("path", deep.as_bytes())]).file("f", "deep");
     let (tree, _) = sandbox.unpack(&tar.end()).unwrap();
     assert!(tree.join("d/d/d/d").is_dir());
+}
+
+/// Runs of zeroes take no room, wherever they are; the file is as long and has the same bytes.
+#[test]
+fn zeroes_take_no_room() {
+    let sandbox = Sandbox::new();
+    let zeroes = |mebibytes: usize| "\0".repeat(mebibytes << 20);
+    let middle = format!("begin{}end", zeroes(64));
+    let odd = format!("{}x{}y{}", zeroes(1), zeroes(2), &zeroes(1)[..77_777]);
+    let tar =
+        Tar::new().file("all", &zeroes(32)).file("middle", &middle).file("odd", &odd).file("short", &zeroes(1)[..100]);
+    let (tree, manifest) = sandbox.unpack(&tar.end()).unwrap();
+    for (name, content) in [("all", zeroes(32)), ("middle", middle), ("odd", odd), ("short", zeroes(1)[..100].into())] {
+        let metadata = tree.join(name).metadata().unwrap();
+        assert_eq!(metadata.len(), content.len() as u64, "{name}");
+        assert!(metadata.blocks() * 512 < 600 << 10, "{name} takes {} blocks", metadata.blocks());
+        assert!(text(&tree.join(name)) == content, "{name}");
+    }
+    assert_eq!(manifest.bytes, (32 << 20) + (64 << 20) + 8 + (3 << 20) + 2 + 77_777 + 100);
 }
 
 #[test]
@@ -620,6 +640,13 @@ fn ambiguous_ids_are_refused() {
     assert_eq!(sandbox.store.images().list().unwrap().len(), 17);
 }
 
+/// Removes an image, and what nothing points to then: its names, and what was freed.
+fn remove(store: &Store, id: &Digest) -> (Vec<String>, Freed) {
+    let alone = store.lock_exclusive(&mut |_| {}).unwrap();
+    let names = store.images().forget(id, &alone).unwrap();
+    (names.iter().map(|found| found.reference.to_string()).collect(), collect::free_all(store, &alone).unwrap())
+}
+
 #[test]
 fn removing_an_image_keeps_what_others_use() {
     let sandbox = Sandbox::new();
@@ -628,28 +655,28 @@ fn removing_an_image_keeps_what_others_use() {
     let second = image(&sandbox, "second", &shared);
     let third = image(&sandbox, "third", &own);
     let store = &sandbox.store;
-    let alone = store.lock_exclusive(&mut |_| {}).unwrap();
-    let removed = store.images().remove(&first.id, &alone).unwrap();
-    assert_eq!(removed.references[0].to_string(), "docker.io/library/first:latest");
-    assert_eq!(removed.freed.layers, []);
-    assert_eq!(removed.freed.blobs.len(), 2, "its configuration and its manifest");
+    let (names, freed) = remove(store, &first.id);
+    assert_eq!(names, ["docker.io/library/first:latest"]);
+    assert_eq!(freed.layers, []);
+    assert_eq!(freed.blobs.len(), 2, "its configuration and its manifest");
     assert_eq!(resolved(&sandbox, "second").as_ref(), Some(&second));
     assert!(store.layers().contains(&Digest::of(&shared)));
-    assert_eq!(store.images().remove(&first.id, &alone).unwrap_err().code(), "E_NOTFOUND");
+    assert!(freed.bytes() > 0);
+    freed.discard().unwrap();
     // A container keeps its layers, whatever else its record says.
     let container = store.layout().containers().join("c1");
     std::fs::create_dir(&container).unwrap();
     let record = serde_json::json!({"v": 7, "image": {"id": third.id, "name": "third"}, "layers": [Digest::of(&own)], "more": {}});
     std::fs::write(container.join("record.json"), record.to_string()).unwrap();
-    assert_eq!(coracle::store::collect::containers_of(store, &third.id).unwrap(), ["c1"]);
-    let removed = store.images().remove(&third.id, &alone).unwrap();
-    assert_eq!(removed.freed.layers, []);
+    assert_eq!(collect::containers_of(store, &third.id).unwrap(), ["c1"]);
+    assert_eq!(remove(store, &third.id).1.layers, []);
     assert!(store.layers().contains(&Digest::of(&own)));
     // Without it they are garbage, which a collection finds.
     std::fs::remove_dir_all(container).unwrap();
-    let freed = coracle::store::collect::free_all(store, &alone).unwrap();
-    assert_eq!(freed.layers, [Digest::of(&own)]);
-    store.images().remove(&second.id, &alone).unwrap();
+    let alone = store.lock_exclusive(&mut |_| {}).unwrap();
+    assert_eq!(collect::free_all(store, &alone).unwrap().layers, [Digest::of(&own)]);
+    drop(alone);
+    remove(store, &second.id);
     for directory in [store.layout().layers(), store.layout().images(), store.layout().references()] {
         assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0);
     }
@@ -665,14 +692,13 @@ fn one_damaged_record_loses_one_image_and_frees_nothing() {
     let path = store.layout().image(&bad.id);
     std::fs::write(&path, "{\"v\":1,").unwrap();
     assert_eq!(store.images().list().unwrap().len(), 1);
-    let damaged = store.images().damaged().unwrap();
+    let damaged = store.images().scan().unwrap().1;
     assert_eq!(damaged[0].code(), "E_STATE");
     assert!(damaged[0].to_string().contains(path.to_str().unwrap()));
     let error = store.images().resolve(&selector("bad")).unwrap_err();
     assert_eq!(error.code(), "E_STATE");
-    let alone = store.lock_exclusive(&mut |_| {}).unwrap();
     // Nobody knows what the damaged image needs.
-    assert_eq!(store.images().remove(&good.id, &alone).unwrap().freed.layers, []);
+    assert_eq!(remove(store, &good.id).1.layers, []);
     assert!(store.layers().contains(&Digest::of(&tar)));
 }
 

@@ -8,7 +8,7 @@ use super::dispatch;
 use super::export::warn_skipped;
 use super::render::output;
 use super::tree::{Globals, Invocation};
-use crate::container::commit::Layers;
+use crate::container::commit::{Layers, Request};
 use crate::failure::Failure;
 use crate::image::assemble::Format;
 use crate::name::config_change::ConfigChange;
@@ -63,24 +63,6 @@ enum FormatWord {
     Docker,
 }
 
-/// What `commit` is to do.
-pub struct CommitRequest {
-    /// Text for the history.
-    pub message: Option<String>,
-    /// Author.
-    pub author: Option<String>,
-    /// Whether the container's processes stand still meanwhile.
-    pub pause: bool,
-    /// Changes of the settings.
-    pub changes: Vec<ConfigChange>,
-    /// Whose documents.
-    pub format: Format,
-    /// What becomes of the layers.
-    pub layers: Layers,
-    /// The name of the image.
-    pub reference: Option<Reference>,
-}
-
 /// The name of an image that is made here.
 pub(super) fn local_name(text: &str) -> Result<Reference, Failure> {
     let reference: Reference = text.parse()?;
@@ -104,7 +86,7 @@ impl Invocation for CommitArgs {
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        let request = CommitRequest {
+        let request = Request {
             changes: changes(&self.change)?,
             reference: self.image.as_deref().map(local_name).transpose()?,
             format: if self.format == FormatWord::Docker { Format::Docker } else { Format::Oci },

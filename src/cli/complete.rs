@@ -251,19 +251,26 @@ impl<'c> Line<'c> {
         let mut answer = match self.path[..] {
             ["run"] | [_, "run"] if !first => Answer::of(More::Files),
             ["run"] | [_, "run"] if self.has("rootfs") => Answer::of(More::Directories),
-            ["run"] | [_, "run"] | ["pull"] | ["rmi"] | ["images"] | ["image", "rm" | "pull" | "ls" | "inspect"] => {
-                self.images()
-            }
+            ["run"] | [_, "run"] | ["pull" | "rmi" | "images" | "tag" | "untag" | "history"] => self.images(),
+            [
+                "image",
+                "rm" | "pull" | "ls" | "inspect" | "tag" | "untag" | "history" | "tree" | "exists" | "mount"
+                | "unmount",
+            ] => self.images(),
+            ["unshare"] => Answer::of(More::Files),
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
-            ["logs"] | ["container", "logs"] => self.containers(true),
+            ["init"] | ["container", "init"] => self.containers(false),
+            ["logs" | "start" | "restart"] | ["container", "logs" | "start" | "restart"] => self.containers(true),
             ["rename"] | ["container", "rename"] if !first => Answer::of(More::None),
             ["rename" | "wait" | "port"] | ["container", "exists" | "rename" | "wait" | "port"] => {
                 self.containers(true)
             }
             ["exec"] | [_, "exec"] if !first || self.has("latest") || self.has("cidfile") => Answer::of(More::Files),
             ["top"] | [_, "top"] if !first || self.has("latest") => Answer::words(crate::container::top::columns()),
-            ["exec" | "pause" | "unpause" | "top" | "stats"]
-            | ["container", "exec" | "pause" | "unpause" | "top" | "stats"] => self.running_containers(),
+            ["attach" | "exec" | "kill" | "pause" | "unpause" | "stop" | "top" | "stats"]
+            | ["container", "attach" | "exec" | "kill" | "pause" | "unpause" | "stop" | "top" | "stats"] => {
+                self.running_containers()
+            }
             ["container", "inspect"] | ["export" | "commit"] | ["container", "export" | "commit"] => {
                 self.containers(true)
             }
@@ -420,7 +427,13 @@ mod tests {
     fn commands() {
         assert_eq!(values("ru"), ["run"]);
         assert_eq!(values("im"), ["image", "images", "import"]);
-        assert_eq!(values("image "), ["diff", "help", "import", "inspect", "ls", "pull", "rm"]);
+        assert_eq!(
+            values("image "),
+            [
+                "diff", "exists", "help", "history", "import", "inspect", "ls", "mount", "prune", "pull", "rm",
+                "search", "tag", "tree", "unmount", "untag",
+            ]
+        );
         assert_eq!(values("--root /x ru"), ["run"]);
         assert!(!values("").iter().any(|name| name == "__complete" || name == "manual"));
         assert_eq!(values("nonsense ru"), Vec::<String>::new());
@@ -431,7 +444,7 @@ mod tests {
         assert_eq!(values("run --pul"), ["--pull"]);
         assert_eq!(
             values("run --rm --r"),
-            ["--read-only", "--replace", "--restart", "--root", "--rootfs", "--runroot"]
+            ["--read-only", "--replace", "--restart", "--retry", "--retry-delay", "--root", "--rootfs", "--runroot"]
         );
         assert_eq!(values("run --pull "), ["always", "missing", "never", "newer"]);
         assert_eq!(values("run --pull=ne"), ["--pull=never", "--pull=newer"]);

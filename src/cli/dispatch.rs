@@ -1,34 +1,39 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+mod images;
+pub mod registry;
+mod store;
+
+pub use images::*;
+pub use store::*;
+
+use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
-use super::commit::CommitRequest;
 use super::cp::Written;
 use super::error;
 use super::render::output;
 use super::run::{Asked, PlanUse};
 use crate::container::attach::Attachment;
 use crate::container::base::{Base, BaseImage};
-use crate::container::commit::{Layers, RunSettings};
+use crate::container::commit;
 use crate::container::copy::{End, Options};
 use crate::container::diff::Subject;
 use crate::container::export::Archive;
 use crate::container::files::changes::Change;
-use crate::container::filter::ContainerFilter;
+use crate::container::filter::{ContainerFilter, health};
 use crate::container::launch::{Presence, Report};
 use crate::container::list::{Listed, NotFound};
 use crate::container::logs::{Audience, Selection, Source};
 use crate::container::monitor::detach_keys::DetachKeys;
 use crate::container::remove::IfRunning;
 use crate::container::request::{EnvSetting, Request, RootfsSource, Stdin, Terminal};
-use crate::container::size::{self, Size};
+use crate::container::size::Size;
 use crate::container::start::{Found, Startable};
-use crate::container::status::Status;
 use crate::container::stop::Stopping;
 use crate::container::summary::Summary;
 use crate::container::wait::Condition;
@@ -36,26 +41,20 @@ use crate::container::{event, freeze, remove, translate};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
-use crate::image::assemble::{self, LayerWriter, NewImage};
-use crate::image::filter::ImageFilter;
 use crate::image::find::{self, Wanted};
 use crate::image::import::ImportRequest;
-use crate::image::remove::{IfUsed, Removed};
 use crate::image::request::{Progress, PullRequest, RegistryAccess};
-use crate::name::config_change::ConfigChange;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::filter::Filters;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::name::signal::Signal;
 use crate::oci::digest::ImageId;
-use crate::oci::platform::Platform;
-use crate::registry::{Access, Credential, TlsVerify};
+use crate::registry::{Access, Credential, Growth, RetryPolicy, TlsVerify};
+use crate::state::disk_usage;
 use crate::state::journal::{self, ContainerEvent, Event, Follower};
 use crate::state::layout::Layout;
 use crate::state::lock::Waiting;
-use crate::state::record;
-use crate::state::schema::image::{ImageLayer, ImageRecord};
 use crate::state::temporary::{Kind, TemporaryDirectory};
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
@@ -103,7 +102,7 @@ pub fn create(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
 /// Removes the container whose name is wanted.
 fn make_way(layout: &Layout, request: &Request) -> Result<(), Failure> {
     let Some(name) = &request.name else { return Ok(()) };
-    match remove_container(layout, name.as_str(), IfRunning::Kill) {
+    match remove_container(layout, name.as_str(), IfRunning::KILL) {
         Err(failure) if failure.code() != "E_NOTFOUND" => Err(failure),
         _ => Ok(()),
     }
@@ -136,8 +135,19 @@ fn base(
 pub fn start(layout: &Layout, name: &str) -> Result<(), Failure> {
     match container::start::find(layout, name)? {
         Found::Running(_) => Ok(()),
+        Found::Initialized(container) => container::attach::start(layout, &container.record, None).map(drop),
         Found::Startable(container) => start_as(layout, *container, &Presence::Detached).map(drop),
     }
+}
+
+/// Makes a container ready to be started.
+pub fn init(layout: &Layout, name: &str) -> Result<(), Failure> {
+    let is_already = match container::start::find(layout, name)? {
+        Found::Startable(container) => return start_as(layout, *container, &Presence::Ready).map(drop),
+        Found::Initialized(_) => "is ready",
+        Found::Running(_) => "runs",
+    };
+    Err(Failure::new("E_STATE", format!("initializing container {name}: it {is_already} already")))
 }
 
 /// Starts a container and stays with it; its exit code. One that runs is joined.
@@ -150,12 +160,13 @@ pub fn start_attached(
 ) -> Result<u8, Failure> {
     match container::start::find(layout, name)? {
         Found::Running(id) => attach(layout, id.as_str(), input, signals, keys),
-        Found::Startable(container) => {
-            let request = &container.request;
-            let input = input && request.stdin == Stdin::Open;
-            let terminal = request.terminal == Terminal::New;
-            let attachment = Attachment { input, output: true, error: true, terminal, signals, keys };
-            match start_as(layout, *container, &Presence::Attached(attachment))? {
+        Found::Initialized(container) => {
+            let attachment = Attachment::to(&container.record.process, input, signals, keys);
+            Ok(container::attach::start(layout, &container.record, Some(&attachment))?.unwrap_or(0))
+        }
+        Found::Startable(startable) => {
+            let attachment = Attachment::to(&startable.container.record.process, input, signals, keys);
+            match start_as(layout, *startable, &Presence::Attached(attachment))? {
                 Report::Exited(code) => Ok(code),
                 Report::Running(_) => Ok(0),
             }
@@ -212,9 +223,7 @@ pub fn kill(layout: &Layout, name: &str, signal: Signal) -> Result<(), Failure> 
 /// Joins a container that runs; its exit code, or 0 if the user left it.
 pub fn attach(layout: &Layout, name: &str, input: bool, signals: bool, keys: DetachKeys) -> Result<u8, Failure> {
     let container = loaded(layout, name)?;
-    let id = container.record.id.as_str();
-    event::note(layout, ContainerEvent::Attach, &container.record);
-    Ok(container::attach::execute(layout, id, input, signals, keys)?.unwrap_or(0))
+    Ok(container::attach::execute(layout, &container, input, signals, keys)?.unwrap_or(0))
 }
 
 /// Tells the journal; a container that is gone by now has had its say.
@@ -224,27 +233,18 @@ fn note(layout: &Layout, happened: ContainerEvent, id: &ContainerId) {
     }
 }
 
-/// A container and what it is doing; `E_NOTFOUND`, and exit code 125, if there is none.
+/// A container and what it is doing, once it is not just being started; `E_NOTFOUND`, and exit code 125, if there is none.
 fn loaded(layout: &Layout, name: &str) -> Result<Listed, Failure> {
-    let failed = |error: NotFound| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE);
-    let id = container::list::find(layout, name).map_err(failed)?;
-    let deadline = std::time::Instant::now() + START_PATIENCE;
-    loop {
-        let listed = container::list::load(layout, &id)?;
-        let listed = listed.ok_or_else(|| failed(NotFound::Unknown(name.into())))?;
-        // Its process may run already: who serves it is written down right after that.
-        if !matches!(listed.status, Status::Creating) || std::time::Instant::now() > deadline {
-            return Ok(listed);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    let id = find_container(layout, name)?;
+    let gone = || Failure::from(NotFound::Unknown(name.into())).with_exit_code(EXIT_OWN_FAILURE);
+    container::wait::settled(layout, &id)?.ok_or_else(gone)
 }
 
 /// Runs a command in a container; its exit code.
 pub fn exec(layout: &Layout, container: &ContainerId, request: &container::exec::Request) -> Result<u8, Failure> {
     match container::exec::execute(layout, container, request)? {
         container::exec::Report::Exited(code) => Ok(code),
-        container::exec::Report::Detached => Ok(0),
+        container::exec::Report::Running => Ok(0),
     }
 }
 
@@ -264,30 +264,19 @@ pub fn check_health(layout: &Layout, name: &str) -> Result<u8, Failure> {
         workdir: None,
         user: None,
         privileges: container::exec::Privileges::Containers,
+        keys: DetachKeys::default(),
+        preserved: BTreeSet::new(),
+        purpose: container::exec::Purpose::HealthCheck,
     };
     exec(layout, &container.record.id, &request)
 }
 
-/// Whether a container is paused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paused {
-    /// It is.
-    Yes,
-    /// It is not.
-    No,
-}
-
-/// The containers that run, and are paused or are not.
-pub fn running_containers(layout: &Layout, paused: Paused) -> Vec<ContainerId> {
-    let (listed, failures) = container::list::execute(layout);
-    failures.iter().for_each(error::report);
-    let wanted = |listed: &container::list::Listed| match &listed.status {
-        container::status::Status::Running(processes) => {
-            freeze::is_paused(layout, &listed.record.id, processes) == (paused == Paused::Yes)
-        }
-        _ => false,
-    };
-    listed.into_iter().filter(wanted).map(|listed| listed.record.id).collect()
+/// Notes what is known of a container's health, after a check.
+pub fn note_health(layout: &Layout, name: &str) {
+    if let Ok(container) = loaded(layout, name) {
+        let more = [(event::HEALTH_STATUS, health(&container).to_owned())];
+        event::note_with(layout, ContainerEvent::HealthStatus, &container.record, &more);
+    }
 }
 
 /// Stops all processes of a container.
@@ -335,14 +324,26 @@ fn registry_access(access: RegistryAccess) -> Access {
         },
         credential: access.credentials.map(|given| Credential::password(given.user, given.password)),
         authfile: access.authfile,
-        ..Access::default()
+        cert_dir: access.cert_dir,
+        signature_policy: access.signature_policy,
+        retry: retry_policy(access.retry, access.retry_delay),
     }
 }
 
-fn reporter(progress: Progress) -> Box<dyn image::pull::Progress> {
+fn retry_policy(retries: Option<u32>, delay: Option<Duration>) -> RetryPolicy {
+    let usual = RetryPolicy::default();
+    RetryPolicy {
+        tries: retries.map_or(usual.tries, |retries| retries.saturating_add(1)),
+        first_delay: delay.unwrap_or(usual.first_delay),
+        growth: if delay.is_some() { Growth::None } else { usual.growth },
+        ..usual
+    }
+}
+
+fn reporter(progress: Progress) -> Box<dyn image::progress::Progress> {
     match progress {
         Progress::Shown => Box::new(super::render::progress::PullProgress::stderr()),
-        Progress::Quiet => Box::new(image::pull::Silent),
+        Progress::Quiet => Box::new(super::render::progress::Quiet),
     }
 }
 
@@ -385,23 +386,18 @@ pub fn measure_containers(layout: &Layout, containers: &mut [Summary]) -> Result
         let base = match image {
             Some(image) => image.size,
             // Without an image it was made from a directory.
-            None if container.image_id.is_none() => size::on_disk(Path::new(&container.image)),
+            None if container.image_id.is_none() => disk_usage::below(Path::new(&container.image)),
             None => 0,
         };
-        let written = size::on_disk(&layout.container(&container.id).join("upper"));
+        let written = disk_usage::below(&layout.container(&container.id).join("upper"));
         container.size = Some(Size { written, base });
     }
     Ok(())
 }
 
-/// Bytes that the container's directory takes; nothing if there is none.
-pub fn room_of_container(layout: &Layout, id: &ContainerId) -> u64 {
-    size::on_disk(&layout.container(id))
-}
-
-/// The container of this name, identifier or beginning of one.
+/// The container of this name, identifier or beginning of one; `E_NOTFOUND`, and exit code 125, if there is none.
 pub fn find_container(layout: &Layout, name: &str) -> Result<ContainerId, Failure> {
-    Ok(container::list::find(layout, name)?)
+    container::list::find(layout, name).map_err(|error| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE))
 }
 
 /// Gives a container another name.
@@ -409,11 +405,6 @@ pub fn rename_container(layout: &Layout, name: &str, new: &ContainerName) -> Res
     remove::collect_leftovers(layout);
     let id = container::list::find(layout, name)?;
     container::rename::execute(layout, &id, new)
-}
-
-/// Notes that containers were removed, and how many bytes that freed.
-pub fn note_prune(layout: &Layout, freed: u64) {
-    journal::note_prune(layout, freed);
 }
 
 /// All events that are kept, oldest first.
@@ -439,11 +430,11 @@ pub fn wait_for_container(
     container::wait::execute(layout, id, conditions, interval)
 }
 
-/// The identifier of the container that was made last.
-pub fn latest_container(layout: &Layout) -> Result<String, Failure> {
-    let (listed, _) = container::list::execute(layout);
-    let latest = listed.first().map(|container| container.record.id.to_string());
-    latest.ok_or_else(|| Failure::new("E_NOTFOUND", "there is no container"))
+/// The container that was made last.
+pub fn latest_container(layout: &Layout) -> Result<ContainerId, Failure> {
+    let (listed, _) = remove::collect_leftovers(layout);
+    let latest = listed.into_iter().next().map(|container| container.record.id);
+    latest.ok_or_else(|| Failure::new("E_NOTFOUND", "--latest: there are no containers"))
 }
 
 /// The logs of the containers that `names` stand for, and why others have none.
@@ -468,33 +459,10 @@ pub fn show_logs(
     container::logs::execute(layout, sources, selection, audience)
 }
 
-/// The images that `filters` mean, in any order.
-pub fn list_images(layout: &Layout, filters: &Filters) -> Result<Vec<image::list::Summary>, Failure> {
-    let store = Store::open(layout.clone())?;
-    for damaged in store.images().damaged()? {
-        error::report(&damaged.into());
-    }
-    let images = image::list::execute(&store)?;
-    let filter = ImageFilter::new(filters, &images, Timestamp::now())?;
-    Ok(images.into_iter().filter(|image| filter.matches(image)).collect())
-}
-
 /// Removes a container: `E_NOTFOUND` if there is none, `E_BUSY` if it runs and is not to be killed.
 pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> Result<(), Failure> {
     let id = container::list::find(layout, name)?;
     container::remove::execute(layout, &id, if_running)
-}
-
-/// Removes a name of an image, and the image with its last name; by its id, an image with all its names. `E_NOTFOUND` if
-/// there is none, `E_BUSY` if containers use it and are not to be removed.
-pub fn remove_image(layout: &Layout, selector: &ImageSelector, if_used: IfUsed) -> Result<Vec<Removed>, Failure> {
-    let store = Store::open(layout.clone())?;
-    remove::collect_leftovers(layout);
-    let mut remove_container = |id: &str| match remove::execute(layout, &id.parse()?, IfRunning::Kill) {
-        Err(failure) if failure.code() != "E_NOTFOUND" => Err(failure),
-        _ => Ok(()),
-    };
-    image::remove::execute(&store, selector, if_used, &mut remove_container, &mut say_waiting)
 }
 
 /// Everything about a container; nothing if there is none.
@@ -526,13 +494,13 @@ pub fn diff(layout: &Layout, subject: &str, other: Option<&str>) -> Result<Vec<C
     }
 }
 
-/// How long a container may take to be started.
-const START_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
-
 /// Begins to pack all files of a container.
 pub fn export(layout: &Layout, name: &str) -> Result<Archive, Failure> {
     let store = Store::open(layout.clone())?;
-    container::export::execute(&store, &loaded(layout, name)?)
+    let container = loaded(layout, name)?;
+    let archive = container::export::execute(&store, &container)?;
+    event::note(layout, ContainerEvent::Export, &container.record);
+    Ok(archive)
 }
 
 /// Copies into, out of or between containers; what was left out.
@@ -558,84 +526,12 @@ pub fn copy(
     container::copy::execute(&store, ends, options, (&mut read_stdin, stdout))
 }
 
-/// Stores what a container has changed as a layer: the layer, files that were left out, and whether it is all there is.
-fn pack_layer(store: &Store, container: &Listed, layers: Layers) -> Result<(ImageLayer, Vec<String>, bool), Failure> {
-    let mut packed = container::commit::layer(store, container, layers)?;
-    let mut writer = LayerWriter::new(store)?;
-    if let Err(cause) = std::io::copy(&mut packed.archive, &mut writer) {
-        let failure = Failure::new(record::io_code(&cause), format!("storing the layer: {cause}"));
-        return Err(packed.archive.explain(failure));
-    }
-    let skipped = packed.archive.finish()?;
-    Ok((writer.finish()?, skipped, packed.alone))
-}
-
 /// Makes an image of a container; its id, and what was left out.
-pub fn commit(layout: &Layout, name: &str, request: CommitRequest) -> Result<(ImageId, Vec<String>), Failure> {
+pub fn commit(layout: &Layout, name: &str, request: commit::Request) -> Result<(ImageId, Vec<String>), Failure> {
     let store = Store::open(layout.clone())?;
     // Until the image's record names its layers, nobody removes them.
     let _stays = store.lock_shared(&mut say_waiting)?;
-    let container = loaded(layout, name)?;
-    let described = &container.record;
-    let base = match &described.image {
-        Some(origin) => store.images().get(&origin.id)?,
-        None => None,
-    };
-    // Of an image that is gone the layers are left, but not what is said of them.
-    let layers = if base.is_none() { Layers::Squashed } else { request.layers };
-    let is_paused = request.pause && matches!(container.status, Status::Running(_)) && !container.is_paused;
-    if is_paused {
-        freeze::pause(layout, &container.record.id)?;
-    }
-    let packed = pack_layer(&store, &container, layers);
-    if is_paused {
-        freeze::unpause(layout, &container.record.id)?;
-    }
-    let (layer, skipped, is_whole) = packed?;
-    let mut config = match &base {
-        Some(image) => image_config(&store, image)?,
-        None => assemble::empty_config(&Platform::host()),
-    };
-    let created = assemble::created()?;
-    let text = request.message.unwrap_or_default();
-    let by = described.process.command.join(" ");
-    let entry = json!({ "created": created, "created_by": by, "author": request.author, "comment": text });
-    let mut layers = base.map(|image| image.layers).filter(|_| !is_whole).unwrap_or_default();
-    match config["history"].as_array_mut().filter(|_| !is_whole) {
-        Some(history) => history.push(entry),
-        None => config["history"] = json!([entry]),
-    }
-    layers.push(layer);
-    config["created"] = json!(created);
-    if let Some(author) = request.author {
-        config["author"] = json!(author);
-    }
-    set_run_settings(&mut config, &RunSettings::of(described));
-    assemble::change(assemble::settings(&mut config), &request.changes);
-    let new = NewImage { config, layers, format: request.format, reference: request.reference };
-    Ok((assemble::image(&store, new)?, skipped))
-}
-
-/// The configuration of an image as it is.
-fn image_config(store: &Store, image: &ImageRecord) -> Result<Value, Failure> {
-    let bytes = store.blobs().read(&image.id, crate::registry::MAX_CONFIG)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|cause| Failure::new("E_CONFIG", format!("reading the configuration of image {}: {cause}", image.id)))
-}
-
-fn set_run_settings(config: &mut Value, run: &RunSettings) {
-    let settings = assemble::settings(config);
-    run.env.iter().for_each(|(name, value)| assemble::set_variable(settings, name, value));
-    let mut set = |key: &str, value: Value, is_said: bool| {
-        if is_said || settings.contains_key(key) {
-            settings.insert(key.into(), value);
-        }
-    };
-    set("Entrypoint", json!(run.entrypoint), !run.entrypoint.is_empty());
-    set("Cmd", json!(run.command), !run.command.is_empty());
-    set("WorkingDir", json!(run.workdir), run.workdir != "/");
-    set("User", json!(run.user), !run.user.is_empty());
-    assemble::change(settings, &[ConfigChange::Label(run.labels.clone())]);
+    commit::execute(&store, &loaded(layout, name)?, request)
 }
 
 /// Makes an image of a tar; its id.

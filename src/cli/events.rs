@@ -11,6 +11,7 @@ use super::dispatch;
 use super::render::format::Format;
 use super::render::{output, time};
 use super::tree::{Globals, Invocation, parse_boolean};
+use crate::container::event::{EXIT_CODE, HEALTH_STATUS};
 use crate::failure::Failure;
 use crate::name::filter::{Filters, Moment, WantedLabel};
 use crate::state::journal::{Begin, Event, Follower, Woken};
@@ -46,7 +47,7 @@ pub struct EventsArgs {
     no_trunc: bool,
 }
 
-const KEYS: &[&str] = &["container", "event", "image", "label", "type"];
+const KEYS: &[&str] = &["container", "event", "image", "label", "pod", "type", "volume"];
 
 impl Invocation for EventsArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
@@ -108,9 +109,12 @@ fn happened_at(event: &Event) -> Timestamp {
 fn matches(filters: &Filters, event: &Event) -> bool {
     filters.iter().all(|(key, values)| match key {
         "label" => values.iter().all(|label| WantedLabel::of(label).is_in(&event.attributes)),
-        "event" => values.iter().any(|value| value == &event.status || dockers_word(event) == Some(value)),
+        "event" => values.iter().any(|value| {
+            let is_word = |word: &str| value.eq_ignore_ascii_case(word);
+            is_word(&event.status) || other_words(event).iter().any(|word| is_word(word))
+        }),
         "type" => values.iter().any(|value| value == &event.kind),
-        "container" => event.kind == "container" && values.iter().any(|value| names(event, value)),
+        "container" | "pod" | "volume" => event.kind == key && values.iter().any(|value| names(event, value)),
         _ => values.iter().any(|value| (event.kind == "image" && names(event, value)) || is_image(event, value)),
     })
 }
@@ -126,17 +130,17 @@ fn is_image(event: &Event, text: &str) -> bool {
     name == text || reference.is_ok_and(|reference| reference.is_meant_by(text))
 }
 
-/// What docker calls the same.
-fn dockers_word(event: &Event) -> Option<&'static str> {
-    Some(match (event.kind.as_str(), event.status.as_str()) {
-        ("container", "died") => "die",
-        ("container", "remove") => "destroy",
-        ("container", "exec") => "exec_start",
-        ("container", "exec_died") => "exec_die",
-        ("image", "remove") => "delete",
-        ("image", "loadfromarchive") => "load",
-        _ => return None,
-    })
+/// What docker, and podman's manual, call the same.
+fn other_words(event: &Event) -> &'static [&'static str] {
+    match (event.kind.as_str(), event.status.as_str()) {
+        ("container", "died") => &["die", "exited"],
+        ("container", "remove") => &["destroy"],
+        ("container", "exec") => &["exec_start"],
+        ("container", "exec_died") => &["exec_die"],
+        ("image", "remove") => &["delete"],
+        ("image", "loadfromarchive") => &["load"],
+        _ => &[],
+    }
 }
 
 impl EventsArgs {
@@ -144,7 +148,15 @@ impl EventsArgs {
         match format {
             None => Ok(self.text(event, zone)),
             Some(Format::Json) => Ok(format!("{}\n", self.object(event, time::rfc3339(happened_at(event))))),
-            Some(format) => format.one(&self.object(event, time::in_zone(happened_at(event), zone))),
+            Some(format) => {
+                let mut object = self.object(event, time::in_zone(happened_at(event), zone));
+                for (field, _, absent) in FIELDS {
+                    if object.get(field).is_none() {
+                        object[field] = json!(absent);
+                    }
+                }
+                format.one(&object)
+            }
         }
     }
 
@@ -168,7 +180,7 @@ impl EventsArgs {
 
     /// What templates see, and JSON shows, under podman's names.
     fn object(&self, event: &Event, time: String) -> Value {
-        json!({
+        let mut object = json!({
             "ID": self.id(event),
             "Image": event.image,
             "Name": event.name,
@@ -176,9 +188,18 @@ impl EventsArgs {
             "Time": time,
             "Type": event.kind,
             "Attributes": event.attributes,
-        })
+        });
+        for (field, attribute, _) in FIELDS {
+            if let Some(value) = event.attributes.get(attribute) {
+                object[field] = value.parse().map_or_else(|_| json!(value), |number: i64| json!(number));
+            }
+        }
+        object
     }
 }
+
+/// Fields that podman has for some attributes: name, attribute, and what a template sees of events without it.
+const FIELDS: [(&str, &str, &str); 2] = [("ContainerExitCode", EXIT_CODE, "0"), ("HealthStatus", HEALTH_STATUS, "")];
 
 /// A label may have line feeds; an event is one line.
 fn one_line(text: &str) -> String {

@@ -7,9 +7,9 @@ use clap::{Args, ValueHint};
 
 use super::run::{env_settings, parsed, with};
 use super::tree::{Globals, Invocation};
-use super::{dispatch, one_container};
+use super::{dispatch, selection};
 use crate::container::exec::Attach;
-use crate::container::exec::{Privileges, Request};
+use crate::container::exec::{Privileges, Purpose, Request};
 use crate::container::request::{Stdin, Terminal};
 use crate::failure::Failure;
 use crate::name::container_path::parse_container_path;
@@ -18,6 +18,9 @@ use crate::name::container_path::parse_container_path;
 ///
 /// The command is executed as the container's own user, in its working directory and with its environment, unless told
 /// otherwise. Options come before CONTAINER; all that follows it is the command's. The exit code is the command's.
+///
+/// The command ends with its coracle exec, however that ends, unless the user leaves it by the keys. What was left, or
+/// detached, has a parent of its own, coracle-exec, and ends with that or with the container.
 #[derive(Args, Clone, Debug)]
 #[command(override_usage = "coracle exec [OPTIONS] CONTAINER COMMAND [ARG]...")]
 pub struct ExecArgs {
@@ -49,9 +52,18 @@ pub struct ExecArgs {
     /// Give the command all capabilities in the container's namespaces
     #[arg(long)]
     privileged: bool,
-    /// Keys that leave the command running: only "", none, is possible, for a command ends with its coracle exec
+    /// Keys that leave the command running, with a terminal; "" for none [default: ctrl-p,ctrl-q]
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
+    /// Pass on N descriptors beside the standard ones: 3, 4, and so on; none may be a terminal
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    preserve_fds: u16,
+    /// Pass on the descriptors of these numbers, with commas between them; none may be a terminal
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(3..))]
+    preserve_fd: Vec<i32>,
+    /// Keep no record of the command; coracle never keeps one
+    #[arg(long)]
+    no_session: bool,
     /// Take the container whose id is in this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "latest")]
     cidfile: Option<PathBuf>,
@@ -68,6 +80,8 @@ impl Invocation for ExecArgs {
     ];
     const EXIT_STATUS: &'static [(&'static str, &'static str)] = &[
         ("N", "The exit code of the command; 128 + N if signal N ended it."),
+        ("0", "The command was left running, by --detach or by the keys."),
+        ("130", "Interrupted before the command was started; 143 and so on by another signal."),
         ("125", "coracle itself failed, or the container does not run; the command was not run."),
         ("126", "The command cannot be executed."),
         ("127", "The command was not found."),
@@ -75,17 +89,12 @@ impl Invocation for ExecArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
-        if self.detach_keys.as_ref().is_some_and(|keys| !keys.is_empty()) {
-            let message = "--detach-keys: a command cannot be left behind by its coracle exec";
-            return Err(Failure::new("E_CONFIG", message)
-                .with_hint("start it with --detach, or give --detach-keys \"\" to pass all keys on to it"));
-        }
         let (container, command) = if self.latest {
-            (one_container::latest(&layout)?, &self.words[..])
+            (dispatch::latest_container(&layout)?, &self.words[..])
         } else if let Some(path) = &self.cidfile {
-            (one_container::find(&layout, &one_container::cidfile(path)?)?, &self.words[..])
+            (dispatch::find_container(&layout, &selection::cidfile(path)?)?, &self.words[..])
         } else {
-            (one_container::find(&layout, &self.words[0].to_string_lossy())?, &self.words[1..])
+            (dispatch::find_container(&layout, &self.words[0].to_string_lossy())?, &self.words[1..])
         };
         if command.is_empty() {
             return Err(Failure::new("E_CONFIG", "there is no command to run after the container's name")
@@ -100,6 +109,9 @@ impl Invocation for ExecArgs {
             workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
             user: parsed("--user", self.user.as_deref())?,
             privileges: if self.privileged { Privileges::All } else { Privileges::Containers },
+            preserved: (3..3 + i32::from(self.preserve_fds)).chain(self.preserve_fd).collect(),
+            keys: parsed("--detach-keys", self.detach_keys.as_deref())?.unwrap_or_default(),
+            purpose: Purpose::Command,
         };
         dispatch::exec(&layout, &container, &request)
     }

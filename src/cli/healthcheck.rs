@@ -14,6 +14,9 @@ pub struct HealthcheckRunArgs {
     /// Exit with 0 whatever comes of it
     #[arg(long)]
     ignore_result: bool,
+    /// Exit with the check's own code, and leave the event to the monitor
+    #[arg(long, hide = true)]
+    for_monitor: bool,
     /// Name, id, or the beginning of one
     #[arg(value_name = "CONTAINER")]
     container: String,
@@ -29,7 +32,12 @@ impl Invocation for HealthcheckRunArgs {
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        let code = dispatch::check_health(&globals.layout()?, &self.container)?;
+        let layout = globals.layout()?;
+        let code = dispatch::check_health(&layout, &self.container)?;
+        if self.for_monitor {
+            return Ok(code);
+        }
+        dispatch::note_health(&layout, &self.container);
         Ok(u8::from(code != 0 && !self.ignore_result))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -40,12 +40,38 @@ pub struct ImagesArgs {
     /// Show images for which this is true only, for example reference=debian, dangling=true, label=KEY, until=24h
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
+    /// Show all names of an image in one more column
+    #[arg(long)]
+    history: bool,
     /// Do not print the header
     #[arg(short = 'n', long)]
     noheading: bool,
+    /// Order of the rows
+    #[arg(long, value_enum, default_value = "created", hide_possible_values = false)]
+    sort: SortKey,
     /// Show images of this repository, or with this tag, only
     #[arg(value_name = "IMAGE")]
     image: Option<String>,
+}
+
+/// What a listing is sorted by.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum SortKey {
+    /// Newest first.
+    #[value(help = None)]
+    Created,
+    /// By id.
+    #[value(help = None)]
+    Id,
+    /// By name.
+    #[value(help = None)]
+    Repository,
+    /// Smallest first.
+    #[value(help = None)]
+    Size,
+    /// By tag.
+    #[value(help = None)]
+    Tag,
 }
 
 const TITLES: &[(&str, &str)] = &[("ID", "IMAGE ID")];
@@ -63,7 +89,7 @@ impl Invocation for ImagesArgs {
         let filters = Filters::parse(&self.filter, filter::KEYS)?;
         let format = self.layout_of_rows()?;
         let images = dispatch::list_images(&globals.layout()?, &filters)?;
-        let lines = lines(images, self.image.as_deref());
+        let lines = lines(images, self.image.as_deref(), self.sort);
         output::write(&self.text(&format, &lines, Timestamp::now(), &TimeZone::system())?)?;
         Ok(0)
     }
@@ -75,8 +101,18 @@ struct Line {
     reference: Option<Reference>,
 }
 
-/// The rows, newest image first.
-fn lines(mut images: Vec<Summary>, wanted: Option<&str>) -> Vec<Line> {
+impl Line {
+    fn repository(&self) -> Option<String> {
+        self.reference.as_ref().map(Reference::name)
+    }
+
+    fn tag(&self) -> Option<&str> {
+        self.reference.as_ref().and_then(Reference::tag)
+    }
+}
+
+/// The rows; where nothing else decides, newest image first, and its names in alphabetical order.
+fn lines(mut images: Vec<Summary>, wanted: Option<&str>, key: SortKey) -> Vec<Line> {
     images.sort_by(|one, other| other.created.cmp(&one.created).then_with(|| one.id.cmp(&other.id)));
     let mut lines = Vec::new();
     for image in images {
@@ -91,21 +127,28 @@ fn lines(mut images: Vec<Summary>, wanted: Option<&str>) -> Vec<Line> {
             }
         }
     }
+    match key {
+        SortKey::Created => {}
+        SortKey::Id => lines.sort_by(|one, other| one.image.id.cmp(&other.image.id)),
+        SortKey::Repository => lines.sort_by_key(Line::repository),
+        SortKey::Size => lines.sort_by_key(|line| line.image.size),
+        SortKey::Tag => lines.sort_by(|one, other| one.tag().cmp(&other.tag())),
+    }
     lines
 }
 
 impl ImagesArgs {
     fn layout_of_rows(&self) -> Result<Format, Failure> {
-        match (self.format.as_deref(), self.quiet, self.digests) {
-            (Some(format), ..) => Format::parse(format),
-            (None, true, _) => Format::parse("{{.ID}}"),
-            (None, false, false) => {
-                Format::parse("table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t{{.Created}}\\t{{.Size}}")
-            }
-            (None, false, true) => {
-                Format::parse("table {{.Repository}}\\t{{.Tag}}\\t{{.Digest}}\\t{{.ID}}\\t{{.Created}}\\t{{.Size}}")
-            }
+        if let Some(format) = &self.format {
+            return Format::parse(format);
         }
+        if self.quiet {
+            return Format::parse("{{.ID}}");
+        }
+        let digest = if self.digests { "{{.Digest}}\\t" } else { "" };
+        let history = if self.history { "\\t{{.History}}" } else { "" };
+        let columns = "{{.ID}}\\t{{.Created}}\\t{{.Size}}";
+        Format::parse(&format!("table {{{{.Repository}}}}\\t{{{{.Tag}}}}\\t{digest}{columns}{history}"))
     }
 
     fn text(&self, format: &Format, lines: &[Line], now: Timestamp, zone: &TimeZone) -> Result<String, Failure> {
@@ -128,8 +171,8 @@ impl ImagesArgs {
         json!({
             "ID": if self.no_trunc { image.id.to_string() } else { image.id.short().to_owned() },
             "Id": image.id.hex(),
-            "Repository": line.reference.as_ref().map_or_else(none, Reference::name),
-            "Tag": line.reference.as_ref().and_then(Reference::tag).map_or_else(none, str::to_owned),
+            "Repository": line.repository().unwrap_or_else(none),
+            "Tag": line.tag().map_or_else(none, str::to_owned),
             "Digest": image.manifest.to_string(),
             "Created": created,
             "CreatedSince": created,
@@ -139,6 +182,7 @@ impl ImagesArgs {
             "VirtualSize": size::decimal(image.size),
             "Labels": image.labels,
             "Containers": image.containers,
+            "History": names(image).join(", "),
             "Names": names(image),
             "RepoTags": names(image),
             "RepoDigests": repo_digests(image),
@@ -209,7 +253,7 @@ mod tests {
         use clap::FromArgMatches;
         let command = ImagesArgs::augment_args(clap::Command::new("images").no_binary_name(true));
         let args = ImagesArgs::from_arg_matches(&command.get_matches_from(words)).unwrap();
-        let lines = lines(store(), args.image.as_deref());
+        let lines = lines(store(), args.image.as_deref(), args.sort);
         args.text(&args.layout_of_rows().unwrap(), &lines, at(0), &TimeZone::UTC).unwrap()
     }
 
@@ -236,6 +280,22 @@ mod tests {
         assert_eq!(tags(&["quay.io/podman/hello"]), "quay.io/podman/hello:latest\n");
         assert_eq!(tags(&["docker.io/podman/hello"]), "");
         assert_eq!(tags(&["ello"]), "");
+    }
+
+    #[test]
+    fn orders_and_columns() {
+        let tags = |key: &str| images(&["--format", "{{.Repository}}:{{.Tag}}", "--sort", key]);
+        let sorted = "<none>:<none>\ndocker.io/library/debian:12\nlocalhost/mine:x\nquay.io/podman/hello:latest\n";
+        assert_eq!(tags("repository"), sorted);
+        assert_eq!(tags("tag").lines().nth(1), Some("docker.io/library/debian:12"));
+        assert_eq!(tags("id").lines().next(), Some("<none>:<none>"));
+        assert!(tags("created").starts_with("quay.io"));
+        assert_eq!(tags("size"), tags("created"), "they are equally large");
+        let history = images(&["--history", "debian"]);
+        assert!(
+            history.lines().nth(1).unwrap().ends_with("docker.io/library/debian:12, localhost/mine:x"),
+            "{history}"
+        );
     }
 
     #[test]

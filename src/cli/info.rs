@@ -54,7 +54,7 @@ impl Invocation for InfoArgs {
 fn activity(status: Status) -> Activity {
     match status {
         Status::Running { .. } | Status::Paused { .. } | Status::Restarting => Activity::Running,
-        Status::Created | Status::Exited { .. } => Activity::Stopped,
+        Status::Created | Status::Initialized { .. } | Status::Exited { .. } => Activity::Stopped,
     }
 }
 

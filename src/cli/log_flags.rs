@@ -10,9 +10,10 @@ use crate::failure::Failure;
 /// Where the container's output is kept.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LogFlags {
-    /// Where output is kept: json-file, k8s-file, journald, none or passthrough
-    #[arg(long, value_name = "DRIVER", default_value = "json-file")]
-    log_driver: String,
+    /// Where output is kept: json-file, k8s-file, journald, none or passthrough [default: json-file, or with --rm in the
+    /// foreground nowhere]
+    #[arg(long, value_name = "DRIVER")]
+    log_driver: Option<String>,
     /// Option of the log driver: max-size=SIZE, max-file=N, path=FILE, tag=TEXT
     #[arg(long, value_name = "KEY=VALUE")]
     log_opt: Vec<String>,
@@ -21,14 +22,14 @@ pub struct LogFlags {
 impl LogFlags {
     /// In types. A path is taken below `working_directory`.
     pub fn request(&self, working_directory: &Path, terminal: Terminal) -> Result<LogRequest, Failure> {
-        let driver = self.log_driver.parse::<LogDriver>();
-        let driver = driver.map_err(|error| super::run::of_flag("--log-driver", error))?;
+        let driver = super::run::parsed("--log-driver", self.log_driver.as_deref())?.unwrap_or(LogDriver::JsonFile);
         if driver == LogDriver::Passthrough && terminal == Terminal::New {
             let failure =
                 Failure::new("E_CONFIG", "--log-driver passthrough: a container with a terminal has no other output");
             return Err(failure.with_hint("leave --tty out, or take another driver"));
         }
-        LogRequest::parse(driver, &self.log_opt, working_directory)
-            .map_err(|error| super::run::of_flag("--log-opt", error))
+        let request = LogRequest::parse(driver, &self.log_opt, working_directory)
+            .map_err(|error| super::run::of_flag("--log-opt", error))?;
+        Ok(LogRequest { is_chosen: self.log_driver.is_some() || !self.log_opt.is_empty(), ..request })
     }
 }

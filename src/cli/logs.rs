@@ -9,9 +9,10 @@ use jiff::tz::TimeZone;
 use super::render::output::{self, Reader};
 use super::tree::{Globals, Invocation};
 use super::{dispatch, error, run};
-use crate::container::logs::{Audience, Line, Reading, Selection, Source, Tail, time};
+use crate::container::logs::{Audience, Line, Reading, Selection, Source, Tail};
 use crate::container::monitor::log::Stream;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::name::filter::Moment;
 
 /// Show what containers have written
 ///
@@ -58,7 +59,8 @@ impl Invocation for LogsArgs {
         (
             "TIMES",
             "A time is RFC 3339 (2026-11-22T18:52:06Z; without a zone it is local, and the time of day may be left out), \
-             seconds since 1970 with or without a fraction, or a duration before now (10m, 1h30m).",
+             seconds since 1970 with or without a fraction, or a duration before now (10m, 1h30m). --since takes a log to be \
+             in the order of its times: if the clock was set back, lines before that may be left out.",
         ),
         (
             "LOGS",
@@ -70,7 +72,10 @@ impl Invocation for LogsArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
         let selection = self.selection(Timestamp::now())?;
-        let names = if self.latest { vec![dispatch::latest_container(&layout)?] } else { self.containers.clone() };
+        let names = match self.latest {
+            true => vec![dispatch::latest_container(&layout)?.to_string()],
+            false => self.containers.clone(),
+        };
         let (mut sources, failures) = dispatch::open_logs(&layout, &names, &selection);
         failures.iter().for_each(error::report);
         let mut printer = Printer::new(&self, &sources);
@@ -86,8 +91,8 @@ impl Invocation for LogsArgs {
 impl LogsArgs {
     fn selection(&self, now: Timestamp) -> Result<Selection, Failure> {
         let time = |flag, text: &Option<String>| {
-            let time = text.as_deref().map(|text| time::parse(text, now, TimeZone::system())).transpose();
-            time.map_err(|error| run::of_flag(flag, error))
+            let moment = run::parsed::<Moment>(flag, text.as_deref())?;
+            Ok::<_, Failure>(moment.map(|moment| moment.before(now, &TimeZone::system())))
         };
         let tail = match self.tail.as_str() {
             "all" | "-1" => Tail::All,
@@ -114,6 +119,8 @@ struct Printer {
     /// What precedes each line, for each container.
     prefixes: Vec<String>,
     timestamps: bool,
+    /// The latest time and how it is written: many lines have the same.
+    time: Option<(Timestamp, String)>,
     color: bool,
     /// Which container's which stream is within a line.
     within: BTreeSet<(usize, Reader)>,
@@ -131,6 +138,7 @@ impl Printer {
         Self {
             prefixes: sources.iter().map(prefix).collect(),
             timestamps: args.timestamps,
+            time: None,
             color: args.color,
             within: BTreeSet::new(),
             reader: Reader::Output,
@@ -148,7 +156,9 @@ impl Printer {
         if !self.within.contains(&place) {
             out.extend_from_slice(self.prefixes[line.container].as_bytes());
             if self.timestamps {
-                out.extend_from_slice(format!("{:.9} ", line.time).as_bytes());
+                let known = self.time.take().filter(|(time, _)| *time == line.time);
+                let (_, text) = self.time.insert(known.unwrap_or_else(|| (line.time, format!("{:.9} ", line.time))));
+                out.extend_from_slice(text.as_bytes());
             }
         }
         out.extend_from_slice(text);

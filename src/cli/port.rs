@@ -3,9 +3,8 @@
 use clap::Args;
 
 use super::dispatch;
-use super::rm::latest;
 use super::tree::{Globals, Invocation};
-use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::failure::Failure;
 
 /// List the ports that containers publish
 ///
@@ -35,11 +34,11 @@ impl Invocation for PortArgs {
         // With --latest the first word is the port.
         let port = if self.latest { self.container.as_ref() } else { self.port.as_ref() };
         let container = match (&self.container, self.latest) {
-            (_, true) => Some(latest(&layout)?.id.to_string()),
+            (_, true) => Some(dispatch::latest_container(&layout)?.to_string()),
             (name, false) => name.clone(),
         };
         let Some(container) = container else { return Ok(0) };
-        dispatch::find_container(&layout, &container).map_err(|failure| failure.with_exit_code(EXIT_OWN_FAILURE))?;
+        dispatch::find_container(&layout, &container)?;
         match port {
             Some(port) => {
                 Err(Failure::new("E_NOTFOUND", format!("container {container} does not publish the port {port:?}")))

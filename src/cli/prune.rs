@@ -1,22 +1,24 @@
-//! `container prune`.
+//! `container prune`, `image prune` and `system prune`.
 
 use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Args;
 
+use super::dispatch::{self, PruneRequest, Pruned};
+use super::error;
 use super::render::{output, size};
 use super::tree::{Globals, Invocation};
-use super::{dispatch, error};
 use crate::container::filter::KEYS;
-use crate::container::remove::IfRunning;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::image::filter;
+use crate::image::prune::Unused;
 use crate::name::filter::Filters;
 
 /// Remove all containers that do not run
 ///
 /// Prints the id of each, and how much room there is now. Asks first if there is somebody to ask.
 #[derive(Args, Clone, Debug)]
-pub struct PruneArgs {
+pub struct ContainerPruneArgs {
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -25,52 +27,131 @@ pub struct PruneArgs {
     filter: Vec<String>,
 }
 
-impl Invocation for PruneArgs {
+impl Invocation for ContainerPruneArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("All that do not run", "coracle container prune --force"),
         ("Those of yesterday and before", "coracle container prune --force --filter until=24h"),
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        let layout = globals.layout()?;
-        let filters = Filters::parse(&self.filter, KEYS)?;
-        if !self.force && !agrees() {
-            return Ok(0);
-        }
-        let (mut code, mut freed) = (0, 0);
-        for container in dispatch::list_containers(&layout, &filters)? {
-            if super::selection::is_up(&container) {
-                continue;
-            }
-            let room = dispatch::room_of_container(&layout, &container.id);
-            match dispatch::remove_container(&layout, container.id.as_str(), IfRunning::Refuse) {
-                Ok(()) => {
-                    freed += room;
-                    output::write(&format!("{}\n", container.id))?;
-                }
-                // Somebody has started or removed it meanwhile.
-                Err(failure) if matches!(failure.code(), "E_BUSY" | "E_NOTFOUND") => {}
-                Err(failure) => {
-                    error::report(&failure);
-                    code = EXIT_OWN_FAILURE;
-                }
-            }
-        }
-        dispatch::note_prune(&layout, freed);
-        output::write(&format!("Total reclaimed space: {}\n", size::decimal(freed).replace(' ', "")))?;
-        Ok(code)
+        let request = PruneRequest { containers: Some(Filters::parse(&self.filter, KEYS)?), images: None };
+        prune(globals, self.force, "All containers that do not run are removed.", &request, |pruned| {
+            ids(pruned.containers.iter())
+        })
     }
 }
 
+/// Remove images that have no name and that no container uses
+///
+/// Prints the id of each, and how much room there is now. What interrupted commands have left is removed, too. Asks first if
+/// there is somebody to ask.
+#[derive(Args, Clone, Debug)]
+pub struct ImagePruneArgs {
+    /// Remove all images that no container uses, those with a name, too
+    #[arg(short, long)]
+    all: bool,
+    /// Remove images that only containers of other programs use, too; they have none in this store
+    #[arg(long)]
+    external: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Remove images for which this is true only, as in images, for example until=24h
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+}
+
+impl Invocation for ImagePruneArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("Those without a name", "coracle image prune --force"),
+        ("All that are not used and older than a week", "coracle image prune --all --force --filter until=168h"),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let filters = Filters::parse(&self.filter, filter::KEYS)?;
+        let request = PruneRequest { containers: None, images: Some((which(self.all), filters)) };
+        let what = match which(self.all) {
+            Unused::Dangling => "All images that have no name and are not used are removed.",
+            Unused::All => "All images that no container uses are removed.",
+        };
+        prune(globals, self.force, what, &request, |pruned| ids(pruned.images.iter().map(|id| id.hex())))
+    }
+}
+
+/// Remove what nobody uses
+///
+/// Containers that do not run, images that have no name and that no container uses, and what interrupted commands have left.
+/// Prints what was removed, and how much room there is now. Asks first if there is somebody to ask.
+#[derive(Args, Clone, Debug)]
+pub struct SystemPruneArgs {
+    /// Remove all images that no container uses, those with a name, too
+    #[arg(short, long)]
+    all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Remove volumes that no container uses, too; there are none: a container's volumes go with it
+    #[arg(long)]
+    volumes: bool,
+    /// Remove what this is true for only: label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+}
+
+impl Invocation for SystemPruneArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("What is certainly not needed", "coracle system prune --force"),
+        ("What can be had again", "coracle system prune --all --force"),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let filters = Filters::parse(&self.filter, filter::PRUNE_KEYS)?;
+        let request = PruneRequest { containers: Some(filters.clone()), images: Some((which(self.all), filters)) };
+        let what = match which(self.all) {
+            Unused::Dangling => "All containers that do not run, and images that have no name, are removed.",
+            Unused::All => "All containers that do not run, and images that no other uses, are removed.",
+        };
+        prune(globals, self.force, what, &request, |pruned| {
+            let title = |title: &str, ids: String| if ids.is_empty() { ids } else { format!("{title}\n{ids}") };
+            title("Deleted Containers", ids(pruned.containers.iter()))
+                + &title("Deleted Images", ids(pruned.images.iter().map(|id| id.hex())))
+        })
+    }
+}
+
+fn which(all: bool) -> Unused {
+    if all { Unused::All } else { Unused::Dangling }
+}
+
+fn ids(ids: impl Iterator<Item = impl std::fmt::Display>) -> String {
+    ids.map(|id| format!("{id}\n")).collect()
+}
+
+fn prune(
+    globals: &Globals,
+    force: bool,
+    what: &str,
+    request: &PruneRequest,
+    removed: impl Fn(&Pruned) -> String,
+) -> Result<u8, Failure> {
+    if !force && !agrees(what) {
+        return Ok(0);
+    }
+    let pruned = dispatch::prune(&globals.layout()?, request)?;
+    pruned.failures.iter().for_each(error::report);
+    let room = size::compact(pruned.freed);
+    output::write(&format!("{}Total reclaimed space: {room}\n", removed(&pruned)))?;
+    Ok(if pruned.failures.is_empty() { 0 } else { EXIT_OWN_FAILURE })
+}
+
 /// Asks whether to go on, on a terminal; who cannot be asked has decided.
-fn agrees() -> bool {
+fn agrees(what: &str) -> bool {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return true;
     }
     let mut stderr = std::io::stderr();
-    let question = b"All containers that do not run are removed. Go on? [y/N] ";
-    let _ = stderr.write_all(question).and_then(|()| stderr.flush());
+    let _ = write!(stderr, "{what} Go on? [y/N] ").and_then(|()| stderr.flush());
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES")
 }

@@ -320,6 +320,7 @@ impl Times {
             Self { pid: 0, exited: false, code: 0, started: time::NEVER_SECONDS, finished: time::NEVER_SECONDS };
         match status {
             Status::Created | Status::Restarting => never,
+            Status::Initialized { pid } => Self { pid, ..never },
             Status::Running { pid, started } | Status::Paused { pid, started } => {
                 Self { pid, started: started.as_second(), ..never }
             }
@@ -331,10 +332,11 @@ impl Times {
     }
 }
 
-fn status(container: &Summary, now: Timestamp) -> String {
+pub(super) fn status(container: &Summary, now: Timestamp) -> String {
     let health = container.health.as_ref().map(|health| format!(" ({health})")).unwrap_or_default();
     match container.status {
         Status::Created => "Created".into(),
+        Status::Initialized { .. } => "Initialized".into(),
         Status::Restarting => "Restarting".into(),
         Status::Running { started, .. } => format!("Up {}{health}", time::duration(now.duration_since(started))),
         Status::Paused { started, .. } => format!("Up {} (Paused)", time::duration(now.duration_since(started))),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::registry_flags::{PlatformFlags, RegistryFlags, parse_credentials};
+use super::registry_flags::{PlatformFlags, PullFlags};
 use super::render::output;
 use super::tree::{Globals, Invocation};
 use super::{dispatch, error};
@@ -12,23 +12,26 @@ use crate::name::reference::Reference;
 
 /// Fetch images from a registry
 ///
-/// Prints the id of each image. A name without a registry is completed with docker.io, one without a tag or digest with
-/// the tag latest.
+/// Prints the id of each image. A name without a registry is looked for as registries.conf says, and in docker.io where
+/// that says nothing; one without a tag or digest has the tag latest.
 #[derive(Args, Clone, Debug)]
 pub struct PullArgs {
     /// Do not show progress
     #[arg(short, long)]
     quiet: bool,
+    /// Fetch all tags of each image
+    #[arg(short, long)]
+    all_tags: bool,
     /// When to ask the registry: always, missing, never or newer
     #[arg(long, value_name = "POLICY", default_value = "always")]
     policy: String,
-    /// Credentials for the registry
-    #[arg(long, value_name = "USER:PASSWORD")]
-    creds: Option<String>,
+    /// Accepted as docker's; there is no content trust
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
     #[command(flatten)]
     platform: PlatformFlags,
     #[command(flatten)]
-    registry: RegistryFlags,
+    registry: PullFlags,
     /// References, as [registry/]repository[:tag][@digest]
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
@@ -38,18 +41,49 @@ impl Invocation for PullArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("From the default registry", "coracle pull debian:12"),
         ("For another processor", "coracle pull --platform linux/arm64 quay.io/podman/hello"),
+        ("Everything that a repository has", "coracle pull --all-tags quay.io/podman/hello"),
+    ];
+    const SECTIONS: &'static [(&'static str, &'static str)] = &[
+        (
+            "REGISTRIES",
+            "registries.conf of ~/.config/containers, else of /etc/containers, and the files in the registries.conf.d of \
+             both, say what short names stand for, which registries have mirrors, are elsewhere, insecure or blocked. \
+             Mirrors are tried in their order, then the registry itself. They are read only when a registry is to be \
+             asked; one that is broken is a warning, but for short names and where it may block something. A name that \
+             several registries may have is asked for on a terminal, and the answer is remembered in \
+             ~/.cache/containers/short-name-aliases.conf. Authorities and client certificates are those in \
+             certs.d/HOST[:PORT] of ~/.config/containers, /etc/containers or /etc/docker; of several client \
+             certificates the first is shown. Proxies are those of the environment.",
+        ),
+        (
+            "POLICY",
+            "policy.json of ~/.config/containers, else of /etc/containers, says which images are accepted. Where it wants \
+             signatures, the image is refused, because signatures cannot be verified yet. Without any such file all \
+             images are accepted; podman refuses them.",
+        ),
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let all_tags = self.all_tags;
         let request = self.into_request()?;
         let layout = globals.layout()?;
         let mut exit_code = 0;
+        let mut failed = |failure: Failure| {
+            error::report(&failure);
+            exit_code = failure.exit_code();
+        };
         for reference in &request.references {
-            match dispatch::pull(&layout, &request, reference) {
-                Ok(id) => output::write(&format!("{}\n", id.hex()))?,
-                Err(failure) => {
-                    error::report(&failure);
-                    exit_code = failure.exit_code();
+            let references = match all_tags {
+                true => dispatch::registry::all_tags(&request, reference),
+                false => Ok(vec![reference.clone()]),
+            };
+            for reference in references.unwrap_or_else(|failure| {
+                failed(failure);
+                Vec::new()
+            }) {
+                match dispatch::pull(&layout, &request, &reference) {
+                    Ok(id) => output::write(&format!("{}\n", id.hex()))?,
+                    Err(failure) => failed(failure),
                 }
             }
         }
@@ -60,13 +94,16 @@ impl Invocation for PullArgs {
 impl PullArgs {
     /// In types.
     pub fn into_request(self) -> Result<PullRequest, Failure> {
-        let credentials = self.creds.as_deref().map(parse_credentials).transpose()?;
+        let has_tag = |image: &&String| image.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+        if let Some(image) = self.images.iter().find(has_tag).filter(|_| self.all_tags) {
+            return Err(Failure::new("E_CONFIG", format!("--all-tags: {image:?} names one tag or digest")));
+        }
         let references: Result<Vec<Reference>, _> = self.images.iter().map(|image| image.parse()).collect();
         Ok(PullRequest {
             references: references?,
             platform: self.platform.platform()?,
             policy: self.policy.parse()?,
-            access: self.registry.access(credentials),
+            access: self.registry.access()?,
             progress: if self.quiet { Progress::Quiet } else { Progress::Shown },
         })
     }

@@ -1,4 +1,4 @@
-//! Flags that say how to speak to registries and which platform's image is wanted: those of `pull` and `run`.
+//! Flags that say how to speak to registries and which platform's image is wanted, of all verbs that do.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,18 @@ use clap::{Args, ValueHint};
 
 use crate::failure::Failure;
 use crate::image::request::{Credentials, RegistryAccess};
+use crate::name::duration::parse_duration;
 use crate::oci::platform::Platform;
 
-/// How to speak to registries.
+/// Which registry may be believed, and who we are to it.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RegistryFlags {
     /// Look for the registry's credentials in this file only
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub authfile: Option<PathBuf>,
+    /// Take authorities (*.crt) and client certificates (*.cert, *.key) from this directory only
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cert_dir: Option<PathBuf>,
     /// Require HTTPS and check the registry's certificate [default: as registries.conf says, else true]
     #[arg(
         long,
@@ -29,7 +33,57 @@ pub struct RegistryFlags {
 impl RegistryFlags {
     /// In types; `credentials` are those of `--creds`.
     pub fn access(self, credentials: Option<Credentials>) -> RegistryAccess {
-        RegistryAccess { authfile: self.authfile, credentials, tls_verify: self.tls_verify }
+        let Self { authfile, cert_dir, tls_verify } = self;
+        RegistryAccess { authfile, cert_dir, credentials, tls_verify, ..RegistryAccess::default() }
+    }
+}
+
+/// How to speak to registries that images come from or go to.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TransferFlags {
+    #[command(flatten)]
+    registry: RegistryFlags,
+    /// Credentials for the registry
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub creds: Option<String>,
+    /// Try again so many times when the registry fails [default: 4]
+    #[arg(long, value_name = "NUMBER")]
+    pub retry: Option<u32>,
+    /// Wait so long before each of these, as in 10s [default: a quarter of a second, then twice as long each time]
+    #[arg(long, value_name = "DURATION")]
+    pub retry_delay: Option<String>,
+}
+
+impl TransferFlags {
+    /// In types.
+    pub fn access(self) -> Result<RegistryAccess, Failure> {
+        let credentials = self.creds.as_deref().map(parse_credentials).transpose()?;
+        let retry_delay = self.retry_delay.as_deref().map(parse_duration).transpose()?;
+        Ok(RegistryAccess { retry: self.retry, retry_delay, ..self.registry.access(credentials) })
+    }
+}
+
+/// How to speak to registries that images come from.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PullFlags {
+    #[command(flatten)]
+    transfer: TransferFlags,
+    /// Which images may be pulled, instead of what policy.json says
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub signature_policy: Option<PathBuf>,
+    /// Refused: encrypted images cannot be decrypted
+    #[arg(long, value_name = "KEY", hide = true)]
+    decryption_key: Vec<String>,
+}
+
+impl PullFlags {
+    /// In types.
+    pub fn access(self) -> Result<RegistryAccess, Failure> {
+        if !self.decryption_key.is_empty() {
+            let failure = Failure::new("E_CONFIG", "--decryption-key: encrypted images cannot be decrypted");
+            return Err(failure.with_hint("decrypt the image with `skopeo copy --decryption-key`, and load the copy"));
+        }
+        Ok(RegistryAccess { signature_policy: self.signature_policy, ..self.transfer.access()? })
     }
 }
 
@@ -45,21 +99,25 @@ pub struct PlatformFlags {
     /// Operating system of the image [default: linux]
     #[arg(long, value_name = "OS")]
     pub os: Option<String>,
+    /// Variant of the architecture, as v7 of arm [default: the host's]
+    #[arg(long, value_name = "VARIANT")]
+    pub variant: Option<String>,
 }
 
 impl PlatformFlags {
     /// The platform that the flags name, if they name one.
     pub fn platform(self) -> Result<Option<Platform>, Failure> {
-        match (self.platform, self.os, self.arch) {
-            (None, None, None) => Ok(None),
-            (Some(platform), None, None) => Ok(Some(platform.parse()?)),
-            (None, os, arch) => {
+        match (self.platform, self.os, self.arch, self.variant) {
+            (None, None, None, None) => Ok(None),
+            (Some(platform), None, None, None) => Ok(Some(platform.parse()?)),
+            (None, os, arch, variant) => {
                 let host = Platform::host();
-                let text = format!("{}/{}", os.unwrap_or(host.os), arch.unwrap_or(host.architecture));
+                let mut text = format!("{}/{}", os.unwrap_or(host.os), arch.unwrap_or(host.architecture));
+                variant.iter().for_each(|variant| text.push_str(&format!("/{variant}")));
                 Ok(Some(text.parse()?))
             }
-            _ => Err(Failure::new("E_CONFIG", "--platform cannot be combined with --arch and --os")
-                .with_hint("--platform OS/ARCH says it all")),
+            _ => Err(Failure::new("E_CONFIG", "--platform cannot be combined with --arch, --os and --variant")
+                .with_hint("--platform OS/ARCH[/VARIANT] says it all")),
         }
     }
 }
@@ -84,7 +142,7 @@ mod tests {
     fn platforms_from_flags() {
         let platform = |platform: Option<&str>, arch: Option<&str>, os: Option<&str>| {
             let owned = |text: Option<&str>| text.map(str::to_owned);
-            let flags = PlatformFlags { platform: owned(platform), arch: owned(arch), os: owned(os) };
+            let flags = PlatformFlags { platform: owned(platform), arch: owned(arch), os: owned(os), variant: None };
             flags.platform().map(|platform| platform.map(|platform| platform.to_string())).map_err(|e| e.code())
         };
         assert_eq!(platform(None, None, None), Ok(None));
@@ -94,6 +152,8 @@ mod tests {
         assert_eq!(platform(None, None, Some("windows")), Ok(Some(windows)));
         assert_eq!(platform(Some("linux/arm64"), Some("arm64"), None), Err("E_CONFIG"));
         assert_eq!(platform(None, Some("--x"), None), Err("E_CONFIG"));
+        let arm = PlatformFlags { arch: Some("arm".into()), variant: Some("v6".into()), ..PlatformFlags::default() };
+        assert_eq!(arm.platform().unwrap().unwrap().to_string(), "linux/arm/v6");
     }
 
     #[test]

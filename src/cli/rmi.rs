@@ -26,6 +26,9 @@ pub struct RmiArgs {
     /// An image that does not exist is no failure
     #[arg(short, long)]
     ignore: bool,
+    /// Keep images without a name that this one was made on; there never are any: layers are no images
+    #[arg(long)]
+    no_prune: bool,
     /// Names, ids, or beginnings of ids
     #[arg(value_name = "IMAGE", required_unless_present = "all")]
     images: Vec<String>,

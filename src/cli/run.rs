@@ -10,7 +10,7 @@ use clap::{Args, ValueHint};
 
 use super::dispatch;
 use super::log_flags::LogFlags;
-use super::registry_flags::{PlatformFlags, RegistryFlags};
+use super::registry_flags::{PlatformFlags, PullFlags};
 use super::tree::{Globals, Invocation};
 use crate::container::attach::Attachment;
 use crate::container::launch::Presence;
@@ -208,7 +208,7 @@ pub struct ContainerFlags {
     #[command(flatten, next_help_heading = "Image")]
     platform: PlatformFlags,
     #[command(flatten, next_help_heading = "Image")]
-    registry: RegistryFlags,
+    registry: PullFlags,
 }
 
 /// All that `run` was asked for.
@@ -265,8 +265,8 @@ impl Invocation for RunArgs {
         ),
         (
             "LOGS",
-            "What a container writes is kept unless it is run with --rm and without --detach: by json-file in Docker's format, by k8s-file in that of \
-             Kubernetes, by journald in systemd's journal. With passthrough the container gets the standard output and error \
+            "What a container writes is kept unless it is run with --rm, without --detach, and without naming a log driver or \
+             option: by json-file in Docker's format, by k8s-file in that of Kubernetes, by journald in systemd's journal. With passthrough the container gets the standard output and error \
              of this command, which must not be a terminal, and with none its output is not kept. A file of a log is as long as \
              max-size (500k, 10m, 1g) says; then a new one is begun, and of the old ones so many are kept that there are \
              max-file in all, 1 by default. Old ones are not compressed. The file is in the container's directory, or \
@@ -373,7 +373,7 @@ impl ContainerFlags {
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
         let plan = if self.print_plan { PlanUse::Print } else { PlanUse::Execute };
-        let access = self.registry.access(None);
+        let access = self.registry.access()?;
         Ok(Asked { request, access, progress, plan, presence: Presence::Detached, replaces: self.replace })
     }
 

@@ -1,6 +1,6 @@
 //! Which containers a command is about.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
@@ -11,6 +11,7 @@ use crate::container::summary::{Status, Summary};
 use crate::failure::Failure;
 use crate::name::filter::Filters;
 use crate::state::layout::Layout;
+use crate::state::record;
 
 /// Containers by name, by file, or all.
 #[derive(Args, Clone, Debug, Default)]
@@ -49,30 +50,32 @@ impl Selection {
         if_missing: IfMissing,
         is_meant: impl Fn(&Summary) -> bool,
     ) -> Result<Vec<String>, Failure> {
-        let filters = Filters::parse(&self.filter, KEYS)?;
-        if self.all || self.latest || !self.filter.is_empty() {
-            let mut containers = dispatch::list_containers(layout, &filters)?;
+        if self.latest {
+            return Ok(vec![dispatch::latest_container(layout)?.to_string()]);
+        }
+        if self.all || !self.filter.is_empty() {
+            let mut containers = dispatch::list_containers(layout, &Filters::parse(&self.filter, KEYS)?)?;
             containers.sort_by_key(|container| std::cmp::Reverse(container.created));
-            if self.latest {
-                containers.truncate(1);
-                if containers.is_empty() {
-                    return Err(Failure::new("E_NOTFOUND", "--latest: there is no container"));
-                }
-            } else {
-                containers.retain(is_meant);
-            }
+            containers.retain(is_meant);
             return Ok(containers.into_iter().map(|container| container.id.to_string()).collect());
         }
         let mut names = self.containers.clone();
         for path in &self.cidfile {
-            match std::fs::read_to_string(path) {
-                Ok(id) => names.push(id.trim().to_owned()),
-                Err(cause) if cause.kind() == std::io::ErrorKind::NotFound && if_missing == IfMissing::Ignore => {}
-                Err(cause) => return Err(Failure::new("E_IO", format!("--cidfile: reading {path:?}: {cause}"))),
+            match cidfile(path) {
+                Ok(id) => names.push(id),
+                Err(failure) if failure.code() == "E_NOTFOUND" && if_missing == IfMissing::Ignore => {}
+                Err(failure) => return Err(failure),
             }
         }
         Ok(names)
     }
+}
+
+/// What `--cidfile` names.
+pub fn cidfile(path: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path);
+    text.map(|text| text.trim().to_owned())
+        .map_err(|cause| record::failure(&format!("--cidfile: reading {}", path.display()), &cause))
 }
 
 /// Does something to each of them and prints the names of those with which it was done; the exit code.

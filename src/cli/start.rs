@@ -1,4 +1,4 @@
-//! `start` and `restart`.
+//! `init`, `start` and `restart`.
 
 use clap::Args;
 
@@ -6,34 +6,51 @@ use super::dispatch;
 use super::run::PresenceFlags;
 use super::selection::{IfMissing, Selection, for_each, is_up};
 use super::tree::{Globals, Invocation};
+use crate::container::summary::Status;
 use crate::failure::Failure;
+
+/// Make containers ready to be started
+///
+/// Their namespaces, mounts and first process are made, and can be looked at and copied into; the program waits for `start`.
+/// What is made ready and stopped instead is what it was before.
+#[derive(Args, Clone, Debug, Default)]
+pub struct InitArgs {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Invocation for InitArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("To look before it runs", "coracle init web && coracle inspect --format '{{.State.Pid}}' web"),
+        ("All that were made or have ended", "coracle init --all"),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let layout = globals.layout()?;
+        let can_be = |status| matches!(status, Status::Created | Status::Exited { .. });
+        let names = self.selection.names(&layout, IfMissing::Report, |container| can_be(container.status))?;
+        for_each(&names, IfMissing::Report, |name| dispatch::init(&layout, name))
+    }
+}
 
 /// Start containers
 ///
 /// Those that were made and not started yet, and those that have ended. Prints their names; with --attach, stays with one
 /// container as `run` does.
 #[derive(Args, Clone, Debug, Default)]
+// The short form is that of --attach.
+#[command(mut_arg("all", |all| all.short(None)))]
 pub struct StartArgs {
     /// Show what the container writes, pass signals on, and end with its exit code
-    #[arg(short = 'a', long)]
+    #[arg(short = 'a', long, conflicts_with_all = ["all", "filter"])]
     attach: bool,
     /// Pass standard input on, if the container was made to read it; implies --attach
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with_all = ["all", "filter"])]
     interactive: bool,
-    /// Start all containers that do not run
-    #[arg(long, conflicts_with_all = ["containers", "latest", "attach", "interactive"])]
-    all: bool,
-    /// The container that was made last
-    #[arg(short, long, conflicts_with = "containers")]
-    latest: bool,
-    /// Start containers that the filter means, as KEY=VALUE (see ps)
-    #[arg(short, long, value_name = "FILTER", conflicts_with_all = ["containers", "latest", "attach", "interactive"])]
-    filter: Vec<String>,
     #[command(flatten)]
     presence: PresenceFlags,
-    /// Names, ids, or beginnings of ids
-    #[arg(value_name = "CONTAINER", required_unless_present_any = ["all", "latest", "filter"])]
-    containers: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 impl Invocation for StartArgs {
@@ -47,14 +64,7 @@ impl Invocation for StartArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
-        let selection = Selection {
-            all: self.all,
-            latest: self.latest,
-            containers: self.containers,
-            filter: self.filter,
-            cidfile: Vec::new(),
-        };
-        let names = selection.names(&layout, IfMissing::Report, |container| !is_up(container))?;
+        let names = self.selection.names(&layout, IfMissing::Report, |container| !is_up(container))?;
         if !self.attach && !self.interactive {
             return for_each(&names, IfMissing::Report, |name| dispatch::start(&layout, name));
         }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::dispatch;
 use super::render::format::{Format, Header};
 use super::render::{output, size};
 use super::tree::{Globals, Invocation};
-use super::{dispatch, one_container};
 use crate::container::stats::Sample;
 use crate::container::top::duration;
 use crate::failure::Failure;
@@ -129,10 +129,10 @@ impl StatsArgs {
         }
         let mut ids: Vec<ContainerId> = Vec::new();
         if self.latest {
-            ids.push(one_container::latest(layout)?);
+            ids.push(dispatch::latest_container(layout)?);
         }
         for name in &self.containers {
-            ids.push(one_container::find(layout, name)?);
+            ids.push(dispatch::find_container(layout, name)?);
         }
         ids.iter().try_for_each(|id| dispatch::stats(layout, id).map(drop))?;
         Ok(Some(ids))

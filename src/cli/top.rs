@@ -2,9 +2,9 @@
 
 use clap::Args;
 
+use super::dispatch;
 use super::render::{output, table};
 use super::tree::{Globals, Invocation};
-use super::{dispatch, one_container};
 use crate::failure::{Failure, escape_control};
 
 /// Show the processes of a container
@@ -37,8 +37,8 @@ impl Invocation for TopArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
         let (container, columns) = match (self.latest, self.words.split_first()) {
-            (false, Some((name, columns))) => (one_container::find(&layout, name)?, columns),
-            _ => (one_container::latest(&layout)?, &self.words[..]),
+            (false, Some((name, columns))) => (dispatch::find_container(&layout, name)?, columns),
+            _ => (dispatch::latest_container(&layout)?, &self.words[..]),
         };
         let rows = dispatch::top(&layout, &container, columns)?;
         // A tab or a line feed in a name would break the table.

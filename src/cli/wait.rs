@@ -6,12 +6,11 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::render::output;
-use super::rm::latest;
 use super::tree::{Globals, Invocation};
 use super::{dispatch, error};
 use crate::container::wait::{Condition, NO_CODE};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
-use crate::name::filter::go_duration;
+use crate::name::duration::parse_duration;
 use crate::state::layout::Layout;
 
 /// Wait for containers to end
@@ -40,7 +39,7 @@ pub struct WaitArgs {
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let duration = match text.parse() {
         Ok(milliseconds) => Some(Duration::from_millis(milliseconds)),
-        Err(_) => go_duration(text).and_then(|duration| duration.try_into().ok()),
+        Err(_) => parse_duration(text).ok(),
     };
     duration.filter(|duration| !duration.is_zero()).ok_or_else(|| "expected milliseconds, or a duration as 2s".into())
 }
@@ -54,7 +53,10 @@ impl Invocation for WaitArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
         let conditions = self.conditions();
-        let names = if self.latest { vec![latest(&layout)?.id.to_string()] } else { self.containers.clone() };
+        let names = match self.latest {
+            true => vec![dispatch::latest_container(&layout)?.to_string()],
+            false => self.containers.clone(),
+        };
         // All are found before the first is waited for: the others may be removed meanwhile.
         let found: Vec<_> = names.iter().map(|name| dispatch::find_container(&layout, name)).collect();
         let mut exit_code = 0;

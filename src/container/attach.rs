@@ -8,7 +8,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
 use nix::unistd::{read, write};
 
-use super::list;
+use super::event;
+use super::list::Listed;
 use super::monitor::detach_keys::{DetachKeys, Watch};
 use super::monitor::frame::{FRAME_LIMIT, Frame, STREAM_LIMIT};
 use super::monitor::raw_mode::{Passes, RawMode};
@@ -17,7 +18,9 @@ use super::monitor::{is_forwarded, listener, window_of_caller};
 use super::status::{self, Status};
 use crate::failure::Failure;
 use crate::name::container::ContainerId;
+use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
+use crate::state::schema::container::{ContainerRecord, ProcessRecord};
 use crate::sys::signal::SignalQueue;
 
 /// How a user takes part in a container.
@@ -37,6 +40,14 @@ pub struct Attachment {
     pub keys: DetachKeys,
 }
 
+impl Attachment {
+    /// The way to take part in `process`: with `input`, if that reads any.
+    pub fn to(process: &ProcessRecord, input: bool, signals: bool, keys: DetachKeys) -> Self {
+        let (input, terminal) = (input && process.stdin, process.terminal);
+        Self { input, output: true, error: true, terminal, signals, keys }
+    }
+}
+
 /// How it came to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -54,34 +65,59 @@ const KEY_PATIENCE: Duration = Duration::from_millis(500);
 /// Attaches to a container that runs; the exit code, or nothing if the user left.
 pub fn execute(
     layout: &Layout,
-    name: &str,
+    container: &Listed,
     input: bool,
     signals: bool,
     keys: DetachKeys,
 ) -> Result<Option<u8>, Failure> {
-    let id = list::find(layout, name)?;
-    let Some(container) = list::load(layout, &id)? else { return Err(list::NotFound::Unknown(name.into()).into()) };
-    let short = id.short();
-    if !matches!(status::of(layout, &id)?, Status::Running(_) | Status::Restarting(_)) {
+    let record = &container.record;
+    let (id, short) = (&record.id, record.id.short());
+    if !matches!(container.status, Status::Running(_) | Status::Restarting(_)) {
         let failure = Failure::new("E_STATE", format!("attaching to container {short}: it is not running"));
-        return Err(failure.with_hint(format!("coracle start --attach {name} starts it")));
+        return Err(failure.with_hint(format!("coracle start --attach {} starts it", record.name)));
     }
-    let connection = listener::connect_to(&layout.attach_socket(&id)).map_err(|errno| {
+    let connection = listener::connect_to(&layout.attach_socket(id)).map_err(|errno| {
         let failure = Failure::new("E_STATE", format!("attaching to container {short}: {errno}"));
         failure.with_hint(
             "the output of a container that was started in the foreground with --rm goes to that command only",
         )
     })?;
-    let process = &container.record.process;
-    let attachment = Attachment {
-        input: input && process.stdin,
-        output: true,
-        error: true,
-        terminal: process.terminal,
-        signals,
-        keys,
+    event::note(layout, ContainerEvent::Attach, record);
+    finish(layout, id, serve(&connection, &Attachment::to(&record.process, input, signals, keys)))
+}
+
+/// Starts a container that was made ready. With an attachment, stays with it: its exit code; nothing if the user left.
+pub fn start(
+    layout: &Layout,
+    record: &ContainerRecord,
+    attachment: Option<&Attachment>,
+) -> Result<Option<u8>, Failure> {
+    let id = &record.id;
+    let failed = |errno: Errno| {
+        let failure = Failure::new("E_STATE", format!("starting container {}: its monitor: {errno}", id.short()));
+        failure.with_hint(format!("coracle stop {0} ends what was made ready; start {0} again then", id.short()))
     };
-    finish(layout, &id, serve(&connection, &attachment))
+    let monitor = listener::connect_to(&layout.attach_socket(id)).map_err(failed)?;
+    if attachment.is_some() {
+        event::note(layout, ContainerEvent::Attach, record);
+    }
+    send(monitor.as_raw_fd(), &Frame::Start.encode(), MsgFlags::MSG_NOSIGNAL).map_err(failed)?;
+    let mut answer = vec![0; FRAME_LIMIT];
+    let len = loop {
+        match recv(monitor.as_raw_fd(), &mut answer, MsgFlags::empty()) {
+            Err(Errno::EINTR) => {}
+            other => break other.map_err(failed)?,
+        }
+    };
+    match (Frame::decode(&answer[..len]), attachment) {
+        (Some(Frame::Started), None) => Ok(None),
+        (Some(Frame::Started), Some(attachment)) => finish(layout, id, serve(&monitor, attachment)),
+        (Some(Frame::NotStarted(report)), _) => {
+            Err(Failure::from_report(report).unwrap_or_else(|| failed(Errno::EPROTO)))
+        }
+        // It was killed.
+        _ => Err(failed(Errno::ECONNRESET)),
+    }
 }
 
 /// The exit code that an end stands for; nothing if the user left.
@@ -158,6 +194,7 @@ impl Visitor<'_> {
             self.tell_signal(signal);
         }
         if from_input && self.take_input()? {
+            self.leave()?;
             return Ok(Some(End::Detached));
         }
         if self.key_deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -197,6 +234,18 @@ impl Visitor<'_> {
         });
         let count = sent.count();
         self.outgoing.drain(..count);
+    }
+
+    /// Says so, and sees to it that it is heard: who just vanishes may take the process along.
+    fn leave(&mut self) -> Result<(), Errno> {
+        self.say(Frame::Leave);
+        while !self.outgoing.is_empty() {
+            match poll(&mut [PollFd::new(self.monitor.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => self.flush(),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
     }
 
     /// Takes what was typed or piped; whether the user leaves.

@@ -1,10 +1,11 @@
-//! `commit`: what a container has changed, as a layer, and how it is run, as settings of an image.
+//! `commit`: what a container has changed becomes a layer, and how it is run becomes settings, of a new image.
 
 use std::ffi::CString;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::OFlag;
+use serde_json::{Map, Value, json};
 
 use super::environment::DEFAULT_PATH;
 use super::export::{self, Archive};
@@ -14,11 +15,40 @@ use super::files::recorded::Recorded;
 use super::files::trees::{self, Trees};
 use super::files::visit;
 use super::list::Listed;
+use super::status::Status;
+use super::{event, freeze};
 use crate::failure::Failure;
 use crate::host::env;
+use crate::image::assemble::{self, Format, LayerWriter, NewImage};
+use crate::name::config_change::ConfigChange;
+use crate::name::reference::Reference;
+use crate::oci::digest::ImageId;
+use crate::oci::manifest::MAX_CONFIG;
+use crate::oci::platform::Platform;
+use crate::state::journal::ContainerEvent;
+use crate::state::record;
 use crate::state::schema::container::ContainerRecord;
+use crate::state::schema::image::{ImageLayer, ImageRecord};
 use crate::store::Store;
 use crate::sys::in_root::{Resolve, open_below};
+
+/// What is to be made.
+pub struct Request {
+    /// Text for the history.
+    pub message: Option<String>,
+    /// Author.
+    pub author: Option<String>,
+    /// Whether the container's processes stand still meanwhile.
+    pub pause: bool,
+    /// Changes of the settings.
+    pub changes: Vec<ConfigChange>,
+    /// Whose documents.
+    pub format: Format,
+    /// What becomes of the layers.
+    pub layers: Layers,
+    /// The name of the image.
+    pub reference: Option<Reference>,
+}
 
 /// What becomes of the image's layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +59,91 @@ pub enum Layers {
     Squashed,
 }
 
-/// A layer being packed, and what it belongs on.
-pub struct Layer {
-    /// Its tar.
-    pub archive: Archive,
+/// Makes an image of the container; its id, and what was left out. Layers are only safe while the store is locked.
+pub fn execute(store: &Store, container: &Listed, request: Request) -> Result<(ImageId, Vec<String>), Failure> {
+    let record = &container.record;
+    let origin = record.image.as_ref().map(|origin| store.images().get(&origin.id)).transpose()?;
+    let base = origin.flatten();
+    // Of an image that is gone the layers are left, but not what is said of them.
+    let layers = if base.is_none() { Layers::Squashed } else { request.layers };
+    let stored =
+        if request.pause { standing_still(store, container, layers) } else { stored(store, container, layers) };
+    let Stored { layer, skipped, alone } = stored?;
+    let mut config = match &base {
+        Some(image) => image_config(store, image)?,
+        None => assemble::empty_config(&Platform::host()),
+    };
+    let created = assemble::created()?;
+    let (by, text) = (record.process.command.join(" "), request.message.unwrap_or_default());
+    let entry = json!({ "created": created, "created_by": by, "author": request.author, "comment": text });
+    match config["history"].as_array_mut().filter(|_| !alone) {
+        Some(history) => history.push(entry),
+        None => config["history"] = json!([entry]),
+    }
+    config["created"] = json!(created);
+    if let Some(author) = request.author {
+        config["author"] = json!(author);
+    }
+    RunSettings::of(record).write(assemble::settings(&mut config));
+    assemble::change(assemble::settings(&mut config), &request.changes);
+    let below = base.map(|image| image.layers).filter(|_| !alone).unwrap_or_default();
+    let layers = below.into_iter().chain([layer]).collect();
+    let new = NewImage { config, layers, format: request.format, reference: request.reference };
+    let id = assemble::image(store, new)?;
+    let more = [(event::IMAGE_ID, id.hex().to_owned())];
+    event::note_with(store.layout(), ContainerEvent::Commit, record, &more);
+    Ok((id, skipped))
+}
+
+/// The configuration of an image as it is.
+fn image_config(store: &Store, image: &ImageRecord) -> Result<Value, Failure> {
+    let bytes = store.blobs().read(&image.id, MAX_CONFIG)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|cause| Failure::new("E_CONFIG", format!("reading the configuration of image {}: {cause}", image.id)))
+}
+
+/// A container's changes in the store.
+struct Stored {
+    layer: ImageLayer,
+    /// Files that were left out.
+    skipped: Vec<String>,
     /// Whether it has all files, and stands alone.
-    pub alone: bool,
+    alone: bool,
+}
+
+/// Stores the layer while the container's processes stand still, if any run.
+fn standing_still(store: &Store, container: &Listed, layers: Layers) -> Result<Stored, Failure> {
+    if !matches!(container.status, Status::Running(_)) || container.is_paused {
+        return stored(store, container, layers);
+    }
+    let (layout, id) = (store.layout(), &container.record.id);
+    freeze::pause(layout, id)?;
+    let stored = stored(store, container, layers);
+    freeze::unpause(layout, id)?;
+    stored
+}
+
+fn stored(store: &Store, container: &Listed, layers: Layers) -> Result<Stored, Failure> {
+    let Packed { mut archive, alone } = packed(store, container, layers)?;
+    let mut writer = LayerWriter::new(store)?;
+    if let Err(cause) = io::copy(&mut archive, &mut writer) {
+        let failure = Failure::new(record::io_code(&cause), format!("storing the layer: {cause}"));
+        return Err(archive.explain(failure));
+    }
+    let skipped = archive.finish()?;
+    Ok(Stored { layer: writer.finish()?, skipped, alone })
+}
+
+/// A layer being packed.
+struct Packed {
+    archive: Archive,
+    alone: bool,
 }
 
 /// Begins to pack the layer. One that stands alone is made of a container without an image, too.
-pub fn layer(store: &Store, container: &Listed, layers: Layers) -> Result<Layer, Failure> {
+fn packed(store: &Store, container: &Listed, layers: Layers) -> Result<Packed, Failure> {
     if layers == Layers::Squashed || container.record.image.is_none() {
-        return Ok(Layer { archive: export::execute(store, container)?, alone: true });
+        return Ok(Packed { archive: export::execute(store, container)?, alone: true });
     }
     let trees = Trees::of_container(store, &container.record)?;
     let plan = trees.plan_of_changes(store.layout())?;
@@ -61,7 +164,7 @@ pub fn layer(store: &Store, container: &Listed, layers: Layers) -> Result<Layer,
         serde_json::to_vec(&packer.finish()?).map_err(|cause| visit::internal("telling of the layer", cause))
     })?;
     drop(writer);
-    Ok(Layer { archive: Archive::new(reader, visitor), alone: false })
+    Ok(Packed { archive: Archive::new(reader, visitor), alone: false })
 }
 
 /// One change as image-spec, "Image Layer Filesystem Changeset", has it.
@@ -85,25 +188,19 @@ fn pack(packer: &mut Packer<impl Write>, upper: &OwnedFd, change: &Change) -> Re
 }
 
 /// How the container is run, as far as an image can say it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunSettings {
-    /// Variables.
-    pub env: Vec<(String, String)>,
-    /// Entrypoint.
-    pub entrypoint: Vec<String>,
-    /// Command.
-    pub command: Vec<String>,
-    /// Working directory.
-    pub workdir: String,
-    /// User, empty for root.
-    pub user: String,
-    /// Labels.
-    pub labels: Vec<(String, String)>,
+struct RunSettings {
+    env: Vec<(String, String)>,
+    entrypoint: Vec<String>,
+    command: Vec<String>,
+    workdir: String,
+    /// Empty for root.
+    user: String,
+    labels: Vec<(String, String)>,
 }
 
 impl RunSettings {
     /// Those of the container, without what each container gets anew.
-    pub fn of(record: &ContainerRecord) -> Self {
+    fn of(record: &ContainerRecord) -> Self {
         let process = &record.process;
         let pair = |entry: &String| entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         let given_to_all = |(name, value): &(String, String)| match name.as_str() {
@@ -122,5 +219,19 @@ impl RunSettings {
             user: process.user.clone(),
             labels: record.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         }
+    }
+    /// Writes them over those of the image.
+    fn write(self, settings: &mut Map<String, Value>) {
+        self.env.iter().for_each(|(name, value)| assemble::set_variable(settings, name, value));
+        let mut set = |key: &str, value: Value, is_said: bool| {
+            if is_said || settings.contains_key(key) {
+                settings.insert(key.into(), value);
+            }
+        };
+        set("Entrypoint", json!(self.entrypoint), !self.entrypoint.is_empty());
+        set("Cmd", json!(self.command), !self.command.is_empty());
+        set("WorkingDir", json!(self.workdir), self.workdir != "/");
+        set("User", json!(self.user), !self.user.is_empty());
+        assemble::change(settings, &[ConfigChange::Label(self.labels)]);
     }
 }

@@ -237,7 +237,7 @@ fn report(skipped: &[String]) -> Result<Vec<u8>, Failure> {
 /// The plan that enters the container where it runs, else nothing.
 fn running(container: &Listed) -> Option<LaunchPlan> {
     match &container.status {
-        Status::Running(processes) => visit::join(processes),
+        Status::Running(processes) | Status::Initialized(processes) => visit::join(processes),
         _ => None,
     }
 }
@@ -294,7 +294,7 @@ fn way_in(store: &Store, container: &Listed) -> Result<(LaunchPlan, Option<Owned
                 let trees = Trees::of_container(store, &container.record)?;
                 return Ok((trees.plan_with_mounts(store.layout(), Use::ToWrite)?, Some(owned)));
             }
-            Taken::Runs(_) => {
+            Taken::Served => {
                 let now = list::load(store.layout(), id)?.ok_or_else(gone)?;
                 match running(&now) {
                     Some(plan) => return Ok((plan, None)),
@@ -510,7 +510,7 @@ fn write_through(base: Base<'_>, asked: &Asked, entries: &mut Entries<impl Read>
             return Err(failure);
         }
         let copy = file.try_clone().map_err(|cause| visit::internal("writing the file", cause))?;
-        unpack::write_contents(&mut std::fs::File::from(copy), entry.size, entries, failed)?;
+        unpack::write_contents(&mut std::fs::File::from(copy), &entry, entries, failed)?;
     }
     Ok(Vec::new())
 }

@@ -84,8 +84,8 @@ pub struct Owned {
 pub enum Taken {
     /// It is ours, and does not run.
     Owned(Owned),
-    /// It runs, or is about to run again.
-    Runs(ContainerId),
+    /// It has a monitor: it runs, is about to run again, or was made ready to.
+    Served,
     /// It is gone.
     Gone,
 }
@@ -123,8 +123,8 @@ impl Owned {
                 Some(libc::EAGAIN) => {}
                 Some(_) => return Err(record::failure(&format!("taking container {}", id.short()), &cause)),
             }
-            if matches!(status::of(layout, id)?, Status::Running(_) | Status::Restarting(_)) {
-                return Ok(Taken::Runs(id.clone()));
+            if !matches!(status::of(layout, id)?, Status::Created | Status::Creating | Status::Stopped(_)) {
+                return Ok(Taken::Served);
             }
             if Instant::now() > deadline {
                 let message = format!("taking container {}: another command has it", id.short());

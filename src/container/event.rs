@@ -26,6 +26,12 @@ pub fn note_with(layout: &Layout, happened: ContainerEvent, record: &ContainerRe
 /// The attribute of `died` that tells the exit code.
 pub const EXIT_CODE: &str = "containerExitCode";
 
+/// The attribute of `commit` that tells what was made, docker's.
+pub const IMAGE_ID: &str = "imageID";
+
+/// The attribute of `health_status` that tells it.
+pub const HEALTH_STATUS: &str = "health_status";
+
 fn event(layout: &Layout, happened: ContainerEvent, record: &ContainerRecord) -> Event {
     let directory = || record.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     // The record has the first name, unless it was loaded after a renaming.

@@ -49,7 +49,7 @@ impl Read for Archive {
 /// Begins to pack the files of the container: those of its root, without what is mounted there.
 pub fn execute(store: &Store, container: &Listed) -> Result<Archive, Failure> {
     let running = match &container.status {
-        Status::Running(processes) => visit::join(processes),
+        Status::Running(processes) | Status::Initialized(processes) => visit::join(processes),
         _ => None,
     };
     match running {

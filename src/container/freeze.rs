@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -97,6 +97,17 @@ fn lock(layout: &Layout, live: &Live) -> Result<Flock<File>, Failure> {
     // Without a record, or with another one, it has ended.
     live.check()?;
     locked.map_err(|cause| record::failure(&format!("locking {}", path.display()), &cause))
+}
+
+/// Stops a process that has just joined the container if that is paused by now: who paused it may have missed the process.
+pub fn include(layout: &Layout, live: &Live, process: BorrowedFd<'_>) {
+    let mut is_stopped = false;
+    // Until nobody has changed it meanwhile.
+    while is_paused(layout, &live.record.id, &live.processes) != is_stopped {
+        is_stopped = !is_stopped;
+        let signal = if is_stopped { libc::SIGSTOP } else { libc::SIGCONT };
+        let _ = pidfd::send_signal(process, signal);
+    }
 }
 
 /// Whether a running container, served by `processes`, is paused.

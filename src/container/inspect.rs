@@ -245,6 +245,7 @@ impl State {
         let written = |time: Option<Timestamp>| time.map_or_else(|| NEVER.to_owned(), |time| time.to_string());
         let (pid, exit_code, started, finished) = match Status::of(listed) {
             Status::Created | Status::Restarting => (0, 0, None, None),
+            Status::Initialized { pid } => (pid, 0, None, None),
             Status::Running { pid, started } | Status::Paused { pid, started } => (pid, 0, Some(started), None),
             Status::Exited { code, started, finished } => (0, code, started, finished),
         };
@@ -254,7 +255,7 @@ impl State {
         };
         Self {
             status: Status::of(listed).as_str().to_owned(),
-            running: pid != 0,
+            running: matches!(status, status::Status::Running(_)),
             paused: listed.is_paused,
             restarting: matches!(status, status::Status::Restarting(_)),
             oom_killed: false,
@@ -420,6 +421,7 @@ mod tests {
             init_start: 1,
             started: Timestamp(0),
             restarts: 0,
+            initialized: false,
         };
         let running = json(status::Status::Running(processes));
         assert_eq!((&running["State"]["Pid"], &running["State"]["Running"]), (&42.into(), &true.into()));

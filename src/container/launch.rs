@@ -2,29 +2,27 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
-use std::io::{PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sched::CloneFlags;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::attach::{self, Attachment};
 use super::create::Owned;
+use super::monitor::frame::Frame;
 use super::monitor::log::LogTarget;
 use super::monitor::streams::{self, Caller, Streams};
-use super::monitor::{self, Care, Channel, Clients, Cure, Monitor, Pause, health, listener};
+use super::monitor::{self, Care, Channel, Clients, Cure, Hold, Monitor, Pause, health, listener};
 use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
-use super::{event, list, remove, stop};
+use super::{event, list, remove, stand_alone, stop};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::ContainerId;
+use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
-use crate::runtime::plan::LaunchPlan;
+use crate::runtime::plan::{Execution, LaunchPlan};
 use crate::runtime::spawn::{self, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
@@ -32,7 +30,7 @@ use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ExitRecord, ProcessesRecord, Timestamp};
 use crate::sys::signal::SignalQueue;
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{clone, memory, pidfd, process};
+use crate::sys::{memory, pidfd, process};
 
 /// How the command takes part in the container's life.
 #[derive(Clone, Debug)]
@@ -43,6 +41,8 @@ pub enum Presence {
     Attached(Attachment),
     /// The monitor stands alone.
     Detached,
+    /// The monitor stands alone, and the container is made ready only: its program waits to be started.
+    Ready,
 }
 
 /// What came of it.
@@ -50,7 +50,7 @@ pub enum Presence {
 pub enum Report {
     /// The container has ended with this exit code.
     Exited(u8),
-    /// The container runs, and the command leaves.
+    /// The container runs, or is ready to, and the command leaves.
     Running(ContainerId),
 }
 
@@ -75,6 +75,10 @@ pub struct Launch<'a> {
     has_company: Cell<bool>,
     /// Whether its monitor is a process of its own.
     stands_alone: Cell<bool>,
+    /// Whether it was there before: the marks of its past go with its start.
+    has_past: bool,
+    /// When the program of its first life is executed.
+    execution: Cell<Execution>,
 }
 
 /// A container that runs, and what is relayed for it.
@@ -105,7 +109,20 @@ impl<'a> Launch<'a> {
             was_executed: Cell::new(false),
             has_company: Cell::new(false),
             stands_alone: Cell::new(false),
+            has_past: false,
+            execution: Cell::new(Execution::AtOnce),
         }
+    }
+
+    /// Of a container that was made by an earlier command.
+    pub fn again(
+        layout: &'a Layout,
+        request: &'a Request,
+        record: ContainerRecord,
+        plan: LaunchPlan,
+        owned: Owned,
+    ) -> Self {
+        Self { has_past: true, ..Self::new(layout, request, record, plan, owned) }
     }
 
     /// Whether the container's process was executed.
@@ -121,17 +138,15 @@ impl<'a> Launch<'a> {
             return Err(Failure::new("E_CONFIG", message).with_hint("redirect standard output and error"));
         }
         self.stands_alone.set(stands_alone);
-        self.has_company.set(!matches!(presence, Presence::Detached));
+        self.has_company.set(!matches!(presence, Presence::Detached | Presence::Ready));
+        if matches!(presence, Presence::Ready) {
+            self.execution.set(Execution::WhenTold);
+        }
         match presence {
             Presence::Monitor => self.as_monitor().map(Report::Exited),
-            Presence::Detached => self.fork_monitor(None).map(|_| Report::Running(self.id.clone())),
+            Presence::Detached | Presence::Ready => self.fork_monitor().map(|_| Report::Running(self.id.clone())),
             Presence::Attached(attachment) => {
-                let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
-                let (ours, theirs) = pair.map_err(|errno| internal("making a socket", errno))?;
-                let ours = self
-                    .fork_monitor(Some((ours, theirs)))?
-                    .ok_or_else(|| internal("making a socket", Errno::EBADF))?;
-                let end = attach::serve(&ours, attachment);
+                let end = attach::serve(&self.fork_monitor()?, attachment);
                 let code = attach::finish(self.layout, &self.id, end)?;
                 Ok(code.map_or_else(|| Report::Running(self.id.clone()), Report::Exited))
             }
@@ -140,9 +155,14 @@ impl<'a> Launch<'a> {
 
     fn as_monitor(&self) -> Result<u8, Failure> {
         let signals = signals()?;
-        // What is removed when it ends needs no log, and then the container can have our streams as they are.
-        let is_kept = self.request.removal == Removal::Never && self.request.log.driver != LogDriver::Passthrough;
-        let log = is_kept.then(|| self.open_log()).transpose()?;
+        // What is removed when it ends needs no log that nobody asked for, and then the container can have our streams as
+        // they are.
+        let is_logged = match self.request.log.driver {
+            LogDriver::Passthrough => false,
+            LogDriver::None => self.request.removal == Removal::Never,
+            _ => self.request.removal == Removal::Never || self.request.log.is_chosen,
+        };
+        let log = is_logged.then(|| self.open_log()).transpose()?;
         let listener = log.as_ref().and_then(|_| self.listen());
         let mut monitor = Monitor::new(&signals, Clients::new(listener, None));
         let streams = || streams::attached(self.request.stdin, log.as_ref());
@@ -154,45 +174,18 @@ impl<'a> Launch<'a> {
         self.live(life, &mut monitor, &streams, log.as_ref())
     }
 
-    /// Forks a monitor that is nobody's child and outlives this command.
-    /// Of a pair of connected sockets, the second is the monitor's, and the first is given back.
-    fn fork_monitor(&self, pair: Option<(OwnedFd, OwnedFd)>) -> Result<Option<OwnedFd>, Failure> {
-        let (ours, theirs) = pair.unzip();
+    /// Forks a monitor that stands alone; our connection with it.
+    fn fork_monitor(&self) -> Result<OwnedFd, Failure> {
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let (mut report, reporter) =
-            std::io::pipe().map_err(|cause| Failure::new("E_IO", format!("making a pipe: {cause}")))?;
-        let middle = clone::fork_or_child(&proof, CloneFlags::empty()).map_err(|errno| internal("forking", errno))?;
-        let Some(middle) = middle else {
-            let monitor = SingleThreaded::prove().ok().and_then(|proof| clone::fork(&proof).ok());
-            process::exit_now(match monitor {
-                Some(None) => {
-                    // Who keeps the other ends does not see when they are closed.
-                    drop((report, ours));
-                    self.stand_alone(reporter, theirs)
-                }
-                Some(Some(_)) => 0,
-                None => EXIT_OWN_FAILURE,
-            })
-        };
-        drop((reporter, theirs));
-        let _ = pidfd::wait(middle.pidfd.as_fd());
-        let mut story = Vec::new();
-        report
-            .read_to_end(&mut story)
-            .map_err(|cause| Failure::new("E_IO", format!("waiting for the monitor: {cause}")))?;
-        if story == STARTED {
-            // The lock is now the monitor's alone.
-            self.owned.take();
-            self.was_executed.set(true);
-            return Ok(ours);
-        }
-        Err(Failure::from_report(&story).unwrap_or_else(|| {
-            Failure::new("E_HELPER_DIED", "the container's monitor ended before the container was started")
-        }))
+        let connection = stand_alone::fork(&proof, |command| self.stand_alone(command))?;
+        // The lock is now the monitor's alone.
+        self.owned.take();
+        self.was_executed.set(true);
+        Ok(connection)
     }
 
     /// The monitor's whole life; its exit code.
-    fn stand_alone(&self, mut reporter: PipeWriter, owner: Option<OwnedFd>) -> u8 {
+    fn stand_alone(&self, command: stand_alone::Command) -> u8 {
         process::set_name(c"coracle-monitor");
         let log = Cell::new(None);
         let passes_through = self.request.log.driver == LogDriver::Passthrough;
@@ -202,27 +195,35 @@ impl<'a> Launch<'a> {
             None => streams::detached(self.request.stdin, log_in(&log).as_ref()),
         };
         let result = signals().and_then(|signals| {
-            leave_session()?;
+            stand_alone::leave_session()?;
             log.set(Some(self.open_log()?));
-            Ok((signals, self.begin(&streams, log_in(&log).as_ref(), 0)?))
+            let life = self.begin(&streams, log_in(&log).as_ref(), 0)?;
+            // Whoever is told that it runs, or is ready, may at once want to be its client.
+            let listener = self.listen();
+            if life.running.is_waiting() && listener.is_none() {
+                let doing = format!("making the socket {}", self.layout.attach_socket(&self.id).display());
+                return Err(Failure::new("E_IO", doing).with_hint("without it the container could not be started"));
+            }
+            Ok((signals, life, listener))
         });
         match result {
-            Ok((signals, life)) => {
-                let _ = reporter.write_all(STARTED);
-                // The command waits for the end of the report.
-                drop(reporter);
+            Ok((signals, life, listener)) => {
+                let owner = Some(command.report_start()).filter(|_| self.has_company.get());
                 memory::set_command_line(&format!("coracle-monitor {}", self.id.short()));
-                let mut monitor = Monitor::new(&signals, Clients::new(self.listen(), owner));
-                let code = self.live(life, &mut monitor, &streams, log_in(&log).as_ref()).unwrap_or(EXIT_OWN_FAILURE);
+                let mut monitor = Monitor::new(&signals, Clients::new(listener, owner));
+                let life = self.release(life, &mut monitor);
+                let code = life.map(|life| {
+                    self.live(life, &mut monitor, &streams, log_in(&log).as_ref()).unwrap_or(EXIT_OWN_FAILURE)
+                });
                 // Whoever is told of the end may at once do something else with the container.
                 self.owned.take();
-                monitor.part(code);
-                code
+                match &code {
+                    Ok(code) => monitor.part(Frame::Exited(*code)),
+                    Err(failure) => monitor.part(Frame::NotStarted(&failure.to_report())),
+                }
+                code.unwrap_or(EXIT_OWN_FAILURE)
             }
-            Err(failure) => {
-                let _ = reporter.write_all(&failure.to_report());
-                EXIT_OWN_FAILURE
-            }
+            Err(failure) => command.report_failure(&failure),
         }
     }
 
@@ -252,25 +253,64 @@ impl<'a> Launch<'a> {
             }
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let running = spawn::launch(&proof, &self.plan, given)?;
+        let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
+        let given = Given { streams: given, preserved: Vec::new(), execution };
+        let running = spawn::launch(&proof, &self.plan, given, None)?;
         self.was_executed.set(true);
         if let Some(master) = &running.terminal {
-            channels = streams::detached_terminal(master, self.request.stdin, log).map_err(prepare)?;
+            channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
-        let started = Timestamp::now();
-        let init = running.child.pid.as_raw();
-        self.write_processes(init, started, restarts);
+        let life = Life { running, channels, started: Timestamp::now(), born: Instant::now() };
+        self.write_processes(Some(&life.running), life.started, restarts);
+        if life.running.is_waiting() {
+            event::note(self.layout, ContainerEvent::Init, &self.record);
+            return Ok(life);
+        }
         let happened = [ContainerEvent::Init, ContainerEvent::Start, ContainerEvent::Attach];
         let is_joined = self.has_company.get() && restarts == 0;
         event::note_all(self.layout, &happened[..2 + usize::from(is_joined)], &self.record);
-        if self.request.removal == Removal::Never {
-            let _ = fs::remove_file(self.layout.exit_record(&self.id));
-        }
-        Ok(Life { running, channels, started, born: Instant::now() })
+        self.forget_past();
+        Ok(life)
     }
 
-    /// Only what others see of the container depends on this record: a runtime directory that is gone does not end it.
-    fn write_processes(&self, init: i32, started: Timestamp, restarts: u32) {
+    /// Waits with a container that was made ready until somebody wants it started, and starts it.
+    fn release(&self, mut life: Life, monitor: &mut Monitor<'_>) -> Result<Life, Failure> {
+        if life.running.is_waiting() {
+            let held = monitor.hold(&life.running).map_err(|errno| internal("watching the container", errno));
+            let released = held.and_then(|held| match held {
+                Hold::Wanted => Ok(life.running.release(&self.plan)?),
+                Hold::Ended => {
+                    let message = format!("starting container {}: it was ended before", self.id.short());
+                    Err(Failure::new("E_STATE", message))
+                }
+            });
+            if released.is_err() {
+                // It is what it was before it was made ready.
+                remove::tidy_work(self.layout, &self.id);
+                self.forget_processes();
+            }
+            released?;
+            (life.started, life.born) = (Timestamp::now(), Instant::now());
+            self.write_processes(Some(&life.running), life.started, 0);
+            event::note(self.layout, ContainerEvent::Start, &self.record);
+            self.forget_past();
+            monitor.tell_start();
+        }
+        Ok(life)
+    }
+
+    /// With its start the container is none any more that was only made, or has ended.
+    fn forget_past(&self) {
+        if self.has_past {
+            let _ = fs::remove_file(self.layout.created_marker(&self.id));
+            let _ = fs::remove_file(self.layout.exit_record(&self.id));
+        }
+    }
+
+    /// Says who serves the container, which waits for its next start where nothing is `running`. Only what others see of it
+    /// depends on this record: a runtime directory that is gone does not end it.
+    fn write_processes(&self, running: Option<&Running>, started: Timestamp, restarts: u32) {
+        let init = running.map_or(0, |running| running.child.pid.as_raw());
         let processes = ProcessesRecord {
             boot_id: boot_id().unwrap_or_default(),
             monitor: std::process::id() as i32,
@@ -278,6 +318,7 @@ impl<'a> Launch<'a> {
             init_start: process_start(init).unwrap_or(0),
             started,
             restarts,
+            initialized: running.is_some_and(Running::is_waiting),
         };
         let _ = record::write_volatile(&self.layout.process_record(&self.id), &processes);
     }
@@ -299,7 +340,7 @@ impl<'a> Launch<'a> {
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let care = Care {
                 limit: self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
-                health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.id, check)),
+                health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.record, check)),
                 is_ill: &is_ill,
                 stop_signal: self.stands_alone.get().then(|| self.stop_signal().number()),
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
@@ -320,7 +361,7 @@ impl<'a> Launch<'a> {
                     return Ok(code);
                 }
                 restarts += 1;
-                self.write_processes(0, started, restarts);
+                self.write_processes(None, started, restarts);
                 if monitor.pause(delay).map_err(watching)? == Pause::AskedToEnd {
                     self.finish(ExitRecord { error, ..self.exit(code, started, restarts) });
                     return Ok(code);
@@ -387,6 +428,10 @@ impl<'a> Launch<'a> {
         remove::tidy_work(self.layout, &self.id);
         // The code is told all the same: without a record, what is shown later is that the end was not seen.
         let _ = record::write_volatile(&self.layout.exit_record(&self.id), &exit);
+        self.forget_processes();
+    }
+
+    fn forget_processes(&self) {
         for path in [
             self.layout.process_record(&self.id),
             self.layout.attach_socket(&self.id),
@@ -410,9 +455,6 @@ pub fn tidy(layout: &Layout, request: &Request, id: &ContainerId) {
     }
 }
 
-/// What a monitor reports when its container runs; anything else is a failure.
-const STARTED: &[u8] = b"started\n";
-
 fn signals() -> Result<SignalQueue, Failure> {
     SignalQueue::new(monitor::is_forwarded).map_err(|errno| internal("blocking signals", errno))
 }
@@ -422,18 +464,6 @@ fn log_in(cell: &Cell<Option<LogTarget>>) -> Option<LogTarget> {
     let log = cell.take();
     cell.set(log.clone());
     log
-}
-
-/// Leaves the caller's session, directory and streams; what stands for these now.
-pub(super) fn leave_session() -> Result<OwnedFd, Failure> {
-    let left = nix::unistd::setsid().and_then(|_| nix::unistd::chdir("/"));
-    left.map_err(|errno| internal("leaving the session", errno))?;
-    let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
-    let null = null.map_err(|errno| internal("opening /dev/null", errno))?;
-    for number in 0..3 {
-        process::duplicate_onto(null.as_fd(), number).map_err(|errno| internal("closing the streams", errno))?;
-    }
-    Ok(null)
 }
 
 fn internal(doing: &str, errno: Errno) -> Failure {

@@ -1,5 +1,7 @@
 //! Which containers there are.
 
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
@@ -30,7 +32,7 @@ impl Listed {
         match &self.status {
             Status::Running(processes) | Status::Restarting(processes) => processes.restarts,
             Status::Stopped(stopped) => stopped.restarts,
-            Status::Created | Status::Creating => 0,
+            Status::Created | Status::Creating | Status::Initialized(_) => 0,
         }
     }
 }
@@ -66,9 +68,33 @@ impl Explain for NotFound {
 
 /// All containers, newest first. One whose record is damaged is left out and named in the second list.
 pub fn execute(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
+    with_names(layout, &names(layout))
+}
+
+/// The names of all containers: mostly one of each, and two of one whose renaming was interrupted. A name may outlive its
+/// container.
+pub fn names(layout: &Layout) -> HashMap<ContainerId, Vec<ContainerName>> {
+    let mut names: HashMap<ContainerId, Vec<ContainerName>> = HashMap::new();
+    for entry in fs::read_dir(layout.container_names()).into_iter().flatten().flatten() {
+        let holder = fs::read_link(entry.path()).ok().and_then(|target| target.to_str()?.parse().ok());
+        let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        if let (Some(id), Some(name)) = (holder, name) {
+            names.entry(id).or_default().push(name);
+        }
+    }
+    names
+}
+
+/// The same as [`execute`] with what is known of their names.
+pub fn with_names(layout: &Layout, names: &HashMap<ContainerId, Vec<ContainerName>>) -> (Vec<Listed>, Vec<Failure>) {
+    let is_marker = |name: &OsString| Path::new(name).extension().is_some_and(|extension| extension == "paused");
+    let entries = fs::read_dir(layout.process_records()).into_iter().flatten().flatten();
+    let paused: HashSet<OsString> = entries.map(|entry| entry.file_name()).filter(is_marker).collect();
     let (mut listed, mut failures) = (Vec::new(), Vec::new());
     for id in identifiers(layout) {
-        match load(layout, &id) {
+        let name = names.get(&id).and_then(|names| if let [name] = names.as_slice() { Some(name) } else { None });
+        let may_be_paused = layout.paused_marker(&id).file_name().is_some_and(|marker| paused.contains(marker));
+        match load_knowing(layout, &id, name, may_be_paused) {
             Ok(container) => listed.extend(container),
             Err(failure) => failures.push(failure),
         }
@@ -79,12 +105,24 @@ pub fn execute(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
 
 /// One container; `None` if it was removed meanwhile.
 pub fn load(layout: &Layout, id: &ContainerId) -> Result<Option<Listed>, Failure> {
-    let Some(mut record) = record::read::<ContainerRecord>(&layout.container_record(id))? else { return Ok(None) };
-    if let Some(name) = new_name(&layout.container_new_name(id)) {
+    load_knowing(layout, id, None, true)
+}
+
+/// The same with what is known: its name, and whether it may be paused. Each file less is felt where there are many containers.
+fn load_knowing(
+    layout: &Layout,
+    id: &ContainerId,
+    name: Option<&ContainerName>,
+    may_be_paused: bool,
+) -> Result<Option<Listed>, Failure> {
+    let read = record::read_open::<ContainerRecord>(&layout.container_record(id))?;
+    let Some((mut record, file)) = read else { return Ok(None) };
+    if let Some(name) = name.cloned().or_else(|| new_name(&layout.container_new_name(id))) {
         record.name = name;
     }
-    let status = status::of(layout, id)?;
-    let is_paused = matches!(&status, Status::Running(processes) if freeze::is_paused(layout, id, processes));
+    let status = status::of_open(layout, id, Some(&file))?;
+    let is_paused =
+        may_be_paused && matches!(&status, Status::Running(processes) if freeze::is_paused(layout, id, processes));
     let health = match (&record.health, &status) {
         (Some(_), Status::Running(_)) => record::read(&layout.health_record(id)).ok().flatten(),
         _ => None,
@@ -118,7 +156,7 @@ pub fn find(layout: &Layout, text: &str) -> Result<ContainerId, NotFound> {
     }
 }
 
-fn identifiers(layout: &Layout) -> impl Iterator<Item = ContainerId> {
+pub(super) fn identifiers(layout: &Layout) -> impl Iterator<Item = ContainerId> {
     let entries = fs::read_dir(layout.containers()).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

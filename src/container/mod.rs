@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod base;
+pub mod check;
 pub mod commit;
 pub mod copy;
 pub mod create;
@@ -28,6 +29,7 @@ pub mod rename;
 pub mod request;
 pub mod run;
 pub mod size;
+pub mod stand_alone;
 pub mod start;
 pub mod stats;
 pub mod status;

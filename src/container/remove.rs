@@ -1,28 +1,24 @@
 //! Removing containers, and what dead commands left of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::create::{Owned, Taken};
-use super::event;
 use super::list::{self, Listed};
 use super::status::{self, Status};
-use super::stop;
+use super::{event, stop};
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
-use crate::name::signal::Signal;
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
-use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
+use crate::state::schema::container::ContainerRecord;
 use crate::state::temporary::{self, Kind, TemporaryDirectory};
-use crate::sys::pidfd;
 
 /// Why a container could not be removed.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +26,9 @@ pub enum RemoveError {
     /// It runs, and `--force` was not given.
     #[error("removing container {}: it is running", .0.short())]
     Running(ContainerId),
-    /// It did not end although it was killed.
-    #[error("removing container {}: its process did not end", .0.short())]
-    Unkillable(ContainerId),
+    /// It was ended, and another command has it.
+    #[error("removing container {}: another command keeps starting it", .0.short())]
+    Taken(ContainerId),
     /// The file system refused.
     #[error("removing {}", path.display())]
     Io {
@@ -47,7 +43,7 @@ pub enum RemoveError {
 impl Explain for RemoveError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Running(_) | Self::Unkillable(_) => "E_BUSY",
+            Self::Running(_) | Self::Taken(_) => "E_BUSY",
             Self::Io { cause, .. } => record::io_code(cause),
         }
     }
@@ -55,7 +51,7 @@ impl Explain for RemoveError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Running(id) => Some(format!("coracle rm --force {} kills it first", id.short())),
-            Self::Unkillable(_) => Some("a process in it hangs in the kernel (a dead network file system?)".into()),
+            Self::Taken(_) => Some("end that command first".into()),
             Self::Io { cause, .. } => record::io_hint(cause),
         }
     }
@@ -74,24 +70,28 @@ impl Explain for RemoveError {
 pub enum IfRunning {
     /// It is left alone: an error.
     Refuse,
+    /// It is asked to end by its stop signal, and killed if it has not ended within this time.
+    End(Duration),
+}
+
+impl IfRunning {
     /// It is killed.
-    Kill,
-    /// It is asked to end by its stop signal, and killed if it has not ended within this time; without one, it is waited for.
-    Stop(Option<std::time::Duration>),
+    pub const KILL: Self = Self::End(Duration::ZERO);
 }
 
 /// Removes the container of this identifier.
 pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Result<(), Failure> {
-    if let IfRunning::Stop(patience) = if_running {
-        ask_to_end(layout, id, patience);
-    }
-    let taken = match if_running {
-        IfRunning::Refuse => Owned::take_idle(layout, id)?,
-        IfRunning::Kill | IfRunning::Stop(_) => kill_and_take(layout, id)?,
+    let taken = match (Owned::take_idle(layout, id)?, if_running) {
+        (Taken::Served, IfRunning::End(patience)) => end_and_take(layout, id, patience)?,
+        // Nothing of it runs that would have to be spared.
+        (Taken::Served, IfRunning::Refuse) if matches!(status::of(layout, id), Ok(Status::Initialized(_))) => {
+            end_and_take(layout, id, Duration::ZERO)?
+        }
+        (taken, _) => taken,
     };
     let _owned = match taken {
         Taken::Owned(owned) => Some(owned),
-        Taken::Runs(id) => return Err(RemoveError::Running(id).into()),
+        Taken::Served => return Err(RemoveError::Running(id.clone()).into()),
         // Its record may have been lost, and the rest of it be there.
         Taken::Gone => None,
     };
@@ -106,45 +106,25 @@ pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Resu
     Ok(())
 }
 
-/// How long a killed container may take to end.
-const KILL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+/// For so long others may start the container again and again before it is left to them.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-fn kill_and_take(layout: &Layout, id: &ContainerId) -> Result<Taken, Failure> {
-    let deadline = std::time::Instant::now() + KILL_PATIENCE;
+/// Between two attempts at what somebody else has just started.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Ends the container and takes it, if it is not gone meanwhile.
+fn end_and_take(layout: &Layout, id: &ContainerId, patience: Duration) -> Result<Taken, Failure> {
+    let mut deadline = None;
     loop {
+        let Some(container) = list::load(layout, id)? else { return Ok(Taken::Gone) };
+        stop::stop(layout, &container, Some(patience))?;
         match Owned::take_idle(layout, id)? {
-            Taken::Runs(_) if std::time::Instant::now() > deadline => {
-                return Err(RemoveError::Unkillable(id.clone()).into());
+            Taken::Served if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + PATIENCE) => {
+                return Err(RemoveError::Taken(id.clone()).into());
             }
-            Taken::Runs(_) => {}
+            Taken::Served => std::thread::sleep(PAUSE),
             taken => return Ok(taken),
         }
-        stop::mark(layout, id);
-        match status::of(layout, id) {
-            Ok(Status::Running(processes)) => kill(&processes),
-            // It may wait for its next start.
-            Ok(Status::Restarting(processes)) => stop::end_monitor(&processes),
-            _ => {}
-        }
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-}
-
-/// Sends a running container its stop signal, and waits for its end, for so long at most.
-fn ask_to_end(layout: &Layout, id: &ContainerId, patience: Option<std::time::Duration>) {
-    let Ok(Some(container)) = list::load(layout, id) else { return };
-    let Status::Running(processes) = &container.status else { return };
-    let Some(process) = stop::open(processes) else { return };
-    let signal = container.record.process.stop_signal.parse().unwrap_or(Signal::TERM);
-    let _ = pidfd::send_signal(process.as_fd(), signal.number());
-    let limit = patience.map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
-    let _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], limit);
-}
-
-/// Kills the container's pid 1.
-fn kill(processes: &ProcessesRecord) {
-    if let Some(process) = stop::open(processes) {
-        let _ = pidfd::send_signal(process.as_fd(), libc::SIGKILL);
     }
 }
 
@@ -268,8 +248,12 @@ fn remove_untouched(path: &Path) -> io::Result<()> {
 /// their exit. Tells the containers that there are then, as [`list::execute`].
 pub fn collect_leftovers(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
     let _ = temporary::collect_abandoned(&layout.tmp());
-    collect_names(layout);
-    let (mut listed, failures) = list::execute(layout);
+    let names = list::names(layout);
+    let (mut listed, failures) = list::with_names(layout, &names);
+    let known: HashSet<&ContainerId> = listed.iter().map(|container| &container.record.id).collect();
+    if names.iter().any(|(id, names)| names.len() > 1 || !known.contains(id)) {
+        collect_names(layout);
+    }
     listed.retain(|container| {
         let is_left = container.record.remove_at_exit && matches!(container.status, Status::Stopped(_));
         !(is_left && Owned::take(layout, &container.record.id).is_ok_and(|_owned| collect(layout, container)))

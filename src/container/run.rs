@@ -58,7 +58,7 @@ pub fn execute(
 /// Makes the container and leaves it to be started. `release` as above.
 pub fn create(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<ContainerId, Failure> {
     let surroundings = surroundings(layout, request, base)?;
-    let (owned, ..) = make(request, &surroundings, Keeps::Request)?;
+    let (owned, record, _) = make(request, &surroundings, Keeps::Request)?;
     release();
     let marked = File::create(layout.created_marker(&owned.id));
     let made = marked.map_err(|cause| record::failure("marking the new container", &cause));
@@ -66,7 +66,10 @@ pub fn create(layout: &Layout, request: &Request, base: &Base, release: impl FnO
     if result.is_err() {
         let _ = remove::delete(layout, &owned.id);
     }
-    result.map(|()| owned.id)
+    result.map(|()| {
+        event::note(layout, ContainerEvent::Create, &record);
+        owned.id
+    })
 }
 
 /// Whether the request stays with the container, to be repeated when it is started again.

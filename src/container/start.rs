@@ -8,6 +8,7 @@ use super::launch::{self, Launch, Presence, Report};
 use super::list::{self, Listed};
 use super::request::{Request, RootfsSource};
 use super::run;
+use super::status::Status;
 use crate::failure::Failure;
 use crate::name::container::ContainerId;
 use crate::oci::digest::ImageId;
@@ -16,7 +17,8 @@ use crate::state::layout::Layout;
 /// A container that can be started, and what it was asked for.
 #[derive(Debug)]
 pub struct Startable {
-    container: Listed,
+    /// What it is.
+    pub container: Listed,
     owned: Owned,
     /// What it was asked for.
     pub request: Request,
@@ -27,6 +29,8 @@ pub struct Startable {
 pub enum Found {
     /// It has to be started.
     Startable(Box<Startable>),
+    /// It was made ready, and waits for its start.
+    Initialized(Box<Listed>),
     /// It runs.
     Running(ContainerId),
 }
@@ -35,12 +39,18 @@ pub enum Found {
 pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
     let id = list::find(layout, name)?;
     let unknown = || list::NotFound::Unknown(name.into());
-    let owned = match Owned::take_idle(layout, &id)? {
+    let taken = Owned::take_idle(layout, &id)?;
+    let container = list::load(layout, &id)?.ok_or_else(unknown)?;
+    let owned = match taken {
         Taken::Owned(owned) => owned,
-        Taken::Runs(id) => return Ok(Found::Running(id)),
+        Taken::Served if matches!(container.status, Status::Initialized(_)) => {
+            return Ok(Found::Initialized(Box::new(container)));
+        }
+        Taken::Served => return Ok(Found::Running(id)),
         Taken::Gone => return Err(unknown().into()),
     };
-    let container = list::load(layout, &id)?.ok_or_else(unknown)?;
+    // Of a life whose monitor was killed: nobody may take its processes for those of the next.
+    let _ = fs::remove_file(layout.process_record(&id));
     let short = id.short();
     let Some(kept) = &container.record.request else {
         let failure = Failure::new("E_STATE", format!("starting container {short}: it was made to run once"));
@@ -82,11 +92,6 @@ impl Startable {
         launch::tidy(layout, &self.request, id);
         let plan = run::plan_again(layout, &self.request, base, id, &record.name)?;
         let _ = fs::remove_file(layout.stop_marker(id));
-        let launch = Launch::new(layout, &self.request, record, plan, self.owned);
-        let result = launch.execute(presence);
-        if launch.was_executed() {
-            let _ = fs::remove_file(layout.created_marker(id));
-        }
-        result
+        Launch::again(layout, &self.request, record, plan, self.owned).execute(presence)
     }
 }

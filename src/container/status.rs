@@ -17,6 +17,8 @@ pub enum Status {
     Created,
     /// Made by a command that is just starting it.
     Creating,
+    /// It was made ready: everything is there, and its process waits before the program.
+    Initialized(ProcessesRecord),
     /// Its process runs.
     Running(ProcessesRecord),
     /// It has ended and will be started again: there is no process but the monitor.
@@ -47,15 +49,18 @@ const CODE_LOST: u8 = 137;
 
 /// The status of the container. Takes no lock.
 pub fn of(layout: &Layout, id: &ContainerId) -> Result<Status, RecordError> {
-    let alive = File::options()
-        .read(true)
-        .open(layout.container_record(id))
-        .is_ok_and(|lock| ownership::is_taken(lock.as_fd()).unwrap_or(false));
-    let processes = record::read::<ProcessesRecord>(&layout.process_record(id)).ok().flatten();
+    of_open(layout, id, File::open(layout.container_record(id)).ok().as_ref())
+}
+
+/// The status of the container whose `record` is open.
+pub fn of_open(layout: &Layout, id: &ContainerId, record: Option<&File>) -> Result<Status, RecordError> {
+    let alive = record.is_some_and(|record| ownership::is_taken(record.as_fd()).unwrap_or(false));
+    let processes = || record::read::<ProcessesRecord>(&layout.process_record(id)).ok().flatten();
     if alive {
-        match processes.as_ref().filter(|processes| Some(&processes.boot_id) == boot_id().as_ref()) {
-            Some(processes) if processes.init == 0 => return Ok(Status::Restarting(processes.clone())),
-            Some(processes) => return Ok(Status::Running(processes.clone())),
+        match processes().filter(|processes| Some(&processes.boot_id) == boot_id().as_ref()) {
+            Some(processes) if processes.init == 0 => return Ok(Status::Restarting(processes)),
+            Some(processes) if processes.initialized => return Ok(Status::Initialized(processes)),
+            Some(processes) => return Ok(Status::Running(processes)),
             None => {}
         }
     }
@@ -74,6 +79,7 @@ pub fn of(layout: &Layout, id: &ContainerId) -> Result<Status, RecordError> {
             Stopped { code: exit.code, started, finished, reason: exit.error, restarts, by_user }
         }
         None => {
+            let processes = processes();
             let restarts = processes.as_ref().map_or(0, |processes| processes.restarts);
             let started = processes.map(|processes| processes.started);
             Stopped {

@@ -31,12 +31,16 @@ pub enum Stopping {
 }
 
 /// Asks the container to end with its own signal, kills it after `patience` (its own where absent), and returns once its end
-/// is recorded. Nobody restarts it.
+/// is recorded. Without any patience it is killed at once. Nobody restarts it.
 pub fn stop(layout: &Layout, container: &Listed, patience: Option<Duration>) -> Result<Stopping, Failure> {
     let record = &container.record;
     let id = &record.id;
-    let processes = match &container.status {
-        Status::Running(processes) => processes,
+    let (processes, patience) = match &container.status {
+        Status::Running(processes) => {
+            (processes, patience.unwrap_or_else(|| Duration::from_secs(record.stop_timeout.into())))
+        }
+        // There is no program yet that could be asked.
+        Status::Initialized(processes) => (processes, Duration::ZERO),
         Status::Restarting(processes) => {
             mark(layout, id);
             end_monitor(processes);
@@ -47,9 +51,9 @@ pub fn stop(layout: &Layout, container: &Listed, patience: Option<Duration>) -> 
     };
     mark(layout, id);
     if let Some(process) = open(processes) {
-        let patience = patience.unwrap_or_else(|| Duration::from_secs(record.stop_timeout.into()));
-        let signal = record.process.stop_signal.parse().unwrap_or(Signal::TERM);
-        send(&process, signal);
+        if !patience.is_zero() {
+            send(&process, record.process.stop_signal.parse().unwrap_or(Signal::TERM));
+        }
         if !ends_within(&process, patience)? {
             send(&process, Signal::KILL);
             if !ends_within(&process, KILL_PATIENCE)? {
@@ -61,16 +65,23 @@ pub fn stop(layout: &Layout, container: &Listed, patience: Option<Duration>) -> 
     Ok(Stopping::Ended)
 }
 
-/// Sends a signal to the container's first process. One that ends it also keeps it from being restarted.
+/// Sends a signal to the container's first process. One that ends it also keeps it from being restarted. One that was made ready
+/// can be ended, and nothing else.
 pub fn kill(layout: &Layout, container: &Listed, signal: Signal) -> Result<(), Failure> {
     let id = &container.record.id;
     let stop_signal = container.record.process.stop_signal.parse().unwrap_or(Signal::TERM);
-    if [Signal::KILL, Signal::TERM, stop_signal].contains(&signal) {
+    let ends = [Signal::KILL, Signal::TERM, stop_signal].contains(&signal);
+    if ends {
         mark(layout, id);
     }
     match &container.status {
         Status::Running(processes) => match open(processes) {
             Some(process) => send(&process, signal),
+            None => return Err(not_running(id)),
+        },
+        // The first process of a pid namespace hears of no other signal before it has a handler.
+        Status::Initialized(processes) if ends => match open(processes) {
+            Some(process) => send(&process, Signal::KILL),
             None => return Err(not_running(id)),
         },
         Status::Restarting(processes) => end_monitor(processes),

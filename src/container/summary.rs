@@ -47,6 +47,11 @@ pub struct Summary {
 pub enum Status {
     /// It has not been started yet.
     Created,
+    /// It was made ready to be started.
+    Initialized {
+        /// Process id, outside, of the container's first process.
+        pid: i32,
+    },
     /// Its process runs.
     Running {
         /// Process id, outside, of the container's first process.
@@ -79,6 +84,7 @@ impl Status {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
+            Self::Initialized { .. } => "initialized",
             Self::Running { .. } => "running",
             Self::Paused { .. } => "paused",
             Self::Restarting => "restarting",
@@ -116,6 +122,7 @@ impl Status {
         match &listed.status {
             status::Status::Created | status::Status::Creating => Self::Created,
             status::Status::Restarting(_) => Self::Restarting,
+            status::Status::Initialized(processes) => Self::Initialized { pid: processes.init },
             status::Status::Running(processes) if listed.is_paused => {
                 Self::Paused { pid: processes.init, started: time(processes.started) }
             }

@@ -5,7 +5,7 @@
 //! looked at again from time to time.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -38,6 +38,7 @@ impl Condition {
     /// podman's words for conditions, and what they mean here.
     pub const ALL: &'static [(&'static str, Self)] = &[
         ("created", Self::Status("created")),
+        ("initialized", Self::Status("initialized")),
         ("running", Self::Status("running")),
         ("paused", Self::Status("paused")),
         ("restarting", Self::Status("restarting")),
@@ -60,10 +61,7 @@ pub fn execute(
     conditions: &[Condition],
     interval: Duration,
 ) -> Result<i32, Failure> {
-    let changes = watch(layout, id).map_err(|errno| {
-        Failure::new("E_IO", format!("watching container {}: {errno}", id.short()))
-            .with_hint("the limits are in /proc/sys/fs/inotify")
-    })?;
+    let changes = watch(layout, id)?;
     loop {
         let Some(container) = list::load(layout, id)? else { return Ok(gone(layout, id, conditions)) };
         if let Some(condition) = conditions.iter().find(|condition| is_met(**condition, &container)) {
@@ -82,12 +80,48 @@ pub fn execute(
     }
 }
 
-fn watch(layout: &Layout, id: &ContainerId) -> Result<Inotify, Errno> {
+/// How long a container may take to be started.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often one that is being started, or removed, is looked at: whoever does that may die without a trace.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// The container, once it is not just being started, or has been for too long; nothing if it is gone. Its process may run
+/// already: who serves it is written down right after that.
+pub fn settled(layout: &Layout, id: &ContainerId) -> Result<Option<Listed>, Failure> {
+    let is_settled = |container: &Option<Listed>| {
+        container.as_ref().is_none_or(|container| !matches!(container.status, Status::Creating))
+    };
+    let container = list::load(layout, id)?;
+    if is_settled(&container) {
+        return Ok(container);
+    }
+    let (changes, deadline) = (watch(layout, id)?, Instant::now() + START_PATIENCE);
+    loop {
+        let container = list::load(layout, id)?;
+        if is_settled(&container) || Instant::now() > deadline {
+            return Ok(container);
+        }
+        sleep(&changes, None, Some(GLANCE));
+    }
+}
+
+/// What tells of changes from now on.
+fn watch(layout: &Layout, id: &ContainerId) -> Result<Inotify, Failure> {
+    watch_directories(layout, id).map_err(|errno| {
+        Failure::new("E_IO", format!("watching container {}: {errno}", id.short()))
+            .with_hint("the limits are in /proc/sys/fs/inotify")
+    })
+}
+
+fn watch_directories(layout: &Layout, id: &ContainerId) -> Result<Inotify, Errno> {
     let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     let kinds = AddWatchFlags::IN_CREATE
         | AddWatchFlags::IN_MOVE
         | AddWatchFlags::IN_DELETE
         | AddWatchFlags::IN_MODIFY
+        // Whoever holds a container lets go of it so.
+        | AddWatchFlags::IN_CLOSE_WRITE
         | AddWatchFlags::IN_MOVE_SELF
         | AddWatchFlags::IN_DELETE_SELF;
     let _ = std::fs::create_dir_all(layout.process_records());
@@ -131,7 +165,9 @@ fn alike(one: &Status, other: &Status) -> bool {
 
 fn monitor_of(container: &Listed) -> Option<OwnedFd> {
     match &container.status {
-        Status::Running(processes) => pidfd::open(Pid::from_raw(processes.monitor)).ok(),
+        Status::Running(processes) | Status::Initialized(processes) => {
+            pidfd::open(Pid::from_raw(processes.monitor)).ok()
+        }
         _ => None,
     }
 }

@@ -30,6 +30,8 @@ variables! {
     REGISTRY_AUTH_FILE = "REGISTRY_AUTH_FILE": "File with the credentials for registries, as podman's.";
     DOCKER_CONFIG = "DOCKER_CONFIG": "Directory of docker's config.json, read for credentials.";
     CONTAINERS_REGISTRIES_CONF = "CONTAINERS_REGISTRIES_CONF": "File with settings for registries, instead of the user's and the machine's registries.conf.";
+    CONTAINERS_REGISTRIES_CONF_DIR = "CONTAINERS_REGISTRIES_CONF_DIR": "Directory with more such files (*.conf), instead of the user's and the machine's registries.conf.d.";
+    REGISTRIES_CONFIG_PATH = "REGISTRIES_CONFIG_PATH": "Older name of CONTAINERS_REGISTRIES_CONF.";
     HTTPS_PROXY = "HTTPS_PROXY": "Proxy for https registries, also as https_proxy; never used for loopback addresses.";
     HTTP_PROXY = "HTTP_PROXY": "Proxy for http registries, also as http_proxy; never used for loopback addresses.";
     ALL_PROXY = "ALL_PROXY": "Proxy where neither of the above is set, also as all_proxy.";
@@ -39,6 +41,7 @@ variables! {
     NO_COLOR = "NO_COLOR": "When set and not empty, output is not coloured.";
     STARTED = "CORACLE_STARTED": "Set by coracle itself in containers of its image `hello`: when its command was started.";
     SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH": "Seconds since 1970: the time at which images that are made here say they were made; the same content then makes the same image.";
+    SHELL = "SHELL": "The program that `coracle unshare` starts, unless it is told another.";
     TERM = "TERM": "The terminal's type, given to containers with a terminal.";
 }
 

@@ -16,6 +16,15 @@ pub fn parent(pid: i32) -> Option<i32> {
     stat_field(&stat, 4)?.parse().ok()
 }
 
+/// Whether a process of ours that was not waited for has executed a program since it was forked: the flags of a task that has
+/// not have `PF_FORKNOEXEC` (include/linux/sched.h in the kernel's source), even when it is dead. True if we may not know.
+pub fn has_executed(pid: i32) -> bool {
+    const FORKED_BUT_NOT_EXECUTED: u32 = 0x40;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let flags = stat_field(&stat, 9).and_then(|word| word.parse::<u32>().ok());
+    flags.is_none_or(|flags| flags & FORKED_BUT_NOT_EXECUTED == 0)
+}
+
 /// The child of a process that was started first among those that live.
 pub fn oldest_child(pid: i32) -> Option<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;

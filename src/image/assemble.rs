@@ -224,7 +224,7 @@ pub fn image(store: &Store, new: NewImage) -> Result<ImageId, Failure> {
         created: parsed.created.clone(),
         layers,
         size,
-        config: super::pull::run_defaults(parsed),
+        config: super::fetch::run_defaults(parsed),
     };
     store.images().put(&record)?;
     if let Some(reference) = &reference {

@@ -5,10 +5,25 @@ use jiff::tz::TimeZone;
 
 use super::list::Summary;
 use crate::failure::Failure;
-use crate::name::filter::{Filters, Moment, WantedLabel, glob, refused};
+use crate::name::filter::{Filters, Moment, WantedLabel, boolean, glob, refused};
 
 /// The keys that are known.
-pub const KEYS: &[&str] = &["before", "dangling", "id", "label", "label!", "reference", "since", "until"];
+pub const KEYS: &[&str] = &[
+    "after",
+    "before",
+    "containers",
+    "dangling",
+    "id",
+    "intermediate",
+    "label",
+    "label!",
+    "readonly",
+    "reference",
+    "since",
+    "until",
+];
+/// Those of the commands that remove what is not used.
+pub const PRUNE_KEYS: &[&str] = &["label", "label!", "until"];
 
 type Condition = Box<dyn Fn(&Summary) -> bool>;
 
@@ -41,7 +56,10 @@ fn condition(key: &'static str, values: &[String], images: &[Summary], now: Time
             let values = values.to_vec();
             Box::new(move |image| values.iter().any(|text| is_named(image, text)))
         }
-        "dangling" => dangling(values)?,
+        "dangling" => is_one_of(key, values, |image| image.references.is_empty())?,
+        "containers" => is_one_of(key, values, |image| image.containers > 0)?,
+        // An image is never a step of another's building, nor in a store that cannot be written.
+        "intermediate" | "readonly" => is_one_of(key, values, |_| false)?,
         "label" => {
             let wanted = labels();
             Box::new(move |image| wanted.iter().all(|label| label.is_in(&image.labels)))
@@ -50,7 +68,7 @@ fn condition(key: &'static str, values: &[String], images: &[Summary], now: Time
             let unwanted = labels();
             Box::new(move |image| !unwanted.iter().any(|label| label.is_in(&image.labels)))
         }
-        "before" | "since" => neighbour(key, values, images)?,
+        "after" | "before" | "since" => neighbour(key, values, images)?,
         _ => until(values, now)?,
     })
 }
@@ -77,14 +95,10 @@ fn tails(text: &str) -> impl Iterator<Item = &str> {
     std::iter::once(text).chain(text.match_indices('/').map(|(at, _)| &text[at + 1..]))
 }
 
-fn dangling(values: &[String]) -> Result<Condition, Failure> {
-    let parse = |value: &String| match value.as_str() {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err(refused("dangling", value, "true or false")),
-    };
-    let wanted = values.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    Ok(Box::new(move |image| wanted.contains(&image.references.is_empty())))
+/// What is or is not so for an image.
+fn is_one_of(key: &'static str, values: &[String], is: fn(&Summary) -> bool) -> Result<Condition, Failure> {
+    let wanted = values.iter().map(|value| boolean(key, value)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Box::new(move |image| wanted.contains(&is(image))))
 }
 
 fn neighbour(key: &'static str, values: &[String], images: &[Summary]) -> Result<Condition, Failure> {

@@ -1,7 +1,8 @@
 //! The image that a command is about: from the store, else from this program, else from a registry.
 
 use super::hello;
-use super::pull::{self, Progress};
+use super::progress::Progress;
+use super::pull;
 use crate::failure::Failure;
 use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;

@@ -11,6 +11,7 @@ use crate::name::config_change::ConfigChange;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
 use crate::oci::platform::Platform;
+use crate::state::journal::{self, ImageEvent};
 use crate::store::Store;
 
 /// Why whoever takes an archive does not take more of it.
@@ -56,6 +57,9 @@ pub fn execute(store: &Store, request: ImportRequest, tar: &mut dyn BufRead) -> 
     config["created"] = json!(created);
     let comment = request.message.unwrap_or_else(|| format!("Imported from {}", request.source));
     config["history"] = json!([{ "created": created, "created_by": "coracle import", "comment": comment }]);
+    let name = request.reference.as_ref().map(Reference::to_string).unwrap_or_default();
     let new = NewImage { config, layers: vec![layer], format: Format::Oci, reference: request.reference };
-    assemble::image(store, new)
+    let id = assemble::image(store, new)?;
+    journal::note_image(store.layout(), ImageEvent::Import, id.hex(), &name);
+    Ok(id)
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::oci::digest::ImageId;
+use crate::oci::digest::{Digest, ImageId};
 use crate::state::schema::image::{ImageRecord, ReferenceRecord};
 use crate::store::{Store, StoreError};
 
@@ -69,18 +69,19 @@ pub struct RootFs {
 /// Largest configuration or manifest that is read back.
 const LIMIT: u64 = 8 << 20;
 
+/// A configuration or a manifest of the store.
+pub fn document(store: &Store, digest: &Digest) -> Result<Value, Failure> {
+    let bytes = store.blobs().read(digest, LIMIT)?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::new("E_STORE_CORRUPT", format!("reading {digest}: {error}")).with_hint("pull the image again")
+    })
+}
+
 /// Everything about an image of the store.
 pub fn execute(store: &Store, id: &ImageId) -> Result<Report, Failure> {
     let record = store.images().get(id)?.ok_or_else(|| StoreError::NoImage(id.to_string()))?;
-    let document = |digest| -> Result<Value, Failure> {
-        let bytes = store.blobs().read(digest, LIMIT)?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::new("E_STORE_CORRUPT", format!("reading {digest}: {error}")).with_hint("pull the image again")
-        })
-    };
-    let (config, manifest) = (document(&record.id)?, document(&record.manifest.digest)?);
-    let references = store.images().list()?.into_iter().filter(|listed| listed.record.id == record.id);
-    let references: Vec<_> = references.flat_map(|listed| listed.references).collect();
+    let (config, manifest) = (document(store, &record.id)?, document(store, &record.manifest.digest)?);
+    let references = store.images().references_of(id)?;
     Ok(report(&record, &references, &config, &manifest))
 }
 

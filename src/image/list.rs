@@ -28,21 +28,24 @@ pub struct Summary {
     pub containers: usize,
 }
 
-/// All images.
-pub fn execute(store: &Store) -> Result<Vec<Summary>, StoreError> {
-    let images = store.images().list()?;
-    images.into_iter().map(|image| summary(store, image)).collect()
+/// All images that can be read, and what is wrong with the records of the others.
+pub fn execute(store: &Store) -> Result<(Vec<Summary>, Vec<StoreError>), StoreError> {
+    let (images, damaged) = store.images().scan()?;
+    // Of containers that cannot be read others tell.
+    let (containers, _) = collect::containers(store)?;
+    let used = |id: &ImageId| containers.get(id).map_or(0, Vec::len);
+    Ok((images.into_iter().map(|image| summary(used(&image.record.id), image)).collect(), damaged))
 }
 
-fn summary(store: &Store, image: ListedImage) -> Result<Summary, StoreError> {
+fn summary(containers: usize, image: ListedImage) -> Summary {
     let ListedImage { record, references } = image;
-    Ok(Summary {
-        containers: collect::containers_of(store, &record.id)?.len(),
+    Summary {
         id: record.id,
         manifest: record.manifest.digest,
         references: references.into_iter().map(|reference| reference.reference).collect(),
         created: record.created.and_then(|text| text.parse().ok()),
         size: record.size,
         labels: record.config.labels,
-    })
+        containers,
+    }
 }

@@ -36,14 +36,12 @@ pub enum RemoveError {
     #[error("there is no image {0}")]
     NotFound(String),
     /// Containers use it.
-    #[error("image {} is used by {count} container(s), one of them {container}", id.short())]
+    #[error("image {} is used by {}", id.short(), named(containers))]
     InUse {
         /// The image.
         id: ImageId,
-        /// How many.
-        count: usize,
-        /// The name of one of them.
-        container: String,
+        /// Their names.
+        containers: Vec<String>,
     },
 }
 
@@ -71,6 +69,16 @@ impl Explain for RemoveError {
     }
 }
 
+/// A few of them by name, and how many others there are.
+fn named(containers: &[String]) -> String {
+    let shown = containers.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let word = if containers.len() == 1 { "container" } else { "containers" };
+    match containers.len().saturating_sub(10) {
+        0 => format!("the {word} {shown}"),
+        others => format!("the {word} {shown} and {others} others"),
+    }
+}
+
 /// The name of the container with this identifier.
 fn name_of(store: &Store, id: &str) -> String {
     let record =
@@ -91,30 +99,31 @@ pub fn execute(
     let not_found = || RemoveError::NotFound(selector.to_string());
     let ResolvedImage { record, reference } = store.images().resolve(selector)?.ok_or_else(not_found)?;
     let id = record.id;
-    let listed = store.images().list()?.into_iter().find(|listed| listed.record.id == id);
-    let names = listed.map_or(0, |listed| listed.references.len());
+    let names = store.images().references_of(&id)?.len();
     if let Some(reference) = reference.filter(|_| names > 1) {
         store.images().untag(&reference)?;
         journal::note_image(store.layout(), ImageEvent::Untag, id.hex(), &reference.to_string());
         return Ok(vec![Removed::Untagged(reference)]);
     }
     let containers = collect::containers_of(store, &id)?;
-    if let (IfUsed::Refuse, Some(first)) = (if_used, containers.first()) {
-        let container = name_of(store, first);
-        return Err(RemoveError::InUse { id, count: containers.len(), container }.into());
+    if if_used == IfUsed::Refuse && !containers.is_empty() {
+        let containers = containers.iter().map(|container| name_of(store, container)).collect();
+        return Err(RemoveError::InUse { id, containers }.into());
     }
     for container in &containers {
         remove_container(container)?;
     }
-    let removed = store.images().remove(&id, &alone)?;
-    let names: Vec<String> = removed.references.iter().map(ToString::to_string).collect();
+    let names: Vec<Reference> = store.images().forget(&id, &alone)?.into_iter().map(|found| found.reference).collect();
     for name in &names {
-        journal::note_image(store.layout(), ImageEvent::Untag, id.hex(), name);
+        journal::note_image(store.layout(), ImageEvent::Untag, id.hex(), &name.to_string());
     }
-    journal::note_image(store.layout(), ImageEvent::Remove, id.hex(), names.first().map_or("", String::as_str));
+    let name = names.first().map(Reference::to_string).unwrap_or_default();
+    journal::note_image(store.layout(), ImageEvent::Remove, id.hex(), &name);
     // Nobody else is in the store: whatever nothing points to goes too, such as the blobs of another manifest that had the
     // same configuration, and what interrupted pulls have fetched.
-    collect::free_all(store, &alone)?;
-    let names = removed.references.into_iter().map(Removed::Untagged);
+    let freed = collect::free_all(store, &alone)?;
+    drop(alone);
+    freed.discard()?;
+    let names = names.into_iter().map(Removed::Untagged);
     Ok(names.chain([Removed::Deleted(id)]).collect())
 }

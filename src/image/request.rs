@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::Reference;
@@ -27,6 +28,14 @@ pub struct PullRequest {
 pub struct RegistryAccess {
     /// The only file in which to look for credentials (`--authfile`).
     pub authfile: Option<PathBuf>,
+    /// The only directory in which to look for certificates (`--cert-dir`).
+    pub cert_dir: Option<PathBuf>,
+    /// The policy for images that are pulled (`--signature-policy`).
+    pub signature_policy: Option<PathBuf>,
+    /// How often to try again (`--retry`).
+    pub retry: Option<u32>,
+    /// How long to wait before that (`--retry-delay`).
+    pub retry_delay: Option<Duration>,
     /// Credentials given on the command line (`--creds`).
     pub credentials: Option<Credentials>,
     /// `--tls-verify`; the configuration decides where absent.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 /// Why a duration was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0:?} is not a duration: expected a number and one of h, m, s, ms, us, ns, as in 1m30s")]
@@ -13,29 +15,50 @@ impl crate::failure::Explain for DurationRefused {
     }
 }
 
-/// Units and their nanoseconds. One that ends like another comes before it.
-const UNITS: [(&str, f64); 6] = [("ms", 1e6), ("us", 1e3), ("ns", 1.0), ("h", 3.6e12), ("m", 6e10), ("s", 1e9)];
+/// Units and their seconds. One that begins like another comes before it.
+const UNITS: [(&str, f64); 8] = [
+    ("ns", 1e-9),
+    ("us", 1e-6),
+    ("\u{b5}s", 1e-6),
+    ("\u{3bc}s", 1e-6),
+    ("ms", 1e-3),
+    ("s", 1.0),
+    ("m", 60.0),
+    ("h", 3600.0),
+];
+
+/// A century is as long as for ever, and far from what any of our clocks can hold.
+const LONGEST: Duration = Duration::from_secs(3_200_000_000);
 
 /// Numbers, fractions allowed, each with its unit; `0` needs none. Never negative.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationRefused> {
     let refused = || DurationRefused(text.chars().take(40).collect());
+    let duration = unsigned(text).ok_or_else(refused)?;
+    duration.try_into().ok().filter(|duration| *duration <= LONGEST).ok_or_else(refused)
+}
+
+/// The same with a sign, which may be absent: how far from now.
+pub fn parse_distance(text: &str) -> Option<SignedDuration> {
+    match text.strip_prefix('-') {
+        Some(rest) => unsigned(rest)?.checked_neg(),
+        None => unsigned(text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+fn unsigned(text: &str) -> Option<SignedDuration> {
     if text == "0" {
-        return Ok(Duration::ZERO);
+        return Some(SignedDuration::ZERO);
     }
     let mut rest = text;
-    let mut nanoseconds = 0.0;
+    let mut sum = SignedDuration::ZERO;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(refused)?;
-        let number: f64 = rest[..end].parse().map_err(|_| refused())?;
-        let (unit, factor) = UNITS.iter().find(|(unit, _)| rest[end..].starts_with(unit)).ok_or_else(refused)?;
-        nanoseconds += number * factor;
-        rest = &rest[end + unit.len()..];
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(end);
+        let (unit, seconds) = UNITS.iter().find(|(unit, _)| after.starts_with(unit))?;
+        sum = sum.checked_add(SignedDuration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?)?;
+        rest = after.strip_prefix(unit)?;
     }
-    // A century is as long as for ever, and far from what the number can hold.
-    if text.is_empty() || nanoseconds > 3.2e18 {
-        return Err(refused());
-    }
-    Ok(Duration::from_nanos(nanoseconds.round() as u64))
+    (!text.is_empty()).then_some(sum)
 }
 
 #[cfg(test)]
@@ -57,6 +80,14 @@ mod tests {
         }
         for text in ["", "30", "s", "-1s", "1d", "1s ", "1 s", "1..5s", ".", "1e3s", "9999999999h"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+        let distance = |text: &str| parse_distance(text).map(|distance| distance.as_millis());
+        assert_eq!(
+            (distance("-1.5s"), distance("+2m"), distance("3\u{b5}s1s")),
+            (Some(-1500), Some(120_000), Some(1000))
+        );
+        for text in ["", "-", "--1s", "+-1s", "m", "1..5h", "1e400h"] {
+            assert_eq!(distance(text), None, "{text}");
         }
     }
 }

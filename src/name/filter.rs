@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use regex_lite::Regex;
 
+use super::duration::parse_distance;
+
 /// Why a filter was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterRefused {
@@ -90,6 +92,15 @@ pub fn refused(key: &'static str, value: &str, expected: impl Into<String>) -> F
     FilterRefused::Value { key, value: shown(value), expected: expected.into() }
 }
 
+/// A value that is true or false.
+pub fn boolean(key: &'static str, value: &str) -> Result<bool, FilterRefused> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(refused(key, value, "true or false")),
+    }
+}
+
 /// A label that is asked for: `KEY`, or `KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedLabel {
@@ -164,7 +175,7 @@ impl FromStr for Moment {
         if let Ok(time) = text.parse::<Timestamp>() {
             return Ok(Self::At(time));
         }
-        if let Some(duration) = go_duration(text) {
+        if let Some(duration) = parse_distance(text) {
             return Ok(Self::Away(duration));
         }
         text.parse::<DateTime>().map(Self::Local).map_err(|_| refused())
@@ -206,40 +217,6 @@ fn unix_seconds(text: &str) -> Option<SignedDuration> {
     }
     let nanoseconds = format!("{fraction:0<9}").parse().ok()?;
     Some(SignedDuration::new(seconds.parse().ok()?, nanoseconds))
-}
-
-/// A duration of Go's package time: numbers with units, `1h30m`, `1.5h`, `300ms`.
-pub fn go_duration(text: &str) -> Option<SignedDuration> {
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = SignedDuration::ZERO;
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (value, after) = rest.split_at(number);
-        let unit = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, after) = after.split_at(unit);
-        let seconds: f64 = value.parse::<f64>().ok()? * unit_in_seconds(unit)?;
-        total = total.checked_add(SignedDuration::try_from_secs_f64(seconds).ok()?)?;
-        rest = after;
-    }
-    Some(if negative { -total } else { total })
-}
-
-fn unit_in_seconds(unit: &str) -> Option<f64> {
-    Some(match unit {
-        "ns" => 1e-9,
-        "us" | "µs" | "μs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -67,6 +67,9 @@ pub struct LogRequest {
     /// What entries of the journal are marked with, placeholders included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// Whether the user chose any of this. Of interest to the command that has it, and to nobody later.
+    #[serde(skip)]
+    pub is_chosen: bool,
 }
 
 /// What a tag may stand for, docker's names: these are replaced when the container is started.

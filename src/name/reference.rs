@@ -50,6 +50,17 @@ impl Reference {
         self.short
     }
 
+    /// The repository as users write it where they write no registry: without docker.io's `library/`.
+    pub fn short_name(&self) -> &str {
+        self.repository.strip_prefix("library/").unwrap_or(&self.repository)
+    }
+
+    /// The same tag and digest under another `registry/repository`, if that is one.
+    pub fn named(&self, name: &str) -> Option<Self> {
+        let named = name.parse::<Self>().ok().filter(|named| !named.short)?;
+        Some(Self { tag: self.tag.clone(), digest: self.digest.clone(), ..named })
+    }
+
     /// `registry/repository`, without tag and digest.
     pub fn name(&self) -> String {
         format!("{}/{}", self.registry, self.repository)
@@ -60,7 +71,7 @@ impl Reference {
     pub fn is_meant_by(&self, text: &str) -> bool {
         let Ok(wanted) = text.parse::<Self>() else { return false };
         let repository = if wanted.is_short() {
-            let short = wanted.repository.strip_prefix("library/").unwrap_or(&wanted.repository);
+            let short = wanted.short_name();
             self.repository == short || self.repository.ends_with(&format!("/{short}"))
         } else {
             self.name() == wanted.name()
@@ -71,7 +82,7 @@ impl Reference {
 
     /// The same image in the registry `localhost`, where locally made images live.
     pub fn in_localhost(&self) -> Self {
-        let repository = self.repository.strip_prefix("library/").unwrap_or(&self.repository).to_owned();
+        let repository = self.short_name().to_owned();
         Self { registry: "localhost".into(), repository, short: false, ..self.clone() }
     }
 }
@@ -173,7 +184,7 @@ fn is_tag(tag: &str) -> bool {
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` (distribution-spec).
-fn is_path_component(component: &str) -> bool {
+pub(super) fn is_path_component(component: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = component.as_bytes();
     let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
@@ -187,7 +198,7 @@ fn is_path_component(component: &str) -> bool {
 }
 
 /// A host name, an IPv4 address or a bracketed IPv6 address, with an optional port.
-fn is_registry(registry: &str) -> bool {
+pub(super) fn is_registry(registry: &str) -> bool {
     let (host, port) = match registry.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((address, "")) => (address, None),

@@ -13,6 +13,11 @@ use super::strict_json::{self, JsonRefused};
 
 /// More layers than the kernel's overlay can stack (`OVL_MAX_STACK`) cannot be run.
 pub const MAX_LAYERS: usize = 500;
+/// The largest manifest or index that is read, in bytes (distribution-spec "Pushing Manifests" asks registries for the
+/// same limit).
+pub const MAX_DOCUMENT: u64 = 4 << 20;
+/// The largest image configuration that is read, in bytes.
+pub const MAX_CONFIG: u64 = 8 << 20;
 
 /// A typed pointer to content (image-spec "Content Descriptors").
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -79,6 +84,17 @@ pub enum Document {
     Manifest(Manifest),
     /// Several images.
     Index(Index),
+}
+
+/// A document with the bytes that it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// What they say.
+    pub document: Document,
 }
 
 /// Why a document was refused.

@@ -4,6 +4,7 @@
 //! A secret is sent to the registry's own origin, and to a token server only if that belongs to the registry's family
 //! or has an entry of its own in the authentication files (SECURITY.md R13).
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 
 use super::challenge::Challenge;
-use super::document::{MAX_DOCUMENT, read_limited};
+use super::document::read_limited;
 use super::error::{RegistryError, shown};
 use super::http::{self, Http};
 use super::origin::Origin;
@@ -20,6 +21,7 @@ use super::{Credential, Secret};
 use crate::host::config::auth::AuthFiles;
 use crate::host::config::base64;
 use crate::host::config::credential_helper::HelperFailure;
+use crate::oci::manifest::MAX_DOCUMENT;
 
 /// How we introduce ourselves to token servers.
 const CLIENT_ID: &str = "coracle";
@@ -28,10 +30,50 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 /// Tokens that claim to live longer are renewed anyway.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(86_400);
 
-/// Authorization for pulling one repository. Threads share one session, so that a token is fetched once.
+/// What we want of a registry, and so of its tokens (distribution's "Token Scope Documentation").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To pull from this repository.
+    Pull(String),
+    /// To list its repositories.
+    Search,
+    /// To be known to it.
+    Login,
+}
+
+impl Purpose {
+    /// The repository that it is about, or nothing.
+    pub(super) fn repository(&self) -> &str {
+        match self {
+            Self::Pull(repository) => repository,
+            Self::Search | Self::Login => "",
+        }
+    }
+
+    fn scope(&self) -> Option<String> {
+        match self {
+            Self::Pull(repository) => Some(format!("repository:{repository}:pull")),
+            Self::Search => Some("registry:catalog:*".into()),
+            Self::Login => None,
+        }
+    }
+}
+
+/// As in "does not let you".
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pull(repository) => write!(f, "pull {repository}"),
+            Self::Search => f.write_str("list its repositories"),
+            Self::Login => f.write_str("log in"),
+        }
+    }
+}
+
+/// Authorization for one purpose. Threads share one session, so that a token is fetched once.
 pub(super) struct Authorizer {
     registry: String,
-    repository: String,
+    purpose: Purpose,
     files: AuthFiles,
     session: Mutex<Session>,
 }
@@ -79,9 +121,9 @@ struct TokenReply {
 
 impl Authorizer {
     /// Nobody in particular, until the registry asks. `credential` is used instead of what the files hold.
-    pub(super) fn new(registry: &str, repository: &str, credential: Option<Credential>, files: AuthFiles) -> Self {
+    pub(super) fn new(registry: &str, purpose: Purpose, credential: Option<Credential>, files: AuthFiles) -> Self {
         let session = Session { credential: credential.map(Some), ..Session::default() };
-        Self { registry: registry.into(), repository: repository.into(), files, session: Mutex::new(session) }
+        Self { registry: registry.into(), purpose, files, session: Mutex::new(session) }
     }
 
     /// The header for the next request to the registry's own origin. A token that is about to expire is renewed.
@@ -126,6 +168,16 @@ impl Authorizer {
         }
     }
 
+    /// The registry's name.
+    pub(super) fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// What it is for.
+    pub(super) fn purpose(&self) -> &Purpose {
+        &self.purpose
+    }
+
     /// The error for a request that is denied for good.
     pub(super) fn denied(&self, message: Option<String>) -> RegistryError {
         self.denial(&mut self.lock(), message)
@@ -145,13 +197,13 @@ impl Authorizer {
             Some(Some(_)) => "the bearer of your token".into(),
             Some(None) | None => "anonymous users".into(),
         };
-        RegistryError::Denied { registry, repository: self.repository.clone(), who, message }
+        RegistryError::Denied { registry, purpose: self.purpose.to_string(), who, message }
     }
 
     /// Our credential for the registry, looked up at the first use.
     fn credential(&self, http: &Http<'_>, session: &mut Session) -> Option<Credential> {
         if session.credential.is_none() {
-            let lookup = self.files.find(&self.registry, &self.repository);
+            let lookup = self.files.find(&self.registry, self.purpose.repository());
             lookup.warnings.iter().for_each(|warning| (http.notice)(warning));
             session.helper_failure = lookup.failed_helpers.into_iter().next();
             session.credential = Some(lookup.credential);
@@ -198,7 +250,7 @@ impl Authorizer {
         }
         let credential =
             if realm.trusted { credential } else { self.credential_for_stranger(http, &realm, credential) };
-        let question = Question::new(&realm.url, service.as_deref(), &self.repository, credential.as_ref());
+        let question = Question::new(&realm.url, service.as_deref(), self.purpose.scope(), credential.as_ref());
         let reply = self.fetch(http, session, question)?;
         let lifetime = reply.expires_in.map_or(DEFAULT_LIFETIME, Duration::from_secs).min(LONGEST_LIFETIME);
         let token = reply.token.or(reply.access_token).filter(|token| !token.is_empty());
@@ -259,10 +311,10 @@ struct Question {
 }
 
 impl Question {
-    fn new(realm: &Url, service: Option<&str>, repository: &str, credential: Option<&Credential>) -> Self {
-        let scope = format!("repository:{repository}:pull");
-        let asked = [("scope", scope.as_str()), ("client_id", CLIENT_ID)];
-        let asked = asked.into_iter().chain(service.map(|service| ("service", service)));
+    fn new(realm: &Url, service: Option<&str>, scope: Option<String>, credential: Option<&Credential>) -> Self {
+        let scope = scope.as_deref().map(|scope| ("scope", scope));
+        let service = service.map(|service| ("service", service));
+        let asked = scope.into_iter().chain([("client_id", CLIENT_ID)]).chain(service);
         let mut url = realm.clone();
         let mut headers = HeaderMap::new();
         if let Some(Credential::IdentityToken(token)) = credential {
@@ -308,7 +360,7 @@ mod tests {
     use super::*;
 
     fn judge(registry: &str, realm: &str) -> Result<bool, String> {
-        let authorizer = Authorizer::new("r.io", "a", None, AuthFiles::discover(Some("/nonexistent".into())));
+        let authorizer = Authorizer::new("r.io", Purpose::Login, None, AuthFiles::compatible("/nonexistent".into()));
         let origin = Origin::of(&Url::parse(registry).unwrap()).unwrap();
         authorizer.judge(&origin, realm).map(|realm| realm.trusted).map_err(|error| error.to_string())
     }
@@ -344,16 +396,18 @@ mod tests {
     #[test]
     fn questions_carry_what_the_credential_is_good_for() {
         let realm = Url::parse("https://auth.r.io/token?x=1").unwrap();
-        let anonymous = Question::new(&realm, Some("the service"), "team/app", None);
+        let anonymous = Question::new(&realm, Some("the service"), Purpose::Pull("team/app".into()).scope(), None);
         let expected = "x=1&scope=repository%3Ateam%2Fapp%3Apull&client_id=coracle&service=the+service";
         assert_eq!(anonymous.url.query(), Some(expected));
         assert!(anonymous.headers.is_empty());
+        let unscoped = Question::new(&realm, None, Purpose::Login.scope(), None);
+        assert_eq!(unscoped.url.query(), Some("x=1&client_id=coracle"));
         let login = Credential::password("Aladdin", "open sesame");
-        let known = Question::new(&realm, None, "a", Some(&login));
+        let known = Question::new(&realm, None, None, Some(&login));
         assert_eq!(known.headers[AUTHORIZATION], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         assert!(known.headers[AUTHORIZATION].is_sensitive());
         let token = Credential::IdentityToken(Secret::new("a&b"));
-        let traded = Question::new(&realm, None, "a", Some(&token));
+        let traded = Question::new(&realm, None, None, Some(&token));
         assert_eq!(traded.method, Method::POST);
         assert!(traded.form.unwrap().reveal().contains("refresh_token=a%26b"));
         assert!(!traded.url.as_str().contains("a%26b"), "a secret does not belong in an address");

@@ -10,25 +10,8 @@ use reqwest::{Method, StatusCode, Url};
 use super::Registry;
 use super::error::{RegistryError, shown};
 use crate::oci::digest::{Algorithm, Digest};
-use crate::oci::manifest::{Descriptor, Document};
+use crate::oci::manifest::{Descriptor, Document, Fetched, MAX_CONFIG, MAX_DOCUMENT};
 use crate::oci::media_type::ACCEPTED_DOCUMENTS;
-
-/// The largest manifest, index or token reply that is read, in bytes (distribution-spec "Pushing Manifests" asks
-/// registries for the same limit).
-pub const MAX_DOCUMENT: u64 = 4 << 20;
-/// The largest image configuration that is read, in bytes.
-pub const MAX_CONFIG: u64 = 8 << 20;
-
-/// A manifest or an index, as sent.
-#[derive(Clone, Debug)]
-pub struct Fetched {
-    /// Digest of the bytes.
-    pub digest: Digest,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// What they say.
-    pub document: Document,
-}
 
 /// Which document is asked for.
 enum Wanted<'w> {

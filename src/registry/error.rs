@@ -1,30 +1,17 @@
 //! Why a registry could not be used.
 
 use std::error::Error;
-use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use reqwest::Url;
 
+use super::cause::{Cause, any, innermost, is_certificate_failure, refuses_our_certificate, says_no_such_name};
 use crate::failure::Explain;
+use crate::host::config::Broken;
 use crate::host::config::credential_helper::HelperFailure;
-use crate::name::reference::Reference;
+use crate::host::config::registries::RegistriesRefused;
 use crate::oci::digest::{Digest, DigestSyntax};
 use crate::oci::manifest::DocumentRefused;
-
-/// The innermost cause of a transport failure. The layers above it repeat each other and the address, which may hold a
-/// secret in its query.
-#[derive(Debug)]
-pub struct Cause(String);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for Cause {}
 
 /// Why a registry could not be used. Addresses are shown without their query.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +22,12 @@ pub enum RegistryError {
         /// Host and port.
         host: String,
     },
-    /// registries.conf says no.
-    #[error("registries.conf blocks {reference}")]
-    Blocked {
-        /// What was asked for.
-        reference: Reference,
-    },
+    /// registries.conf says no, or cannot be used.
+    #[error(transparent)]
+    Configuration(#[from] RegistriesRefused),
+    /// A certificate for the registry cannot be used.
+    #[error("reading the certificates for the registry")]
+    Certificates(#[source] Broken),
     /// No HTTP client could be made.
     #[error("setting up an HTTP client")]
     Client(#[source] Cause),
@@ -84,6 +71,15 @@ pub enum RegistryError {
         #[source]
         cause: Cause,
     },
+    /// We showed no certificate, or none that the other side believes.
+    #[error("{url} wants to see a certificate of ours that it knows")]
+    OwnCertificate {
+        /// Address.
+        url: String,
+        /// How it said so.
+        #[source]
+        cause: Cause,
+    },
     /// It refuses.
     #[error("{url} answered {status}{}", said(message))]
     Status {
@@ -116,12 +112,12 @@ pub enum RegistryError {
         message: Option<String>,
     },
     /// Credentials are missing or not good enough.
-    #[error("{registry} does not let {who} pull {repository}{}", said(message))]
+    #[error("{registry} does not let {who} {purpose}{}", said(message))]
     Denied {
         /// Host and port.
         registry: String,
-        /// The repository.
-        repository: String,
+        /// `pull` and the repository, for example.
+        purpose: String,
         /// `anonymous users` or a user's name.
         who: String,
         /// What else it said.
@@ -171,6 +167,18 @@ pub enum RegistryError {
         from: String,
         /// Target.
         to: String,
+    },
+    /// A list that goes on at another origin, or for ever.
+    #[error("{url} continues its list where it should not")]
+    NextPage {
+        /// Address.
+        url: String,
+    },
+    /// An answer that is not the document that it should be.
+    #[error("{url} gave an answer that is not understood")]
+    Answer {
+        /// Address.
+        url: String,
     },
     /// More than is ever needed.
     #[error("{url} is larger than {limit} bytes")]
@@ -251,10 +259,12 @@ impl Explain for RegistryError {
             Self::NotFound { .. } => "E_NOTFOUND",
             Self::Denied { .. } | Self::Realm { .. } | Self::Token { .. } => "E_AUTH",
             Self::Helper { cause, .. } => cause.code(),
-            Self::NoRoots { .. } | Self::Certificate { .. } => "E_TLS",
+            Self::NoRoots { .. } | Self::Certificate { .. } | Self::OwnCertificate { .. } => "E_TLS",
+            Self::Configuration(cause) => cause.code(),
+            Self::Certificates(_) => "E_CONFIG",
             Self::Silent { .. } => "E_TIMEOUT",
             Self::Exhausted { last, .. } => last.code(),
-            Self::Redirects { .. } | Self::RedirectTarget { .. } => "E_REDIRECT",
+            Self::Redirects { .. } | Self::RedirectTarget { .. } | Self::NextPage { .. } => "E_REDIRECT",
             Self::Downgrade { .. } => "E_TLS_DOWNGRADE",
             Self::TooLarge { .. } => "E_TOO_LARGE",
             Self::Size { .. } | Self::Short { .. } => "E_SIZE_MISMATCH",
@@ -262,11 +272,11 @@ impl Explain for RegistryError {
             Self::DigestHeader { cause, .. } => cause.code(),
             Self::Document { cause, .. } => cause.code(),
             Self::Address { .. }
-            | Self::Blocked { .. }
             | Self::Client(_)
             | Self::Transport { .. }
             | Self::NoHost { .. }
             | Self::Range { .. }
+            | Self::Answer { .. }
             | Self::Status { .. } => "E_REGISTRY",
         }
     }
@@ -276,13 +286,20 @@ impl Explain for RegistryError {
             Self::NoRoots { .. } => {
                 Some("install the package `ca-certificates`, or name a file of certificates in SSL_CERT_FILE".into())
             }
-            Self::Certificate { cause, .. } => Some(certificate_hint(&cause.0)),
+            Self::Certificate { cause, .. } => Some(certificate_hint(&cause.to_string())),
             Self::Denied { registry, .. } => Some(format!(
-                "check the name; if it is right, log in to {registry} with `podman login` or `docker login`, or pass `--creds`"
+                "check the names and the password; `coracle login {registry}` keeps them, `--creds` gives them once"
             )),
             Self::NoHost { .. } => Some("check the registry's name, and that this machine has a name server".into()),
             Self::NotFound { .. } => Some("check the repository's name and the tag".into()),
             Self::Helper { cause, .. } => cause.hint(),
+            Self::Configuration(cause) => cause.hint(),
+            Self::Certificates(_) => Some("repair it, or move it out of the way".into()),
+            Self::OwnCertificate { .. } => Some(
+                "put it and its key as NAME.cert and NAME.key into ~/.config/containers/certs.d/HOST[:PORT], or name \
+                 their directory with --cert-dir"
+                    .into(),
+            ),
             Self::Exhausted { last, .. } => last.hint(),
             Self::Status { status: 429, .. } => {
                 Some("wait, or log in to the registry: known users may pull more often".into())
@@ -307,7 +324,9 @@ fn certificate_hint(cause: &str) -> String {
         return "check this machine's clock; if it is right, the registry's administrators must renew the certificate"
             .into();
     }
-    "if the registry has a certificate of its own, name its authority in SSL_CERT_FILE; `--tls-verify=false` gives up the check".into()
+    "if the registry has an authority of its own, put that one's certificate as NAME.crt into \
+     ~/.config/containers/certs.d/HOST[:PORT], or name its directory with --cert-dir; --tls-verify=false gives up the check"
+        .into()
 }
 
 impl RegistryError {
@@ -333,24 +352,27 @@ impl RegistryError {
     /// What a failure of the HTTP client means.
     pub(super) fn of_transport(url: &Url, error: &(dyn Error + 'static), stall: Duration) -> Self {
         let url = shown(url);
-        let cause = Cause(innermost(error));
-        if says_no_such_name(&cause.0) {
+        let cause = innermost(error);
+        if says_no_such_name(&cause) {
             return Self::NoHost { url };
         }
         if any(error, &|error| error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)) {
             return Self::Silent { url, stall };
+        }
+        if refuses_our_certificate(error) {
+            return Self::OwnCertificate { url, cause };
         }
         if is_certificate_failure(error) { Self::Certificate { url, cause } } else { Self::Transport { url, cause } }
     }
 
     /// A client that could not be made.
     pub(super) fn of_client(error: &reqwest::Error) -> Self {
-        Self::Client(Cause(innermost(error)))
+        Self::Client(innermost(error))
     }
 
     /// A body that ended before it was complete.
     pub(super) fn of_early_end(url: &Url) -> Self {
-        Self::Transport { url: shown(url), cause: Cause("the connection ended".into()) }
+        Self::Transport { url: shown(url), cause: Cause::new("the connection ended") }
     }
 
     /// The same, if it is a broken connection, told as what it did to a blob.
@@ -368,50 +390,10 @@ pub(super) fn shown(url: &Url) -> String {
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
 
-/// Whether the other side spoke TLS and showed a certificate that was refused.
-pub(super) fn is_certificate_failure(error: &(dyn Error + 'static)) -> bool {
-    any(error, &|error| matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
-}
-
-/// Whether the resolver found no address of any kind. Its error types are not to be had from here, only their text.
-fn says_no_such_name(cause: &str) -> bool {
-    cause.starts_with("no records found for Query")
-}
-
-/// Whether `matches` holds for one of the causes of `error`.
-fn any(error: &(dyn Error + 'static), matches: &dyn Fn(&(dyn Error + 'static)) -> bool) -> bool {
-    let mut current = Some(error);
-    while let Some(error) = current {
-        if matches(error) {
-            return true;
-        }
-        current = below(error);
-    }
-    false
-}
-
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut current = error;
-    while let Some(cause) = below(current) {
-        current = cause;
-    }
-    // Even innermost, the client's own errors quote the address.
-    match current.downcast_ref::<reqwest::Error>() {
-        Some(error) if error.is_timeout() => "timed out".into(),
-        Some(_) => "the HTTP exchange failed".into(),
-        None => current.to_string(),
-    }
-}
-
-/// The cause of `error`. An `io::Error` that wraps another error gives that one's cause, and hides it itself.
-fn below<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    wrapped.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     #[derive(Debug, thiserror::Error)]
     #[error("outer")]
@@ -439,6 +421,9 @@ mod tests {
         let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
         let expired = of(io::Error::new(io::ErrorKind::InvalidData, expired));
         assert!(expired.hint().is_some_and(|hint| hint.contains("clock")), "{:?} {expired:?}", expired.hint());
+        let stranger = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+        let stranger = of(io::Error::new(io::ErrorKind::InvalidData, stranger));
+        assert!(matches!(stranger, RegistryError::OwnCertificate { .. }) && !stranger.is_transient());
         let no_tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
         assert!(of(io::Error::new(io::ErrorKind::InvalidData, no_tls)).is_transient());
     }

@@ -3,14 +3,17 @@
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::{Client, ClientBuilder, Response};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Method, Url, redirect};
+use reqwest::{Certificate, Identity, Method, Url, redirect};
 
-use super::error::{self, RegistryError};
+use super::cause;
+use super::error::RegistryError;
 use super::origin::is_loopback_host;
 use super::retry::{self, RetryPolicy};
 use super::{Secret, TlsVerify};
+use crate::host::config::Broken;
+use crate::host::config::certificates::Certificates;
 use crate::oci::distribution;
 
 /// How much of a refusal's body is read.
@@ -36,36 +39,70 @@ enum Way {
     AsConfigured,
 }
 
+/// What tells clients apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    trust: Trust,
+    way: Way,
+    /// Whether it shows our own certificate, which is for the registry and nobody else.
+    is_known: bool,
+}
+
+/// The registry's own host, and what is special about it.
+pub(super) struct Home {
+    address: Url,
+    /// Whether it need not show a valid certificate.
+    is_unverified: bool,
+    /// Who may vouch for it, and for those to whom it sends us.
+    authorities: Vec<Certificate>,
+    identity: Option<Identity>,
+}
+
+impl Home {
+    /// The host of `address`. Fails if the certificates are none.
+    pub(super) fn new(address: Url, is_unverified: bool, certificates: Certificates) -> Result<Self, RegistryError> {
+        let broken = |path, why: &str| RegistryError::Certificates(Broken { path, place: None, why: why.into() });
+        let mut authorities = Vec::new();
+        for (path, pem) in certificates.authorities {
+            match Certificate::from_pem_bundle(&pem) {
+                Ok(found) if !found.is_empty() => authorities.extend(found),
+                _ => return Err(broken(path, "it holds no certificate in PEM")),
+            }
+        }
+        let identity = certificates.own.map(|own| {
+            let pem = [own.certificate, b"\n".to_vec(), own.key].concat();
+            Identity::from_pem(&pem)
+                .map_err(|_| broken(own.path, "it and its key are no certificate and private key in PEM"))
+        });
+        Ok(Self { address, is_unverified, authorities, identity: identity.transpose()? })
+    }
+}
+
 /// HTTP clients, each made when first needed: reading the authorities' certificates takes milliseconds.
 pub(super) struct Http<'a> {
     tls: TlsVerify,
-    unverified_host: Option<String>,
+    home: Home,
     pub(super) retry: RetryPolicy,
     pub(super) notice: &'a (dyn Fn(&str) + Sync),
-    clients: Mutex<Vec<(Trust, Way, Client)>>,
+    clients: Mutex<Vec<(Kind, Client)>>,
 }
 
 impl<'a> Http<'a> {
-    /// No client yet. `unverified_host` need not show a valid certificate.
-    pub(super) fn new(
-        tls: TlsVerify,
-        unverified_host: Option<String>,
-        retry: RetryPolicy,
-        notice: &'a (dyn Fn(&str) + Sync),
-    ) -> Self {
-        Self { tls, unverified_host, retry, notice, clients: Mutex::new(Vec::new()) }
+    /// No client yet.
+    pub(super) fn new(tls: TlsVerify, home: Home, retry: RetryPolicy, notice: &'a (dyn Fn(&str) + Sync)) -> Self {
+        Self { tls, home, retry, notice, clients: Mutex::new(Vec::new()) }
     }
 
     /// Whether TLS is spoken at `url`. A certificate that would be refused is a yes: then there is no plain HTTP
     /// either.
     pub(super) fn speaks_tls(&self, url: &Url) -> Result<bool, RegistryError> {
         let trust = if self.is_unverified(url) { Trust::Everybody } else { Trust::Nobody };
-        let client = self.client(trust, way_to(url), url)?;
+        let client = self.client(trust, url)?;
         let mut probe = url.clone();
         probe.set_path("/v2/");
         Ok(match client.get(probe).send() {
             Ok(_) => true,
-            Err(error) => error::is_certificate_failure(&error),
+            Err(error) => cause::is_certificate_failure(&error) || cause::refuses_our_certificate(&error),
         })
     }
 
@@ -82,7 +119,7 @@ impl<'a> Http<'a> {
             _ if self.is_unverified(url) => Trust::Everybody,
             _ => Trust::Authorities,
         };
-        let mut request = self.client(trust, way_to(url), url)?.request(method, url.clone()).headers(headers);
+        let mut request = self.client(trust, url)?.request(method, url.clone()).headers(headers);
         if let Some(form) = form {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.reveal().to_owned());
         }
@@ -121,22 +158,43 @@ impl<'a> Http<'a> {
     }
 
     fn is_unverified(&self, url: &Url) -> bool {
-        self.tls == TlsVerify::Off
-            || (self.unverified_host.is_some() && self.unverified_host.as_deref() == url.host_str())
+        self.tls == TlsVerify::Off || (self.home.is_unverified && self.home.address.host_str() == url.host_str())
     }
 
-    fn client(&self, trust: Trust, way: Way, url: &Url) -> Result<Client, RegistryError> {
+    fn client(&self, trust: Trust, url: &Url) -> Result<Client, RegistryError> {
+        let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
+        let is_known = self.home.identity.is_some() && place(url) == place(&self.home.address);
+        let kind = Kind { trust, way: way_to(url), is_known };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, _, client)) = clients.iter().find(|(t, w, _)| (*t, *w) == (trust, way)) {
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == kind) {
             return Ok(client.clone());
         }
-        let client = build(trust, way, &self.retry).map_err(|error| match trust {
+        let client = self.build(kind).map_err(|error| match trust {
             // The only thing that differs between the kinds of trust is the certificates that are read.
-            Trust::Authorities => RegistryError::NoRoots { origin: url.host_str().unwrap_or_default().to_owned() },
-            Trust::Nobody | Trust::Everybody => RegistryError::of_client(&error),
+            Trust::Authorities if self.home.authorities.is_empty() => {
+                RegistryError::NoRoots { origin: url.host_str().unwrap_or_default().to_owned() }
+            }
+            Trust::Authorities | Trust::Nobody | Trust::Everybody => RegistryError::of_client(&error),
         })?;
-        clients.push((trust, way, client.clone()));
+        clients.push((kind, client.clone()));
         Ok(client)
+    }
+
+    fn build(&self, kind: Kind) -> Result<Client, reqwest::Error> {
+        let builder = match kind.trust {
+            Trust::Authorities => builder(&self.retry).tls_certs_merge(self.home.authorities.iter().cloned()),
+            Trust::Nobody => builder(&self.retry).tls_certs_only([]),
+            Trust::Everybody => builder(&self.retry).tls_certs_only([]).tls_danger_accept_invalid_certs(true),
+        };
+        let builder = match kind.way {
+            Way::Direct => builder.no_proxy(),
+            Way::AsConfigured => builder,
+        };
+        match &self.home.identity {
+            Some(identity) if kind.is_known => builder.identity(identity.clone()),
+            _ => builder,
+        }
+        .build()
     }
 }
 
@@ -144,26 +202,16 @@ fn way_to(url: &Url) -> Way {
     if url.host_str().is_some_and(is_loopback_host) { Way::Direct } else { Way::AsConfigured }
 }
 
-fn build(trust: Trust, way: Way, retry: &RetryPolicy) -> Result<Client, reqwest::Error> {
+fn builder(retry: &RetryPolicy) -> ClientBuilder {
     // Fails if a provider is installed already, which is then the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder()
+    Client::builder()
         .user_agent(concat!("coracle/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .referer(false)
         .connect_timeout(retry.stall)
         // Of the blocking client this is the limit of one wait for bytes, not of the whole transfer.
-        .timeout(retry.stall);
-    let builder = match trust {
-        Trust::Authorities => builder,
-        Trust::Nobody => builder.tls_certs_only([]),
-        Trust::Everybody => builder.tls_certs_only([]).tls_danger_accept_invalid_certs(true),
-    };
-    match way {
-        Way::Direct => builder.no_proxy(),
-        Way::AsConfigured => builder,
-    }
-    .build()
+        .timeout(retry.stall)
 }
 
 /// What a refusal says about itself.

@@ -6,6 +6,7 @@
 //! memory has a limit (R14).
 
 mod authorizer;
+mod cause;
 mod challenge;
 mod document;
 mod error;
@@ -13,6 +14,7 @@ mod http;
 mod origin;
 mod platform;
 mod retry;
+mod search;
 mod transfer;
 
 use std::path::PathBuf;
@@ -22,17 +24,19 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode, Url};
 
 pub use crate::host::config::credential::{Credential, Secret};
-pub use document::{Fetched, MAX_CONFIG, MAX_DOCUMENT};
+pub use authorizer::Purpose;
 pub use error::RegistryError;
 pub use platform::{NoSuchPlatform, select};
-pub use retry::RetryPolicy;
+pub use retry::{Growth, RetryPolicy};
+pub use search::Hit;
 pub use transfer::Transfer;
 
 use crate::host::config::auth::AuthFiles;
-use crate::host::config::registries::Registries;
-use crate::name::reference::{DEFAULT_REGISTRY, Reference};
+use crate::host::config::certificates::Certificates;
+use crate::host::config::registries::{Endpoint, Registries};
+use crate::name::reference::DEFAULT_REGISTRY;
 use authorizer::Authorizer;
-use http::Http;
+use http::{Home, Http};
 use origin::{Origin, is_loopback_host};
 
 /// More redirects than this lead nowhere.
@@ -60,37 +64,60 @@ pub struct Access {
     pub credential: Option<Credential>,
     /// The authentication file to use instead of the usual ones.
     pub authfile: Option<PathBuf>,
+    /// The directory with the registry's certificates, instead of the usual ones.
+    pub cert_dir: Option<PathBuf>,
+    /// The policy for images that are pulled, instead of the usual ones.
+    pub signature_policy: Option<PathBuf>,
     /// How often and how long to try.
     pub retry: RetryPolicy,
 }
 
-/// One repository of a registry. Dropping it joins the threads that its HTTP clients started.
+/// One repository of a registry, or all of it. Dropping it joins the threads that its HTTP clients started.
 pub struct Registry<'a> {
     http: Http<'a>,
     base: Url,
     origin: Origin,
-    repository: String,
     authorizer: Authorizer,
 }
 
 impl<'a> Registry<'a> {
-    /// The repository of `reference`. Nothing is sent, except to registries that may speak plain HTTP: these are asked
-    /// whether they speak TLS. `notice` is called with one line for each thing the user may want to know.
+    /// What is for `purpose` in the registry `name` (`host[:port]`) itself, whatever registries.conf has in its place: that
+    /// is for pulls. Nothing is sent, except to registries that may speak plain HTTP: these are asked whether they speak
+    /// TLS. `notice` is called with one line for each thing the user may want to know.
     pub fn open(
-        reference: &Reference,
+        name: &str,
+        purpose: Purpose,
+        configured: &Registries,
         access: Access,
         notice: &'a (dyn Fn(&str) + Sync),
     ) -> Result<Self, RegistryError> {
-        let configured = Registries::discover();
-        configured.warnings.iter().for_each(|warning| notice(warning));
-        let entry = configured.entry(reference);
-        if entry.is_some_and(|entry| entry.blocked) {
-            return Err(RegistryError::Blocked { reference: reference.clone() });
-        }
-        let relocated = entry.and_then(|entry| entry.relocate(reference));
-        let place = relocated.as_ref().unwrap_or(reference);
-        let insecure = entry.is_some_and(|entry| entry.insecure) && access.tls == TlsVerify::AsConfigured;
-        let host = match place.registry() {
+        let whole = format!("{name}/{}", purpose.repository());
+        let is_insecure = configured.is_insecure(whole.trim_end_matches('/'))?;
+        Self::connect(name, purpose, configured, (is_insecure, access), notice)
+    }
+
+    /// The repository at `endpoint`, which `configured` named, to pull from it.
+    pub fn at(
+        endpoint: &Endpoint,
+        configured: &Registries,
+        access: Access,
+        notice: &'a (dyn Fn(&str) + Sync),
+    ) -> Result<Self, RegistryError> {
+        let purpose = Purpose::Pull(endpoint.reference.repository().into());
+        Self::connect(endpoint.reference.registry(), purpose, configured, (endpoint.insecure, access), notice)
+    }
+
+    fn connect(
+        name: &str,
+        purpose: Purpose,
+        configured: &Registries,
+        (is_insecure, access): (bool, Access),
+        notice: &'a (dyn Fn(&str) + Sync),
+    ) -> Result<Self, RegistryError> {
+        let files = AuthFiles::discover(access.authfile, configured.credential_helpers());
+        let authorizer = Authorizer::new(name, purpose, access.credential, files);
+        let insecure = is_insecure && access.tls == TlsVerify::AsConfigured;
+        let host = match name {
             DEFAULT_REGISTRY => "registry-1.docker.io",
             other => other,
         };
@@ -98,8 +125,9 @@ impl<'a> Registry<'a> {
             Url::parse(&format!("{scheme}://{host}/")).map_err(|_| RegistryError::Address { host: host.to_owned() })
         };
         let secure = address("https")?;
-        let unverified = insecure.then(|| secure.host_str().unwrap_or_default().to_owned());
-        let http = Http::new(access.tls, unverified, access.retry, notice);
+        let certificates = Certificates::of_registry(name, access.cert_dir.as_deref());
+        let home = Home::new(secure.clone(), insecure, certificates.map_err(RegistryError::Certificates)?)?;
+        let http = Http::new(access.tls, home, access.retry, notice);
         let on_loopback = is_loopback_host(secure.host_str().unwrap_or_default());
         let plain_will_do = match access.tls {
             TlsVerify::AsConfigured => on_loopback || insecure,
@@ -108,16 +136,21 @@ impl<'a> Registry<'a> {
         };
         let base = if plain_will_do && !http.speaks_tls(&secure)? { address("http")? } else { secure };
         let origin = Origin::of(&base).ok_or_else(|| RegistryError::Address { host: host.to_owned() })?;
-        let files = AuthFiles::discover(access.authfile);
-        let authorizer = Authorizer::new(place.registry(), place.repository(), access.credential, files);
-        Ok(Self { http, base, origin, repository: place.repository().to_owned(), authorizer })
+        Ok(Self { http, base, origin, authorizer })
+    }
+
+    /// Whether the registry knows us. Fails if it does not, or if there is none.
+    pub fn check_login(&self) -> Result<(), RegistryError> {
+        let mut url = self.base.clone();
+        url.set_path("/v2/");
+        self.http.persist(|| self.ask(&Method::GET, &url, &HeaderMap::new(), &[])).map(drop)
     }
 
     /// An address of this repository: `kind` is `manifests` or `blobs`, `what` a tag or a digest. Both names have been
     /// parsed and contain nothing that an address would need escaped.
     fn address(&self, kind: &str, what: &str) -> Url {
         let mut url = self.base.clone();
-        url.set_path(&format!("/v2/{}/{kind}/{what}", self.repository));
+        url.set_path(&format!("/v2/{}/{kind}/{what}", self.authorizer.purpose().repository()));
         url
     }
 

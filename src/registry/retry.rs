@@ -16,21 +16,37 @@ const LONGEST_DELAY: Duration = Duration::from_secs(8);
 pub struct RetryPolicy {
     /// Attempts in all; for a blob, attempts in a row that brought nothing new.
     pub tries: u32,
-    /// Wait before the second attempt; doubled for each further one, give or take a quarter.
+    /// Wait before the second attempt.
     pub first_delay: Duration,
+    /// Waits before further ones.
+    pub growth: Growth,
     /// How long the other side may send nothing. A transfer as a whole has no limit.
     pub stall: Duration,
 }
 
+/// How waits change from one to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Growth {
+    /// Doubled, up to some seconds, and give or take a quarter.
+    #[default]
+    Doubling,
+    /// Always the first.
+    None,
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { tries: 5, first_delay: Duration::from_millis(250), stall: Duration::from_secs(30) }
+        let first_delay = Duration::from_millis(250);
+        Self { tries: 5, first_delay, growth: Growth::Doubling, stall: Duration::from_secs(30) }
     }
 }
 
 impl RetryPolicy {
     /// The wait after `failures` failed attempts, at least as long as the registry asked for.
     pub(super) fn delay(&self, failures: u32, asked: Option<Duration>) -> Duration {
+        if self.growth == Growth::None {
+            return self.first_delay.max(asked.unwrap_or_default());
+        }
         let doubled = self.first_delay.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
         let delay = doubled.min(LONGEST_DELAY);
         let delay = delay * 3 / 4 + delay.mul_f64(0.5 * random_fraction());
@@ -88,5 +104,7 @@ mod tests {
             assert!(delay >= expected * 3 / 4 && delay <= expected * 5 / 4, "{failures}: {delay:?}");
         }
         assert!(policy.delay(1, Some(Duration::from_secs(9))) >= Duration::from_secs(9));
+        let steady = RetryPolicy { first_delay: Duration::from_secs(20), growth: Growth::None, ..policy };
+        assert_eq!([1, 7].map(|failures| steady.delay(failures, None)), [Duration::from_secs(20); 2]);
     }
 }

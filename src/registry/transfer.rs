@@ -29,17 +29,21 @@ impl<E> From<RegistryError> for Transfer<E> {
 }
 
 impl Registry<'_> {
-    /// Streams the blob to `receive`, which gets every byte once and in order, whatever breaks on the way. The length
-    /// is verified here; verifying the digest is the receiver's, who must not believe anything before.
+    /// Streams the blob, from its byte `from` on, to `receive`, which gets every byte once and in order, whatever breaks on
+    /// the way. The length is verified here; verifying the digest is the receiver's, who must not believe anything before.
     ///
     /// There is no limit to the breaks, as long as there is progress between them.
     pub fn blob<E>(
         &self,
         descriptor: &Descriptor,
+        from: u64,
         mut receive: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), Transfer<E>> {
+        if from > 0 && from == descriptor.size {
+            return Ok(());
+        }
         let url = self.address("blobs", &descriptor.digest.to_string());
-        let mut arrival = Arrival { expected: descriptor.size, received: 0, url };
+        let mut arrival = Arrival { expected: descriptor.size, received: from, url };
         let mut failures = 0;
         loop {
             let before = arrival.received;

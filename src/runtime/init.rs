@@ -5,22 +5,21 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sched::CloneFlags;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{FsType, fstatfs};
 
 use super::blueprint::WindowSize;
 use super::copy_up;
 use super::overlay_mount;
-use super::plan::OVERFLOW_ID;
+use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
-use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
+use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::lsm::capability::Sets;
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
@@ -32,8 +31,23 @@ use crate::sys::{credentials, exec, keyring, namespace, network_namespace, proce
 /// Length of a chain of dangling links that is followed to make a mount's target.
 const LINK_LIMIT: usize = 8;
 
-/// Standard input, output and error for the container's process; with a terminal there are none.
-pub type Streams = Option<[OwnedFd; 3]>;
+/// What the container's process gets beside what the plan says.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// Standard input, output and error; with a terminal there are none.
+    pub streams: Option<[OwnedFd; 3]>,
+    /// Others, under the numbers that they have.
+    pub preserved: Vec<OwnedFd>,
+    /// When it is executed.
+    pub execution: Execution,
+}
+
+impl Given {
+    /// All descriptors.
+    pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
+        self.streams.iter().flatten().chain(&self.preserved)
+    }
+}
 
 /// A mount that init holds.
 struct Held {
@@ -61,7 +75,7 @@ impl From<std::io::Error> for Cause {
 
 struct Init<'a> {
     channel: BorrowedFd<'a>,
-    streams: Option<&'a [OwnedFd; 3]>,
+    given: &'a Given,
     /// The pseudo-terminal's slave, once it is open.
     terminal: Option<OwnedFd>,
     /// The network namespace that is being made.
@@ -71,10 +85,16 @@ struct Init<'a> {
 
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
-pub fn run(steps: &[Step], channel: BorrowedFd<'_>, streams: Option<&[OwnedFd; 3]>) -> u8 {
-    let mut init = Init { channel, streams, terminal: None, network: None, slots: Vec::new() };
+pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
+    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new() };
+    let mut execution = given.execution;
     for (index, step) in steps.iter().enumerate() {
-        match init.execute(step) {
+        let mut waited = Ok(());
+        if execution == Execution::WhenTold && matches!(step, Step::Reap | Step::Execute { .. }) {
+            execution = Execution::AtOnce;
+            waited = init.await_start();
+        }
+        match waited.and_then(|()| init.execute(step)) {
             Ok(Next::Step) => {}
             Ok(Next::ReapChild(child)) => {
                 drop(init);
@@ -92,7 +112,7 @@ pub fn run(steps: &[Step], channel: BorrowedFd<'_>, streams: Option<&[OwnedFd; 3
 /// Executes `steps` that do not end in a program; returns the mounts they made, by the numbers of their slots. Nothing if one
 /// failed, which the other end of the channel has been told.
 pub fn prepare(steps: &[Step], channel: BorrowedFd<'_>) -> Option<Vec<Option<OwnedFd>>> {
-    let mut init = Init { channel, streams: None, terminal: None, network: None, slots: Vec::new() };
+    let mut init = Init { channel, given: &Given::default(), terminal: None, network: None, slots: Vec::new() };
     for (index, step) in steps.iter().enumerate() {
         if let Err(cause) = init.execute(step) {
             init.report(index, cause);
@@ -121,7 +141,7 @@ impl Init<'_> {
                 process::hide_from_ptrace()?;
                 self.check_monitor()?;
             }
-            Step::JoinNamespaces { process, which } => namespace::join(process.as_fd(), *which)?,
+            Step::Join { member, namespaces } => namespace::join(member.as_fd(), *namespaces)?,
             Step::HoldRoot(slot) => {
                 let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
                 self.hold(*slot, nix::fcntl::open(c"/", flags, Mode::empty())?, true);
@@ -129,10 +149,6 @@ impl Init<'_> {
             Step::HoldTerminals { slot, at } => self.hold_terminals(*slot, at)?,
             Step::MapOwnIds { uid_map, gid_map } => map_own_ids(uid_map, gid_map)?,
             Step::AwaitIdMaps => self.await_id_maps()?,
-            Step::Join(process) => {
-                let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-                nix::sched::setns(process, namespaces)?;
-            }
             Step::EnterStore(path) => nix::unistd::chdir(path.as_c_str())?,
             Step::NewFilesystem { slot, fstype, options, attrs } => {
                 self.new_filesystem(*slot, fstype, options, *attrs)?
@@ -221,6 +237,27 @@ impl Init<'_> {
             return Err(Errno::EPIPE);
         }
         credentials::become_user(0, 0)
+    }
+
+    /// Waits before the program. Whoever copies files meanwhile joins our namespaces, which a process that hides does not
+    /// allow; nothing of the container is there yet to look at us. Only read(2) and write(2) are sure to pass its filter.
+    fn await_start(&self) -> Result<(), Cause> {
+        let is_shown = process::show_to_ptrace().is_ok();
+        nix::unistd::write(self.channel, &FromInit::Ready.encode())?;
+        let mut message = [0; MESSAGE_LEN];
+        let len = loop {
+            match nix::unistd::read(self.channel, &mut message) {
+                Err(Errno::EINTR) => {}
+                other => break other?,
+            }
+        };
+        if message[..len] != START {
+            return Err(Errno::EPIPE.into());
+        }
+        if is_shown {
+            process::hide_from_ptrace()?;
+        }
+        Ok(())
     }
 
     fn new_filesystem(
@@ -414,12 +451,11 @@ impl Init<'_> {
     }
 
     fn take_streams(&mut self) -> Result<(), Errno> {
-        if let Some(streams) = self.streams {
-            for (number, stream) in streams.iter().enumerate() {
-                process::duplicate_onto(stream.as_fd(), number as i32)?;
-            }
+        for (number, stream) in self.given.streams.iter().flatten().enumerate() {
+            process::duplicate_onto(stream.as_fd(), number as i32)?;
         }
-        process::close_on_exec_from(3)
+        process::close_on_exec_from(3)?;
+        self.given.preserved.iter().try_for_each(|fd| process::duplicate_onto(fd.as_fd(), fd.as_raw_fd()))
     }
 
     fn enter_directory(&self, place: &Place, missing: Missing) -> Result<(), Cause> {

@@ -23,6 +23,12 @@ pub enum LaunchError {
     /// There are threads where there must be none.
     #[error("starting the container's first process")]
     Threads(#[from] crate::sys::single_threaded::NotSingleThreaded),
+    /// Somebody killed the process while it was being set up.
+    #[error("starting a process in the container: it was killed before its program was executed")]
+    Killed,
+    /// We were asked to end while it was being set up.
+    #[error("starting a process in the container: interrupted")]
+    Interrupted,
     /// A step of the plan.
     #[error("{what}")]
     Step {
@@ -49,6 +55,7 @@ impl Explain for LaunchError {
             Self::Fork(Errno::ENOSYS) => "E_KERNEL",
             Self::Fork(_) | Self::IdMaps(_) => "E_USERNS_DISABLED",
             Self::Channel(_) | Self::Threads(_) => "E_IO",
+            Self::Killed | Self::Interrupted => "E_STATE",
             Self::Step { code, .. } => code,
         }
     }
@@ -61,7 +68,8 @@ impl Explain for LaunchError {
             Self::Fork(Errno::ENOSYS) => Some("coracle needs Linux 5.12 or newer (clone3, mount_setattr)".into()),
             Self::Fork(errno) => Some(userns::cure(*errno)),
             Self::IdMaps(_) => Some(userns::cure(Errno::EPERM)),
-            Self::Channel(_) | Self::Threads(_) => None,
+            Self::Killed => Some("the container ends, or something in it kills new processes".into()),
+            Self::Channel(_) | Self::Threads(_) | Self::Interrupted => None,
             Self::Step { hint, .. } => hint.clone(),
         }
     }
@@ -123,7 +131,7 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             let what = "writing the id maps of the container's user namespace".into();
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
-        Step::JoinNamespaces { .. } => Story::plain("entering the container's namespaces".into(), "E_STATE"),
+        Step::Join { .. } => Story::plain("entering the container's namespaces".into(), "E_STATE"),
         Step::HoldTerminals { .. } | Step::OpenTerminal { .. } => Story::hinted(
             "making a terminal in the container".into(),
             "E_MOUNT_TARGET",
@@ -134,7 +142,6 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
         Step::EnterStore(path) => Story::plain(format!("entering the store {}", path.to_string_lossy()), "E_DIR"),
-        Step::Join(_) => Story::plain("entering the container's namespaces".into(), "E_NAMESPACE"),
         Step::NewFilesystem { fstype, .. } => tell_filesystem(&fstype.to_string_lossy(), errno),
         Step::Overlay { lower, .. } => tell_overlay(lower.len(), errno),
         Step::OverlayDirectory { lower, .. } => {

@@ -14,3 +14,4 @@ pub mod reaper;
 pub mod spawn;
 pub mod step;
 pub mod sync;
+pub mod unshare;

@@ -26,12 +26,22 @@ pub struct LaunchPlan {
     pub steps: Vec<Step>,
 }
 
+/// When the program is executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Execution {
+    /// As soon as all steps before it are done.
+    #[default]
+    AtOnce,
+    /// When the monitor says so.
+    WhenTold,
+}
+
 /// Whether the child needs memory of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChildMemory {
     /// It executes a program, without help, and until then the monitor has nothing to do: it may use the monitor's.
     Shared,
-    /// The monitor works while it does, or it stays.
+    /// The monitor works while it does, or it stays, or others can keep it from executing the program.
     Own,
 }
 
@@ -59,14 +69,17 @@ const DEVICE_ATTRS: MountAttrs = MountAttrs::NOSUID.and(MountAttrs::NOEXEC);
 impl LaunchPlan {
     /// Whether the child needs memory of its own.
     pub fn child_memory(&self) -> ChildMemory {
-        let stays = self.steps.iter().any(|step| matches!(step, Step::Reap));
-        if stays || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
+        let executes = matches!(self.steps.last(), Some(Step::Execute { .. }));
+        let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
+        // Whoever is among a container's processes can be stopped by them, and we with it.
+        let is_exposed = self.joined().is_some();
+        if stays || is_exposed || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
     }
 
     /// The process whose namespaces are joined, if the plan says so: a descriptor that the child needs.
     pub fn joined(&self) -> Option<BorrowedFd<'_>> {
         self.steps.iter().find_map(|step| match step {
-            Step::JoinNamespaces { process, .. } => Some(process.as_fd()),
+            Step::Join { member, .. } => Some(member.as_fd()),
             _ => None,
         })
     }
@@ -469,6 +482,8 @@ impl Planner {
         if let IdMaps::Ranges { .. } = ids {
             let groups = Some(process.groups.clone());
             self.steps.push(Step::BecomeUser { uid: process.uid, gid: process.gid, groups });
+            // New credentials undo it (PR_SET_PDEATHSIG(2const), PR_SET_DUMPABLE(2const)).
+            self.steps.push(Step::TieToMonitor);
         }
         self.steps.push(Step::SetCapabilities(process.capabilities));
         if process.no_new_privileges {

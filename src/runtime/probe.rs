@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::sched::CloneFlags;
 
+use super::init::Given;
 use super::launch_error::LaunchError;
 use super::plan::LaunchPlan;
 use super::spawn;
@@ -37,7 +38,7 @@ pub fn overlay(directory: &Path) -> Result<(), LaunchError> {
     let last = steps.len() - 1;
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     let plan = LaunchPlan { namespaces, id_maps: None, steps };
-    match spawn::launch(&proof, &plan, None) {
+    match spawn::launch(&proof, &plan, Given::default(), None) {
         Ok(_) => Ok(()),
         Err(LaunchError::Step { step, .. }) if step == last => Ok(()),
         Err(error) => Err(error),

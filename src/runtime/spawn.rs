@@ -1,16 +1,18 @@
 //! The fork boundary: the only caller of clone3 for containers. It takes a proof that the process has one thread.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 
-use super::init::{self, Streams};
+use super::init::{self, Given};
 use super::launch_error::LaunchError;
-use super::plan::{ChildMemory, LaunchPlan};
-use super::step::Step;
-use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, StepFailed};
+use super::plan::{ChildMemory, Execution, LaunchPlan};
+use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
+use crate::host::processes;
 use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{pidfd, process, socket};
@@ -22,38 +24,54 @@ pub struct Running {
     pub child: Child,
     /// The master of its terminal, if it has one.
     pub terminal: Option<OwnedFd>,
+    /// Where an init that waits before the program is told to go on.
+    waiting: Option<OwnedFd>,
 }
 
-/// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be. Signals
-/// are expected to be blocked: the child resets them.
-pub fn launch(proof: &SingleThreaded, plan: &LaunchPlan, streams: Streams) -> Result<Running, LaunchError> {
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-        .map_err(LaunchError::Channel)?;
-    let run_init = || {
-        process::reset_signals();
-        process::set_name(c"coracle-init");
-        // The locks of the store and of the container are the monitor's.
-        let stream = |number: usize| streams.as_ref().map_or(-1, |streams| streams[number].as_raw_fd());
-        let joined = plan.joined().map_or(-1, |process| process.as_raw_fd());
-        process::close_others([theirs.as_raw_fd(), joined, stream(0), stream(1), stream(2)]);
-        init::run(&plan.steps, theirs.as_fd(), streams.as_ref())
-    };
-    let child = match plan.child_memory() {
-        ChildMemory::Shared => spawn_sharing_memory(proof, plan.namespaces, run_init),
-        ChildMemory::Own => fork_into(proof, plan.namespaces, run_init),
-    };
-    let child = child.map_err(LaunchError::Fork)?;
-    drop((theirs, streams));
-    let started = start(plan, &ours, &child);
-    match started {
-        Ok(terminal) => Ok(Running { child, terminal }),
-        Err(error) => {
-            // It may be gone already; either way nothing of it is left behind.
-            let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
-            let _ = pidfd::wait(child.pidfd.as_fd());
-            Err(error)
-        }
+impl Running {
+    /// Whether the program waits for [`Self::release`].
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
     }
+
+    /// Lets a program that waits be executed, and returns once it has been or could not be. `plan` is the one it was launched by.
+    pub fn release(&mut self, plan: &LaunchPlan) -> Result<(), LaunchError> {
+        let Some(channel) = self.waiting.take() else { return Ok(()) };
+        let told = socket::send(channel.as_fd(), &START, None).map_err(LaunchError::Channel);
+        told.and_then(|()| hear(plan, &channel, None)).map(drop).inspect_err(|_| end(&self.child))
+    }
+}
+
+/// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be; or, where
+/// it is executed when told, once it waits for that. Signals are expected to be blocked: the child resets them.
+///
+/// Where the plan joins a container, whose processes may stop and kill the child, the wait ends when `interrupt` has something to
+/// say, too, with the child's life.
+pub fn launch(
+    proof: &SingleThreaded,
+    plan: &LaunchPlan,
+    given: Given,
+    interrupt: Option<BorrowedFd<'_>>,
+) -> Result<Running, LaunchError> {
+    let kept: Vec<RawFd> = given.descriptors().map(AsRawFd::as_raw_fd).collect();
+    let memory = match given.execution {
+        Execution::AtOnce => plan.child_memory(),
+        Execution::WhenTold => ChildMemory::Own,
+    };
+    let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, &given);
+    let (child, heard) = fork(proof, plan, (c"coracle-init", memory), &kept, run_init, interrupt)?;
+    // The end of the report is the program's execution, or the child's death.
+    if plan.joined().is_some() && !processes::has_executed(child.pid.as_raw()) {
+        end(&child);
+        return Err(LaunchError::Killed);
+    }
+    Ok(Running { child, terminal: heard.terminal, waiting: heard.waiting })
+}
+
+/// Leaves nothing behind of a child that may be gone already.
+fn end(child: &Child) {
+    let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+    let _ = pidfd::wait(child.pidfd.as_fd());
 }
 
 /// Forks, lets the child execute the plan, which names no program, and then `work`, which gets the mounts that the plan made
@@ -62,47 +80,87 @@ pub fn launch(proof: &SingleThreaded, plan: &LaunchPlan, streams: Streams) -> Re
 pub fn visit(
     proof: &SingleThreaded,
     plan: &LaunchPlan,
-    kept: [RawFd; 2],
+    kept: &[RawFd],
     work: impl FnOnce(Vec<Option<OwnedFd>>) -> u8,
 ) -> Result<Child, LaunchError> {
+    let prepare = |channel: BorrowedFd<'_>| match init::prepare(&plan.steps, channel) {
+        Some(mounts) => {
+            // The parent waits for this.
+            process::close_inherited(&channel);
+            work(mounts)
+        }
+        None => crate::failure::EXIT_OWN_FAILURE,
+    };
+    fork(proof, plan, (c"coracle-visit", plan.child_memory()), kept, prepare, None).map(|(child, _)| child)
+}
+
+/// Forks, and returns once there is nothing more to hear from the child, which closes the channel over which it reports or waits.
+fn fork(
+    proof: &SingleThreaded,
+    plan: &LaunchPlan,
+    (name, memory): (&CStr, ChildMemory),
+    kept: &[RawFd],
+    execute: impl FnOnce(BorrowedFd<'_>) -> u8,
+    interrupt: Option<BorrowedFd<'_>>,
+) -> Result<(Child, Heard), LaunchError> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(LaunchError::Channel)?;
-    let child = fork_into(proof, plan.namespaces, || {
+    // The locks of the store and of the container are the parent's. Nothing is allocated where memory may be shared.
+    let own = [Some(theirs.as_fd()), plan.joined()];
+    let mut kept: Vec<RawFd> = own.iter().flatten().map(AsRawFd::as_raw_fd).chain(kept.iter().copied()).collect();
+    kept.sort_unstable();
+    let run = || {
         process::reset_signals();
-        process::set_name(c"coracle-visit");
-        let joined = plan.steps.iter().find_map(|step| match step {
-            Step::Join(process) => Some(process.as_raw_fd()),
-            _ => None,
-        });
-        process::close_others([theirs.as_raw_fd(), kept[0], kept[1], joined.unwrap_or(-1)]);
-        match init::prepare(&plan.steps, theirs.as_fd()) {
-            Some(mounts) => {
-                // The parent waits for this.
-                process::close_inherited(&theirs);
-                work(mounts)
-            }
-            None => crate::failure::EXIT_OWN_FAILURE,
-        }
-    });
+        process::set_name(name);
+        process::close_others(&kept);
+        execute(theirs.as_fd())
+    };
+    let child = match memory {
+        ChildMemory::Shared => spawn_sharing_memory(proof, plan.namespaces, run),
+        ChildMemory::Own => fork_into(proof, plan.namespaces, run),
+    };
     let child = child.map_err(LaunchError::Fork)?;
     drop(theirs);
-    match start(plan, &ours, &child) {
-        Ok(_) => Ok(child),
+    match start(plan, ours, &child, interrupt) {
+        Ok(heard) => Ok((child, heard)),
         Err(error) => {
-            let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
-            let _ = pidfd::wait(child.pidfd.as_fd());
+            end(&child);
             Err(error)
         }
     }
 }
 
-fn start(plan: &LaunchPlan, channel: &OwnedFd, child: &Child) -> Result<Option<OwnedFd>, LaunchError> {
+/// What init has said.
+struct Heard {
+    /// The master of the terminal that it has opened.
+    terminal: Option<OwnedFd>,
+    /// The channel, if it waits before the program.
+    waiting: Option<OwnedFd>,
+}
+
+fn start(
+    plan: &LaunchPlan,
+    channel: OwnedFd,
+    child: &Child,
+    interrupt: Option<BorrowedFd<'_>>,
+) -> Result<Heard, LaunchError> {
     if let Some((uid_map, gid_map)) = &plan.id_maps {
         write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
     }
+    let (terminal, waits) = hear(plan, &channel, interrupt)?;
+    Ok(Heard { terminal, waiting: waits.then_some(channel) })
+}
+
+/// Listens to init until there is nothing more to hear for now: the master of its terminal, and whether it waits.
+fn hear(
+    plan: &LaunchPlan,
+    channel: &OwnedFd,
+    interrupt: Option<BorrowedFd<'_>>,
+) -> Result<(Option<OwnedFd>, bool), LaunchError> {
     let mut terminal = None;
     loop {
+        await_message(channel, interrupt)?;
         let mut message = [0; MESSAGE_LEN];
         let (len, fd) = match socket::receive(channel.as_fd(), &mut message) {
             Err(Errno::EINTR) => continue,
@@ -113,10 +171,26 @@ fn start(plan: &LaunchPlan, channel: &OwnedFd, child: &Child) -> Result<Option<O
             Some(FromInit::Failed(StepFailed { step, detail, errno })) => {
                 return Err(LaunchError::step(&plan.steps, usize::from(step), detail, errno));
             }
+            Some(FromInit::Ready) => return Ok((terminal, true)),
             // The channel is closed by execve, and by nothing else that succeeds.
-            None if len == 0 => return Ok(terminal),
+            None if len == 0 => return Ok((terminal, false)),
             None => return Err(LaunchError::Channel(Errno::EPROTO)),
         }
+    }
+}
+
+fn await_message(channel: &OwnedFd, interrupt: Option<BorrowedFd<'_>>) -> Result<(), LaunchError> {
+    let Some(interrupt) = interrupt else { return Ok(()) };
+    loop {
+        let mut fds = [channel.as_fd(), interrupt].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            other => other.map_err(LaunchError::Channel)?,
+        };
+        return match fds.map(|fd| fd.any().unwrap_or(true)) {
+            [false, true] => Err(LaunchError::Interrupted),
+            _ => Ok(()),
+        };
     }
 }
 

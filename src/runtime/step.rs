@@ -97,11 +97,11 @@ pub enum Step {
     /// Be killed with the monitor, and be opaque to processes of the same user.
     TieToMonitor,
     /// Enter namespaces of a process, and its root directory with its mount namespace.
-    JoinNamespaces {
+    Join {
         /// The process.
-        process: OwnedFd,
+        member: OwnedFd,
         /// Which of its namespaces.
-        which: CloneFlags,
+        namespaces: CloneFlags,
     },
     /// Keep our root directory in a slot.
     HoldRoot(Slot),
@@ -121,8 +121,6 @@ pub enum Step {
     },
     /// Wait until the monitor has written the maps, and take user and group 0 of the namespace.
     AwaitIdMaps,
-    /// Enter the user and mount namespaces of the process that a descriptor refers to: its root becomes ours.
-    Join(OwnedFd),
     /// Change to the store's root: paths of layers and uppers are relative to it.
     EnterStore(CString),
     /// Make a file system.

@@ -5,6 +5,8 @@
 //!      | -- (fork) ------------------> |
 //!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
 //!      | <---------- Terminal + fd --- |   only with a terminal
+//!      | <------------------ Ready ---- |   only where the program is to wait
+//!      | -- Start -------------------> |   answers that, some day
 //!      | <---------------- Failed ---- |   at most once, the last message
 //!      | <------------- end of file -- |   the container's process runs
 //! ```
@@ -17,11 +19,16 @@ pub const MESSAGE_LEN: usize = 8;
 /// What the monitor says.
 pub const ID_MAPS_WRITTEN: [u8; MESSAGE_LEN] = *b"idmaps\0\0";
 
+/// What the monitor says to an init that waits before the program.
+pub const START: [u8; MESSAGE_LEN] = *b"start\0\0\0";
+
 /// What init says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromInit {
     /// A terminal's master comes with this message.
     Terminal,
+    /// Everything is done but the program's execution, for which it waits.
+    Ready,
     /// A step failed; nothing follows.
     Failed(StepFailed),
 }
@@ -58,6 +65,7 @@ impl FromInit {
     pub fn encode(self) -> [u8; MESSAGE_LEN] {
         match self {
             Self::Terminal => *b"terminal",
+            Self::Ready => *b"is ready",
             Self::Failed(StepFailed { step, detail, errno }) => {
                 let [s0, s1] = step.to_le_bytes();
                 let [e0, e1, e2, e3] = (errno as i32).to_le_bytes();
@@ -70,6 +78,7 @@ impl FromInit {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [b't', b'e', b'r', b'm', b'i', b'n', b'a', b'l'] => Some(Self::Terminal),
+            [b'i', b's', b' ', b'r', b'e', b'a', b'd', b'y'] => Some(Self::Ready),
             [b'!', detail, s0, s1, e0, e1, e2, e3] => {
                 let detail = match detail {
                     0 => Detail::None,
@@ -94,7 +103,7 @@ mod tests {
     #[test]
     fn messages_survive_the_wire() {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
-        for message in [FromInit::Terminal, FromInit::Failed(failed)] {
+        for message in [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)] {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }
         assert_eq!(FromInit::decode(b""), None);

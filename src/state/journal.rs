@@ -85,12 +85,14 @@ pub enum ImageEvent {
     Build,
     Import,
     Load,
+    Mount,
     Prune,
     Pull,
     Push,
     Remove,
     Save,
     Tag,
+    Unmount,
     Untag,
 }
 
@@ -101,12 +103,14 @@ impl ImageEvent {
             Self::Build => "build",
             Self::Import => "import",
             Self::Load => "loadfromarchive",
+            Self::Mount => "mount",
             Self::Prune => "prune",
             Self::Pull => "pull",
             Self::Push => "push",
             Self::Remove => "remove",
             Self::Save => "save",
             Self::Tag => "tag",
+            Self::Unmount => "unmount",
             Self::Untag => "untag",
         }
     }

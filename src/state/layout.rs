@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
-//!                                       containers/ID/{record.json,exit.json,created,name,log.json,upper,work,...}  names/NAME  tmp/  lock
-//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  events.jsonl  (safe to lose)
+//!                                       containers/ID/{record.json,exit.json,created,name,log.json,upper,work,...}  names/NAME  partial/  tmp/  lock
+//! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  images/HEX (mounted)  events.jsonl  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
-//! CACHE    $XDG_CACHE_HOME/coracle      partial downloads
+//! CACHE    $XDG_CACHE_HOME/coracle
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -110,6 +110,16 @@ impl Layout {
         self.blobs(digest).join(digest.hex())
     }
 
+    /// The directory of blobs on their way. Not below the cache root: a blob that is complete is renamed into its place.
+    pub fn partial_blobs(&self) -> PathBuf {
+        self.data.join("partial")
+    }
+
+    /// What has arrived of one blob.
+    pub fn partial_blob(&self, digest: &Digest) -> PathBuf {
+        self.partial_blobs().join(format!("{}-{}", digest.algorithm().as_str(), digest.hex()))
+    }
+
     /// The directory of references.
     pub fn references(&self) -> PathBuf {
         self.data.join("refs")
@@ -128,6 +138,11 @@ impl Layout {
     /// The record of one image.
     pub fn image(&self, id: &ImageId) -> PathBuf {
         self.images().join(format!("{}.json", id.hex()))
+    }
+
+    /// On what an image is mounted by `image mount`.
+    pub fn image_mount(&self, id: &ImageId) -> PathBuf {
+        self.runtime.join("images").join(id.hex())
     }
 
     /// The directory of unpacked layers.

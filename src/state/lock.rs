@@ -5,8 +5,9 @@
 //! 1. the store: [`Shared`] by everything that relies on objects staying where they are (a pull from its first look to its
 //!    last record; a run until its container's record names the image), [`Exclusive`] for the last step of collection;
 //! 2. an image: one pull of one reference at a time;
-//! 3. a container: its own lock file, held by its monitor ([`crate::sys::ownership`]);
-//! 4. a network.
+//! 3. a blob: its part that has arrived, held by whoever fetches it;
+//! 4. a container: its own lock file, held by its monitor ([`crate::sys::ownership`]);
+//! 5. a network.
 //!
 //! Nobody waits for an earlier one while holding a later one. A wait never times out; after two seconds the waiter is told
 //! who holds the lock.
@@ -117,6 +118,26 @@ pub fn image_exclusive(layout: &Layout, image: &Reference, on_wait: OnWait<'_>) 
             return Ok(Exclusive { _lock: lock, only_for_this: Some(path) });
         }
     }
+}
+
+/// The part that is there of a blob, made if there is none, for oneself: to read and to append to.
+pub fn partial_exclusive(path: &Path, on_wait: OnWait<'_>) -> Result<Flock<File>, LockError> {
+    loop {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(path).map_err(|source| LockError { path: path.into(), source })?;
+        let lock = acquire(file, path, Mode::Exclusive, on_wait)?;
+        // Whoever had it may have put it into the store.
+        if is_named(path, &lock) {
+            return Ok(lock);
+        }
+    }
+}
+
+/// The same, if nobody has it.
+pub fn partial_if_free(path: &Path) -> Result<Option<Flock<File>>, LockError> {
+    let lock = Flock::lock(open_file(path)?, FlockArg::LockExclusiveNonblock).ok();
+    Ok(lock.filter(|lock| is_named(path, lock)))
 }
 
 #[derive(Clone, Copy)]

@@ -142,25 +142,49 @@ struct Versioned<'a, T> {
 
 /// The record in the file `path`, or `None` if there is no such file.
 pub fn read<T: Record>(path: &Path) -> Result<Option<T>, RecordError> {
+    Ok(read_open(path)?.map(|(record, _)| record))
+}
+
+/// The same with the file, whose lock may tell more.
+pub fn read_open<T: Record>(path: &Path) -> Result<Option<(T, File)>, RecordError> {
     let failed = |source| RecordError::Read { kind: T::KIND, path: path.into(), source };
-    let file = match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+    let mut file = match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    // Most records fit, and are read at once.
-    let mut bytes = Vec::with_capacity(8192);
-    file.take(MAX_SIZE).read_to_end(&mut bytes).map_err(failed)?;
-    parse(&bytes, path).map(Some)
+    let bytes = read_whole(&mut file).map_err(failed)?;
+    Ok(Some((parse(&bytes, path)?, file)))
+}
+
+/// Most records are read at once: each is one line.
+fn read_whole(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 8192];
+    let count = file.read(&mut bytes)?;
+    bytes.truncate(count);
+    if !bytes.ends_with(b"\n") {
+        file.take(MAX_SIZE).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn parse<T: Record>(bytes: &[u8], path: &Path) -> Result<T, RecordError> {
     let damaged = |source| RecordError::Damaged { kind: T::KIND, path: path.into(), source };
-    let Head { v } = serde_json::from_slice(bytes).map_err(damaged)?;
+    let v = match version_ahead(bytes) {
+        Some(v) => v,
+        None => serde_json::from_slice::<Head>(bytes).map_err(damaged)?.v,
+    };
     if v > T::VERSION {
         return Err(RecordError::Newer { kind: T::KIND, path: path.into(), found: v, known: T::VERSION });
     }
     serde_json::from_slice(bytes).map_err(damaged)
+}
+
+/// The version where we write it: at the beginning, so that the rest is gone through only once.
+fn version_ahead(bytes: &[u8]) -> Option<u32> {
+    let rest = bytes.strip_prefix(b"{\"v\":")?;
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
 }
 
 fn to_json<T: Record>(record: &T) -> io::Result<Vec<u8>> {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::state::disk_usage;
 use crate::sys::fs::remove_tree;
 
 /// What a temporary file or directory is to become; begins its name.
@@ -269,6 +270,16 @@ pub fn remove(path: &Path) -> io::Result<()> {
 /// What cannot be removed is left for the next time: it is nobody's failure.
 pub fn collect_abandoned(directory: &Path) -> io::Result<()> {
     collect(directory, &Kind::ALL, remove)
+}
+
+/// The same; the bytes that this frees.
+pub fn collect_abandoned_measured(directory: &Path) -> io::Result<u64> {
+    let freed = std::cell::Cell::new(0);
+    collect(directory, &Kind::ALL, |path| {
+        let bytes = disk_usage::of(path);
+        remove(path).inspect(|()| freed.set(freed.get() + bytes))
+    })?;
+    Ok(freed.get())
 }
 
 /// Removes, by `remove`, what nobody holds of these kinds.

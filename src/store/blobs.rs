@@ -5,8 +5,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use crate::oci::digest::{Algorithm, Digest, Hasher};
+use crate::state::lock::{Exclusive, OnWait};
 use crate::state::temporary::{Kind, TemporaryFile};
+use crate::store::partial::{self, PartialBlob};
 use crate::store::{Store, StoreError, make_directory};
+
+/// How much of a blob is in memory while it is verified, in bytes.
+const VERIFY_PIECE: usize = 256 << 10;
 
 /// The store's blobs.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +55,38 @@ impl<'a> Blobs<'a> {
         Ok(bytes)
     }
 
+    /// The blob's size in bytes; nothing if it is not there.
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        std::fs::symlink_metadata(self.store.layout().blob(digest))
+            .ok()
+            .filter(|found| found.is_file())
+            .map(|found| found.len())
+    }
+
+    /// Reads all of the blob and verifies its digest.
+    pub fn verify(&self, digest: &Digest) -> Result<(), StoreError> {
+        let mut file = self.open(digest)?;
+        let mut hasher = digest.algorithm().hasher();
+        let mut piece = vec![0; VERIFY_PIECE];
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => hasher.update(&piece[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(StoreError::io("reading the blob", &self.store.layout().blob(digest), error));
+                }
+            }
+        }
+        if hasher.finish() == *digest { Ok(()) } else { Err(StoreError::DamagedBlob(digest.clone())) }
+    }
+
+    /// Removes the blob. Nobody else may be using the store.
+    pub fn remove(&self, digest: &Digest, _alone: &Exclusive) -> Result<(), StoreError> {
+        let path = self.store.layout().blob(digest);
+        std::fs::remove_file(&path).map_err(|error| StoreError::io("removing the blob", &path, error))
+    }
+
     /// Begins the blob `expected`, of `size` bytes where that is known.
     pub fn writer(&self, expected: &Digest, size: Option<u64>) -> Result<BlobWriter<'a>, StoreError> {
         let tmp = self.store.tmp();
@@ -57,6 +94,16 @@ impl<'a> Blobs<'a> {
             .map_err(|error| StoreError::io("creating a temporary file in", &tmp, error))?;
         let hasher = expected.algorithm().hasher();
         Ok(BlobWriter { store: self.store, file, hasher, expected: expected.clone(), size, written: 0 })
+    }
+
+    /// The blob `digest` on its way, from where its last transfer broke off. Waits for whoever is fetching it.
+    pub fn partial(&self, digest: &Digest, size: u64, on_wait: OnWait<'_>) -> Result<PartialBlob<'a>, StoreError> {
+        PartialBlob::open(self.store, digest, size, on_wait)
+    }
+
+    /// Gives up what has arrived of the blob, unless somebody is fetching it.
+    pub fn discard_partial(&self, digest: &Digest) {
+        partial::discard(self.store, digest);
     }
 
     /// Begins a blob whose digest its bytes will tell.

@@ -1,34 +1,64 @@
 //! Freeing layers and blobs that nothing points to. Only under the store's exclusive lock: whoever is about to point to
 //! an object holds the shared one.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::oci::digest::{Algorithm, DiffId, Digest, ImageId};
+use crate::state::disk_usage;
 use crate::state::lock::Exclusive;
 use crate::state::record::{self, Record};
 use crate::state::schema::image::ImageRecord;
+use crate::state::temporary::{Kind, TemporaryDirectory};
 use crate::store::images::paths_in;
 use crate::store::{Store, StoreError};
 
 /// Layers and blobs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Objects {
-    layers: HashSet<DiffId>,
-    blobs: HashSet<Digest>,
+    pub(super) layers: HashSet<DiffId>,
+    pub(super) blobs: HashSet<Digest>,
 }
 
-/// What was freed.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What nothing points to any more. It is out of the store and out of sight; its room is free once this is dropped or
+/// discarded, which needs no lock. If nobody lives to do that, the next command does.
+#[derive(Debug, Default)]
 pub struct Freed {
     /// Layers.
     pub layers: Vec<DiffId>,
     /// Blobs.
     pub blobs: Vec<Digest>,
-    /// Bytes of the blobs and of the layers' files.
-    pub bytes: u64,
+    /// Where they are.
+    trash: Option<TemporaryDirectory>,
+}
+
+impl Freed {
+    /// Takes `path` out of the store, at once and as a whole.
+    fn take(&mut self, store: &Store, path: &Path) -> Result<(), StoreError> {
+        let failed = |error| StoreError::io("removing", path, error);
+        let trash = match &mut self.trash {
+            Some(trash) => trash,
+            none => none.insert(TemporaryDirectory::create(&store.tmp(), Kind::Trash).map_err(failed)?),
+        };
+        // A number of its own: a layer and its blob have the same name if that is not compressed.
+        let number = self.layers.len() + self.blobs.len();
+        std::fs::rename(path, trash.path().join(number.to_string())).map_err(failed)
+    }
+
+    /// Bytes on the disk.
+    pub fn bytes(&self) -> u64 {
+        self.trash.as_ref().map_or(0, |trash| disk_usage::of(trash.path()))
+    }
+
+    /// Removes it from the disk, and says what went wrong.
+    pub fn discard(self) -> Result<(), StoreError> {
+        let Some(trash) = self.trash else { return Ok(()) };
+        let path = trash.path().to_owned();
+        trash.remove().map_err(|error| StoreError::io("removing", &path, error))
+    }
 }
 
 /// What a container's record says of the image that it uses. The rest of that record belongs to others.
@@ -52,20 +82,7 @@ impl Record for ContainerUse {
 }
 
 impl Objects {
-    /// All that `image` needs.
-    pub(super) fn of(image: &ImageRecord) -> Self {
-        let mut objects = Self::default();
-        objects.add(image);
-        objects
-    }
-
-    /// These and `blobs`.
-    pub(super) fn and_blobs(mut self, blobs: impl IntoIterator<Item = Digest>) -> Self {
-        self.blobs.extend(blobs);
-        self
-    }
-
-    fn add(&mut self, image: &ImageRecord) {
+    pub(super) fn add(&mut self, image: &ImageRecord) {
         self.blobs.insert(image.id.clone());
         self.blobs.insert(image.manifest.digest.clone());
         for layer in &image.layers {
@@ -76,7 +93,7 @@ impl Objects {
 }
 
 /// Everything that is in use, or `None` if a record cannot be read: then nobody knows, and nothing is freed.
-fn in_use(store: &Store) -> Result<Option<Objects>, StoreError> {
+pub(super) fn in_use(store: &Store) -> Result<Option<Objects>, StoreError> {
     let (images, references) = (store.images().records()?, store.images().references()?);
     if !images.bad.is_empty() || !references.bad.is_empty() {
         return Ok(None);
@@ -93,52 +110,95 @@ fn in_use(store: &Store) -> Result<Option<Objects>, StoreError> {
     Ok(Some(used))
 }
 
+/// Names of containers' directories, by image.
+pub type NamesByImage = HashMap<ImageId, Vec<String>>;
+
+/// For each image the names of the containers' directories whose record says that they are made from it, and what is wrong
+/// with the records that cannot be read.
+pub fn containers(store: &Store) -> Result<(NamesByImage, Vec<StoreError>), StoreError> {
+    let (mut containers, mut damaged) = (NamesByImage::new(), Vec::new());
+    for directory in paths_in(&store.layout().containers())? {
+        match record::read(&directory.join("record.json")) {
+            Ok(Some(ContainerUse { image: Some(image), .. })) => {
+                containers.entry(image.id).or_default().push(name_of(&directory));
+            }
+            Ok(_) => {}
+            Err(error) => damaged.push(error.into()),
+        }
+    }
+    Ok((containers, damaged))
+}
+
 /// The names of the containers' directories whose record says that they are made from `image`.
 pub fn containers_of(store: &Store, image: &ImageId) -> Result<Vec<String>, StoreError> {
     let mut names = Vec::new();
     for directory in paths_in(&store.layout().containers())? {
         let container = record::read::<ContainerUse>(&directory.join("record.json"))?;
         if container.is_some_and(|container| container.image.is_some_and(|used| used.id == *image)) {
-            names.push(directory.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            names.push(name_of(&directory));
         }
     }
     Ok(names)
 }
 
+fn name_of(directory: &Path) -> String {
+    directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Frees those of `candidates` that are not in use.
-pub(super) fn free(store: &Store, candidates: Objects) -> Result<Freed, StoreError> {
+fn free(store: &Store, candidates: Objects) -> Result<Freed, StoreError> {
     let mut freed = Freed::default();
     let Some(used) = in_use(store)? else { return Ok(freed) };
-    for layer in candidates.layers.difference(&used.layers) {
-        if store.layers().contains(layer) {
-            freed.bytes += store.layers().manifest(layer).map_or(0, |manifest| manifest.bytes);
-            store.layers().remove(layer)?;
-            freed.layers.push(layer.clone());
-        }
+    let mut layers: Vec<DiffId> = candidates.layers.difference(&used.layers).cloned().collect();
+    let mut blobs: Vec<Digest> = candidates.blobs.difference(&used.blobs).cloned().collect();
+    layers.retain(|layer| store.layers().contains(layer));
+    blobs.retain(|blob| store.blobs().contains(blob));
+    layers.sort();
+    blobs.sort();
+    for layer in layers {
+        freed.take(store, &store.layout().layer(&layer))?;
+        freed.layers.push(layer);
     }
-    for blob in candidates.blobs.difference(&used.blobs) {
-        let path = store.layout().blob(blob);
-        let Ok(metadata) = std::fs::metadata(&path) else { continue };
-        std::fs::remove_file(&path).map_err(|error| StoreError::io("removing the blob", &path, error))?;
-        freed.bytes += metadata.len();
-        freed.blobs.push(blob.clone());
+    for blob in blobs {
+        freed.take(store, &store.layout().blob(&blob))?;
+        freed.blobs.push(blob);
     }
-    freed.layers.sort();
-    freed.blobs.sort();
     Ok(freed)
+}
+
+/// Every layer and blob there is.
+pub(super) fn everything(store: &Store) -> Result<Objects, StoreError> {
+    let mut all = Objects::default();
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        let digest = |path: PathBuf| format!("{}:{}", algorithm.as_str(), name_of(&path)).parse::<Digest>().ok();
+        let blobs = store.layout().blobs(&algorithm.hasher().finish());
+        all.blobs.extend(paths_in(&blobs)?.into_iter().filter_map(digest));
+        all.layers.extend(paths_in(&store.layout().layers())?.into_iter().filter_map(digest));
+    }
+    Ok(all)
 }
 
 /// Frees every layer and blob that no image and no container uses, what an interrupted pull has fetched included.
 pub fn free_all(store: &Store, _alone: &Exclusive) -> Result<Freed, StoreError> {
-    let mut candidates = Objects::default();
-    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        let digest = |path: PathBuf| {
-            let hex = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            format!("{}:{hex}", algorithm.as_str()).parse::<Digest>().ok()
-        };
-        let blobs = store.layout().blobs(&algorithm.hasher().finish());
-        candidates.blobs.extend(paths_in(&blobs)?.into_iter().filter_map(digest));
-        candidates.layers.extend(paths_in(&store.layout().layers())?.into_iter().filter_map(digest));
-    }
-    free(store, candidates)
+    free(store, everything(store)?)
+}
+
+/// What there is that nobody uses and nobody has touched for `age`; nothing as long as a damaged record keeps that from
+/// being known.
+pub fn free_old(store: &Store, age: Duration, _alone: &Exclusive) -> Result<Freed, StoreError> {
+    let mut old = everything(store)?;
+    let is_old = |path: PathBuf| {
+        let touched = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+        touched.is_ok_and(|touched| touched.elapsed().is_ok_and(|elapsed| elapsed >= age))
+    };
+    old.layers.retain(|layer| is_old(store.layout().layer(layer)));
+    old.blobs.retain(|blob| is_old(store.layout().blob(blob)));
+    free(store, old)
+}
+
+/// Every blob there is.
+pub fn all_blobs(store: &Store) -> Result<Vec<Digest>, StoreError> {
+    let mut blobs: Vec<Digest> = everything(store)?.blobs.into_iter().collect();
+    blobs.sort();
+    Ok(blobs)
 }

@@ -1,16 +1,17 @@
 //! Images and the references that point to them: `images/HEX.json`, `refs/NAME.json`.
 
+use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::host::config::registries::Registries;
 use crate::name::image_selector::ImageSelector;
 use crate::name::reference::Reference;
 use crate::oci::digest::{Digest, ImageId};
 use crate::state::lock::Exclusive;
-use crate::state::record::{self, Record};
+use crate::state::record::{self, Record, RecordError};
 use crate::state::schema::image::{ImageRecord, ReferenceRecord};
 use crate::state::temporary::sync_directory;
-use crate::store::collect::{self, Freed};
 use crate::store::{Store, StoreError};
 
 /// The store's images.
@@ -35,15 +36,6 @@ pub struct ListedImage {
     pub record: ImageRecord,
     /// Its references, in alphabetical order; none for one that has lost its tag.
     pub references: Vec<ReferenceRecord>,
-}
-
-/// What removing an image has removed.
-#[derive(Debug, Default)]
-pub struct RemovedImage {
-    /// References.
-    pub references: Vec<Reference>,
-    /// Layers and blobs.
-    pub freed: Freed,
 }
 
 impl<'a> Images<'a> {
@@ -86,25 +78,35 @@ impl<'a> Images<'a> {
 
     /// The image that the user means, if it is in the store.
     ///
-    /// A name that says no registry is also looked for in `localhost`. `name@digest` is only found if an image of that very
-    /// name has that digest, whatever else has it. The beginning of an id is tried last and must fit one image only.
+    /// A name that says no registry is also looked for in `localhost`, and last under the names that registries.conf has for
+    /// it. `name@digest` is only found if an image of that very
+    /// name has that digest, whatever else has it. The beginning of an id is tried after names and must fit one image only.
     pub fn resolve(&self, selector: &ImageSelector) -> Result<Option<ResolvedImage>, StoreError> {
         match selector {
             ImageSelector::Id(digits) => self.resolve_id(digits.strip_prefix("sha256:").unwrap_or(digits)),
             ImageSelector::Reference(reference, digits) => {
-                let named = self.resolve_name(reference)?;
-                match (named, digits) {
-                    (Some(named), _) => Ok(Some(named)),
-                    (None, Some(digits)) => self.resolve_id(digits),
-                    (None, None) => Ok(None),
+                let local = reference.is_short().then(|| reference.in_localhost());
+                let found = self.resolve_first(std::iter::once(reference).chain(local.as_ref()))?;
+                let found = match (found, digits) {
+                    (None, Some(digits)) => self.resolve_id(digits)?,
+                    (found, _) => found,
+                };
+                if found.is_some() || !reference.is_short() {
+                    return Ok(found);
                 }
+                // A short name may have been pulled as what registries.conf makes of it.
+                let candidates = Registries::discover().candidates(reference, &|_| {});
+                self.resolve_first(candidates.iter().flat_map(|candidates| &candidates.references))
             }
         }
     }
 
-    fn resolve_name(&self, reference: &Reference) -> Result<Option<ResolvedImage>, StoreError> {
-        let local = reference.is_short().then(|| reference.in_localhost());
-        for candidate in std::iter::once(reference).chain(local.as_ref()) {
+    /// The image of the first of these names that has one.
+    fn resolve_first<'n>(
+        &self,
+        names: impl Iterator<Item = &'n Reference>,
+    ) -> Result<Option<ResolvedImage>, StoreError> {
+        for candidate in names {
             let found = match candidate.digest() {
                 Some(digest) => self.find_digest(candidate, digest)?,
                 None => self.reference(candidate)?,
@@ -158,40 +160,59 @@ impl<'a> Images<'a> {
         }
     }
 
-    /// All images that can be read. One that is damaged is left out; [`Images::damaged`] tells of it.
+    /// All images that can be read.
     pub fn list(&self) -> Result<Vec<ListedImage>, StoreError> {
-        let mut references = self.references()?.good;
-        references.sort_by(|a, b| a.reference.cmp(&b.reference));
-        let images = self.records()?.good.into_iter().map(|record| {
-            let references = references.iter().filter(|reference| reference.image == record.id).cloned().collect();
+        Ok(self.scan()?.0)
+    }
+
+    /// All images that can be read, and what is wrong with the records of the others.
+    pub fn scan(&self) -> Result<(Vec<ListedImage>, Vec<StoreError>), StoreError> {
+        let (records, references) = (self.records()?, self.references()?);
+        let mut by_image: HashMap<ImageId, Vec<ReferenceRecord>> = HashMap::new();
+        for reference in references.good {
+            by_image.entry(reference.image.clone()).or_default().push(reference);
+        }
+        let images = records.good.into_iter().map(|record| {
+            let mut references = by_image.remove(&record.id).unwrap_or_default();
+            references.sort_by(|a, b| a.reference.cmp(&b.reference));
             ListedImage { record, references }
         });
-        Ok(images.collect())
+        let bad = records.bad.into_iter().chain(references.bad);
+        Ok((images.collect(), bad.map(|(_, error)| error.into()).collect()))
     }
 
-    /// What is wrong with the records that [`Images::list`] leaves out.
-    pub fn damaged(&self) -> Result<Vec<StoreError>, StoreError> {
-        let mut errors = self.records()?.bad;
-        errors.append(&mut self.references()?.bad);
-        Ok(errors)
+    /// The files of records of images, and of references, that cannot be read, and what is wrong with them.
+    pub fn unreadable(&self) -> Result<[Vec<(PathBuf, RecordError)>; 2], StoreError> {
+        Ok([self.records()?.bad, self.references()?.bad])
     }
 
-    /// Removes the image `id`: its references, its record, then those of its layers and blobs that no other image and no
-    /// container uses. Containers of the image keep its layers; whether there may be any is for the caller to decide.
-    pub fn remove(&self, id: &ImageId, _alone: &Exclusive) -> Result<RemovedImage, StoreError> {
-        let record = self.get(id)?.ok_or_else(|| StoreError::NoImage(id.to_string()))?;
-        let mut removed = RemovedImage::default();
-        let mut digests = Vec::new();
-        for found in self.references()?.good {
-            if found.image == *id {
-                self.delete(&self.store.layout().reference(&found.reference))?;
-                digests.push(found.manifest_digest);
-                removed.references.push(found.reference);
-            }
+    /// All references that can be read.
+    pub fn all_references(&self) -> Result<Vec<ReferenceRecord>, StoreError> {
+        Ok(self.references()?.good)
+    }
+
+    /// Removes a record that cannot be read, in such a way that it is gone after a power cut, too.
+    pub fn discard_unreadable(&self, file: &Path, _alone: &Exclusive) -> Result<(), StoreError> {
+        self.delete(file)
+    }
+
+    /// The references that point to the image `id`, in alphabetical order.
+    pub fn references_of(&self, id: &ImageId) -> Result<Vec<ReferenceRecord>, StoreError> {
+        let mut found = self.references()?.good;
+        found.retain(|reference| reference.image == *id);
+        found.sort_by(|a, b| a.reference.cmp(&b.reference));
+        Ok(found)
+    }
+
+    /// Removes the image's references and its record, in this order; the references. What they pointed to is left to a
+    /// collection. Whether containers of the image may be there is for the caller to decide.
+    pub fn forget(&self, id: &ImageId, _alone: &Exclusive) -> Result<Vec<ReferenceRecord>, StoreError> {
+        let references = self.references_of(id)?;
+        for found in &references {
+            self.delete(&self.store.layout().reference(&found.reference))?;
         }
         self.delete(&self.store.layout().image(id))?;
-        removed.freed = collect::free(self.store, collect::Objects::of(&record).and_blobs(digests))?;
-        Ok(removed)
+        Ok(references)
     }
 
     pub(super) fn records(&self) -> Result<Scan<ImageRecord>, StoreError> {
@@ -216,8 +237,8 @@ impl<'a> Images<'a> {
 pub(super) struct Scan<T> {
     /// Those that could be read.
     pub good: Vec<T>,
-    /// What is wrong with the others.
-    pub bad: Vec<StoreError>,
+    /// The files of the others, and what is wrong with them.
+    pub bad: Vec<(PathBuf, RecordError)>,
 }
 
 fn scan<T: Record>(directory: &Path) -> Result<Scan<T>, StoreError> {
@@ -227,14 +248,14 @@ fn scan<T: Record>(directory: &Path) -> Result<Scan<T>, StoreError> {
             Ok(Some(record)) => scan.good.push(record),
             // Removed meanwhile.
             Ok(None) => {}
-            Err(error) => scan.bad.push(error.into()),
+            Err(error) => scan.bad.push((path, error)),
         }
     }
     Ok(scan)
 }
 
 /// The visible entries of `directory`, in the order of their names.
-pub(super) fn paths_in(directory: &Path) -> Result<Vec<std::path::PathBuf>, StoreError> {
+pub(super) fn paths_in(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let failed = |error| StoreError::io("listing", directory, error);
     let mut paths = Vec::new();
     let entries = match std::fs::read_dir(directory) {

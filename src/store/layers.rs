@@ -85,10 +85,15 @@ pub struct LayerIngest<'a> {
     diff_id: DiffId,
 }
 
-impl LayerIngest<'_> {
+impl<'s> LayerIngest<'s> {
     /// Waits for the last file, verifies that the bytes were those of the layer, and puts it into the store. Once this
     /// returns, it survives a power cut.
     pub fn commit(self) -> Result<LayerManifest, StoreError> {
+        self.finish()?.publish()
+    }
+
+    /// Waits for the last file and verifies that the bytes were those of the layer, which is not in the store yet.
+    pub fn finish(self) -> Result<UnpackedLayer<'s>, StoreError> {
         let Self { store, jail, directory, hasher, diff_id } = self;
         let manifest = jail.finish()?;
         let found = hasher.finish();
@@ -96,9 +101,34 @@ impl LayerIngest<'_> {
             return Err(StoreError::DigestMismatch { expected: diff_id, found });
         }
         record::write_volatile(&manifest_of(directory.path()), &manifest)?;
-        let path = store.layout().layer(&diff_id);
-        directory.publish_durable(&path).map_err(|error| StoreError::io("storing the layer", &path, error))?;
-        Ok(manifest)
+        Ok(UnpackedLayer { store, directory, diff_id, manifest })
+    }
+}
+
+/// A complete layer that is not in the store. Dropped, nothing remains of it.
+pub struct UnpackedLayer<'a> {
+    store: &'a Store,
+    directory: TemporaryDirectory,
+    diff_id: DiffId,
+    manifest: LayerManifest,
+}
+
+impl UnpackedLayer<'_> {
+    /// The directory of its files.
+    pub fn path(&self) -> PathBuf {
+        tree_of(self.directory.path())
+    }
+
+    /// What its files cannot say.
+    pub fn manifest(&self) -> &LayerManifest {
+        &self.manifest
+    }
+
+    /// Puts it into the store, unless somebody has done so meanwhile.
+    pub fn publish(self) -> Result<LayerManifest, StoreError> {
+        let path = self.store.layout().layer(&self.diff_id);
+        self.directory.publish_durable(&path).map_err(|error| StoreError::io("storing the layer", &path, error))?;
+        Ok(self.manifest)
     }
 }
 

@@ -7,9 +7,12 @@
 pub mod blobs;
 pub mod collect;
 pub mod error;
+pub mod finding;
 pub mod images;
 pub mod layers;
+pub mod partial;
 pub mod unpack;
+pub mod usage;
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -100,6 +103,7 @@ impl Store {
         self.tidied.call_once(|| {
             // A leftover that cannot be removed is no reason not to write.
             let _ = temporary::collect_abandoned(&tmp);
+            let _ = partial::collect(self, partial::Which::Old);
         });
         tmp
     }

@@ -25,10 +25,7 @@ pub fn wait_lightly(fds: &mut [PollFd<'_>], limit: Option<std::time::Duration>) 
     // SAFETY: PollFd is a transparent pollfd; the kernel reads and writes `fds.len()` of them, and reads `limit` if it is not null; no
     // signal mask.
     let result = unsafe { libc::syscall(libc::SYS_ppoll, fds.as_mut_ptr(), fds.len(), limit, 0, 0) };
-    match Errno::result(result) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(errno),
-    }
+    Errno::result(result).map(drop)
 }
 
 /// The read-only and executable mappings at the beginning of the program, up to and including its code.

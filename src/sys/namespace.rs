@@ -24,6 +24,21 @@ pub fn join(process: BorrowedFd<'_>, which: CloneFlags) -> Result<(), Errno> {
     nix::sched::setns(process, which)
 }
 
+/// Makes a user namespace, and those of `others`, for this process, which must have one thread: our own user and group are 0
+/// in it, and there is nothing else. From then on we may do with our own files what root may.
+pub fn become_own_root(others: CloneFlags) -> std::io::Result<()> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    nix::sched::unshare(CloneFlags::CLONE_NEWUSER | others)?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("0 {uid} 1\n"))?;
+    std::fs::write("/proc/self/gid_map", format!("0 {gid} 1\n"))
+}
+
+/// Whether our own user namespace has other ids than 0.
+pub fn has_many_ids() -> std::io::Result<bool> {
+    Ok(identity_of("/proc/self/uid_map")?.trim() != "0 0 1")
+}
+
 /// What ids a new user namespace has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdMap {

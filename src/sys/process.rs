@@ -95,6 +95,13 @@ pub fn adopt_fd(number: i32) -> Option<OwnedFd> {
     open.then(|| unsafe { std::os::fd::FromRawFd::from_raw_fd(number) })
 }
 
+/// The same for one that the caller of this program meant for programs: nothing of our own is left open by execve.
+pub fn adopt_inherited_fd(number: i32) -> Option<OwnedFd> {
+    // SAFETY: F_GETFD only asks.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags >= 0 && flags & libc::FD_CLOEXEC == 0 { adopt_fd(number) } else { None }
+}
+
 /// One of the standard descriptors, 0, 1 or 2.
 pub fn standard_fd(number: i32) -> BorrowedFd<'static> {
     debug_assert!((0..3).contains(&number));
@@ -110,9 +117,8 @@ pub fn close_inherited(fd: &impl AsRawFd) {
     unsafe { libc::close(fd.as_raw_fd()) };
 }
 
-/// Closes every descriptor above the standard ones but `kept`, in a child that owns no others.
-pub fn close_others<const N: usize>(mut kept: [i32; N]) {
-    kept.sort_unstable();
+/// Closes every descriptor above the standard ones but `kept`, in ascending order, in a child that owns no others.
+pub fn close_others(kept: &[i32]) {
     let mut first = 3;
     for &fd in kept.iter().filter(|&&fd| fd >= 3) {
         close_between(first, fd - 1);

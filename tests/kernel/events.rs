@@ -87,6 +87,65 @@ fn a_follower_sees_what_happens_across_a_rotation() {
     assert!(words(&kept(&lab, &[])).starts_with("create init start attach died remove create"));
 }
 
+/// Each check is one event; what it runs in the container is none.
+#[test]
+fn health_checks() {
+    let lab = Lab::new();
+    let flags =
+        ["--name", "web", "--health-cmd", "test ! -e /tmp/ill", "--health-interval", "50ms", "--health-retries", "1"];
+    let web = Detached::start(&lab, &[&flags[..], &["--tmpfs", "/tmp"]].concat(), &["sleep", "1000"]);
+    let told = || kept(&lab, &["--filter", "event=health_status"]);
+    let tells = |status: &str| told().last().is_some_and(|event| event["HealthStatus"] == status);
+    crate::support::wait_until("it is well", || tells("healthy"));
+    lab.coracle(["exec", "web", "touch", "/tmp/ill"]).ok();
+    crate::support::wait_until("it is ill", || tells("unhealthy"));
+    let many = told().len();
+    crate::support::wait_until("more checks are made", || told().len() > many + 2);
+    assert_eq!(words(&kept(&lab, &["--filter", "event=exec", "--filter", "event=exec_died"])), "exec exec_died");
+    drop(web);
+    lab.coracle(["rm", "-f", "web"]);
+    // None by themselves: those that a user asks for are told as well.
+    let flags = ["--name", "asked", "--health-cmd", "true", "--health-interval", "disable"];
+    let _asked = Detached::start(&lab, &flags, &["sleep", "1000"]);
+    lab.coracle(["healthcheck", "run", "asked"]).ok();
+    let events = kept(&lab, &["--filter", "container=asked"]);
+    assert_eq!(words(&events), "create init start health_status");
+    assert_eq!(events[3]["Attributes"]["health_status"], "starting");
+    let format = "{{.Status}}:{{.HealthStatus}}:{{.ContainerExitCode}}";
+    let lines =
+        lab.coracle(["events", "--stream=false", "--filter", "container=asked", "--format", format]).ok().text();
+    assert_eq!(lines, "create::0\ninit::0\nstart::0\nhealth_status:starting:0");
+}
+
+#[test]
+fn images_and_archives_of_containers() {
+    let lab = Lab::new();
+    lab.coracle(["run", "--name", "one", &image("busybox"), "sh", "-c", "exit 3"]).exited(3);
+    let id = lab.coracle(["commit", "-q", "one", "made"]).ok().text();
+    lab.coracle(["export", "-o", "one.tar", "one"]).ok();
+    lab.coracle(["import", "one.tar", "taken"]).ok();
+    assert_eq!(words(&kept(&lab, &["--filter", "container=one"])), "create init start attach died commit export");
+    assert_eq!(kept(&lab, &["--filter", "event=commit"])[0]["Attributes"], serde_json::json!({"imageID": id}));
+    assert_eq!(words(&kept(&lab, &["--filter", "type=image"])), "pull import");
+    assert_eq!(kept(&lab, &["--filter", "event=import"])[0]["Name"], "localhost/taken:latest");
+    assert_eq!(kept(&lab, &["--filter", "event=exited"])[0]["ContainerExitCode"], 3, "the manual's word");
+    assert_eq!(kept(&lab, &["--filter", "pod=one", "--filter", "volume=one"]).len(), 0);
+}
+
+/// All names that podman-events(1) has are taken, whether we have such events or not.
+#[test]
+fn the_names_of_all_events_can_be_asked_for() {
+    let lab = Lab::new();
+    for name in "attach checkpoint cleanup commit connect create disconnect exec exec_died exited export import init kill \
+                 mount pause prune remove rename restart restore start stop sync unmount unpause loadFromArchive pull push \
+                 save tag untag refresh renumber health_status"
+        .split_whitespace()
+    {
+        assert_eq!(kept(&lab, &["--filter", &format!("event={name}")]).len(), 0);
+    }
+    lab.coracle(["events", "--stream=false", "--filter", "nonsense=1"]).exited(125).says("nonsense");
+}
+
 #[test]
 fn only_new_events_are_followed() {
     let lab = Lab::new();

@@ -1,8 +1,10 @@
 //! `exec`: a second process in a container, what it has and may, and what the container can do to us meanwhile.
 
+use nix::sys::signal::Signal;
+
 use crate::support::{Detached, Lab, Output, Terminal, coracle_path, is_running, wait_until};
 
-fn exec(lab: &Lab, flags: &[&str], container: &str, command: &[&str]) -> Output {
+pub fn exec(lab: &Lab, flags: &[&str], container: &str, command: &[&str]) -> Output {
     let mut arguments = vec!["exec"];
     arguments.extend(flags);
     arguments.push(container);
@@ -10,11 +12,11 @@ fn exec(lab: &Lab, flags: &[&str], container: &str, command: &[&str]) -> Output 
     lab.coracle(&arguments)
 }
 
-fn sh(lab: &Lab, flags: &[&str], container: &str, script: &str) -> String {
+pub fn sh(lab: &Lab, flags: &[&str], container: &str, script: &str) -> String {
     exec(lab, flags, container, &["sh", "-c", script]).ok().text()
 }
 
-fn sleeper<'l>(lab: &'l Lab, flags: &[&str]) -> Detached<'l> {
+pub fn sleeper<'l>(lab: &'l Lab, flags: &[&str]) -> Detached<'l> {
     Detached::start(lab, flags, &["sleep", "1000"])
 }
 
@@ -48,8 +50,10 @@ fn exit_codes_are_the_commands() {
     exec(&lab, &[], id, &["no-such-program"]).refused(127, "E_NOTFOUND");
     exec(&lab, &[], "nosuch", &["true"]).refused(125, "E_NOTFOUND");
     exec(&lab, &[], id, &[]).refused(125, "E_CONFIG");
-    exec(&lab, &["--detach-keys", "ctrl-p"], id, &["true"]).refused(125, "E_CONFIG");
-    exec(&lab, &["--detach-keys", ""], id, &["true"]).ok();
+    exec(&lab, &["--detach-keys", "ctrl-1"], id, &["true"]).refused(125, "E_CONFIG");
+    for keys in ["", "ctrl-p", "a,b"] {
+        exec(&lab, &["--detach-keys", keys], id, &["true"]).ok();
+    }
 }
 
 #[test]
@@ -122,19 +126,6 @@ fn a_terminal_is_the_containers_own() {
     }
 }
 
-/// Who leaves takes the process along.
-#[test]
-fn the_process_ends_with_its_caller() {
-    let lab = Lab::new();
-    let container = sleeper(&lab, &[]);
-    let mut running = lab.spawn(["exec", &container.id, "sh", "-c", "echo up; exec sleep 1001"]);
-    running.expect("up");
-    let count = || sh(&lab, &[], &container.id, "ps | grep -c '[s]leep 1001' || true");
-    assert_eq!(count(), "1");
-    running.signal(nix::sys::signal::Signal::SIGKILL);
-    wait_until("the process has ended", || count() == "0");
-}
-
 #[test]
 fn signals_reach_the_process() {
     let lab = Lab::new();
@@ -142,7 +133,7 @@ fn signals_reach_the_process() {
     let script = "trap 'echo caught; exit 3' TERM; echo up; while :; do sleep 0.05; done";
     let mut running = lab.spawn(["exec", &container.id, "sh", "-c", script]);
     running.expect("up");
-    running.signal(nix::sys::signal::Signal::SIGTERM);
+    running.signal(Signal::SIGTERM);
     let output = running.wait();
     assert!(output.exited(3).text().ends_with("caught"), "{output:?}");
 }
@@ -159,7 +150,7 @@ fn a_detached_process_outlives_its_command_and_not_its_container() {
         sh(&lab, &[], &container.id, &format!("grep -q sleep /proc/{inside}/cmdline"));
     }
     exec(&lab, &["-d"], &container.id, &["no-such-program"]).refused(127, "E_NOTFOUND");
-    let pids = crate::signals::descendants(container.pid());
+    let pids = crate::support::descendants(container.pid());
     lab.coracle(["rm", "-f", &container.id]).ok();
     wait_until("all have ended", || !pids.iter().any(|&pid| is_running(pid)));
 }
@@ -345,4 +336,63 @@ fn containers_of_images_are_joined_too() {
     let id = lab.coracle(["run", "-d", "--name", "image", &image, "sleep", "1000"]).ok().text();
     assert_eq!(sh(&lab, &[], &id, "echo joined; touch /made; ls /made"), "joined\n/made");
     lab.coracle(["rm", "-f", "image"]).ok();
+}
+
+/// Descriptors 3 and 5 of a shell, which becomes coracle.
+const WITH_DESCRIPTORS: &str = r#"exec 3<three 5<five; exec "$0" exec "$@""#;
+
+#[test]
+fn descriptors_are_passed_on_when_asked() {
+    let lab = Lab::new();
+    let container = sleeper(&lab, &[]);
+    lab.write("three", "3\n");
+    lab.write("five", "5\n");
+    let run = |program: &std::path::Path, words: &[&str]| {
+        let mut command = lab.program("/bin/sh");
+        command.args(["-c", WITH_DESCRIPTORS]).arg(program).args(words);
+        crate::support::output::run(&mut command, &[], crate::support::LIMIT)
+    };
+    let (own, _) = own_program(&lab);
+    let id = container.id.as_str();
+    let show = "cat <&3; cat <&5; ls /proc/self/fd";
+    for program in [coracle_path(), own] {
+        let both = run(&program, &["--preserve-fds", "1", "--preserve-fd", "5,3", id, "sh", "-c", show]).ok().text();
+        assert_eq!(both.split_whitespace().collect::<String>(), "35012345", "the listing has its own directory open");
+        let terminal = run(&program, &["-t", "--preserve-fd", "3,5", id, "sh", "-c", show]).ok().text();
+        assert_eq!(terminal.split_whitespace().collect::<String>(), "35012345");
+        assert_eq!(run(&program, &[id, "ls", "/proc/self/fd"]).ok().text(), "0\n1\n2\n3");
+    }
+    let program = coracle_path();
+    run(&program, &["--preserve-fds", "2", id, "true"]).refused(125, "E_CONFIG").says("descriptor 4");
+    run(&program, &["--preserve-fd", "9", id, "true"]).refused(125, "E_CONFIG").says("descriptor 9");
+    for wrong in ["2", "-1", "x", "", "3,,5", "99999999999"] {
+        run(&program, &["--preserve-fd", wrong, id, "true"]).exited(125);
+        run(&program, &["--preserve-fds", "-1", id, "true"]).exited(125);
+    }
+    run(&program, &["--no-session", id, "true"]).ok();
+}
+
+/// Nobody but the process keeps it open, so whoever waits for its end sees it.
+#[test]
+fn a_descriptor_that_was_passed_on_is_the_processes_alone() {
+    let lab = Lab::new();
+    let container = sleeper(&lab, &[]);
+    let script = r#""$0" exec -d --preserve-fd 5 "$1" sh -c 'echo through >&5; exec 5>&-; exec sleep 1001' 5>&1 | cat"#;
+    let mut command = lab.program("/bin/sh");
+    command.args(["-c", script]).arg(coracle_path()).arg(&container.id);
+    assert_eq!(crate::support::output::run(&mut command, &[], crate::support::LIMIT).ok().text(), "through");
+    assert_eq!(sh(&lab, &[], &container.id, "ps | grep -c '[s]leep 1001'"), "1");
+}
+
+/// SECURITY.md R18: not even on request.
+#[test]
+fn a_terminal_is_not_passed_on() {
+    let lab = Lab::new();
+    let container = sleeper(&lab, &[]);
+    let script = r#"exec 3<>/dev/tty; exec "$0" exec --preserve-fds 1 "$1" true"#;
+    let mut command = lab.program("/usr/bin/setsid");
+    command.args(["--ctty", "/bin/sh", "-c", script]).arg(coracle_path()).arg(&container.id);
+    let mut terminal = Terminal::start_command(&mut command);
+    assert_eq!(terminal.wait(), 125);
+    assert!(terminal.transcript().contains("it is a terminal"), "{}", terminal.transcript());
 }

@@ -1,10 +1,10 @@
 //! `pause` and `unpause`: every process of a container stands still, whatever it does, until it is told to go on.
 
-use crate::signals::descendants;
+use crate::support::descendants;
 use crate::support::{Detached, Lab, wait_until};
 
 /// The state of a process, a letter (proc_pid_stat(5)).
-fn state(pid: i32) -> Option<char> {
+pub fn state(pid: i32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }

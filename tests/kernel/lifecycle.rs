@@ -169,7 +169,7 @@ fn one_process_stays_beside_a_detached_payload() {
         stat[stat.rfind(')').unwrap()..].split(' ').nth(2).unwrap().parse().unwrap()
     };
     let monitor = parent(container.pid());
-    assert_eq!(crate::signals::descendants(monitor), [container.pid()]);
+    assert_eq!(crate::support::descendants(monitor), [container.pid()]);
     let above = fs::read_to_string(format!("/proc/{}/comm", parent(monitor))).unwrap();
     assert!(!above.starts_with("coracle"), "{above}");
     let status = fs::read_to_string(format!("/proc/{monitor}/status")).unwrap();

@@ -364,6 +364,34 @@ fn without_a_journal_its_driver_is_refused() {
     assert_eq!(lab.containers().len(), 0);
 }
 
+/// Without the flags its output goes to the command only; with them it passes through the monitor, to both.
+#[test]
+fn a_log_that_was_asked_for_is_kept_in_the_foreground_until_the_removal() {
+    let lab = Lab::new();
+    let path = lab.arg("kept.json");
+    let script = "echo out; echo err >&2; exit 3";
+    for flags in [["--log-opt".to_owned(), format!("path={path}")], ["--log-driver".into(), "none".into()]] {
+        let output = lab.busybox(&[&flags[0], &flags[1]], &["sh", "-c", script]);
+        assert_eq!((output.exited(3).text(), output.errors()), ("out".into(), "err\n".into()));
+    }
+    let kept = fs::read_to_string(&path).unwrap();
+    assert_eq!((kept.lines().count(), kept.contains("out\\n"), kept.contains("err\\n")), (2, true, true), "{kept}");
+    let flags = ["--name", "kept", "--log-driver", "k8s-file", "-i"];
+    let mut running = lab.spawn(busybox_arguments(&flags, &["sh", "-c", "echo first; read word; exit 4"]));
+    running.expect("first\n");
+    wait_until("it is logged", || lab.coracle(["logs", "kept"]).ok().text() == "first");
+    running.write(b"go on\n");
+    assert_eq!(running.wait().exited(4).text(), "first");
+    lab.assert_clean();
+    // The fast way, without a log.
+    let mut running = lab.spawn(busybox_arguments(&["--name", "fast", "-i"], &["sh", "-c", "echo first; read word"]));
+    running.expect("first\n");
+    lab.coracle(["logs", "fast"]).exited(125).says("no log");
+    running.write(b"go on\n");
+    running.wait().ok();
+    lab.busybox(&["--log-driver", "syslog"], &["true"]).exited(125).says("syslog");
+}
+
 /// journald's end of the protocol.
 fn receive(journal: &UnixDatagram) -> String {
     journal.set_read_timeout(Some(LIMIT)).unwrap();
@@ -411,6 +439,28 @@ esac
     follower.env("PATH", format!("{}:/usr/bin:/bin", lab.arg("bin")));
     assert_eq!(output::run(&mut follower, &[], LIMIT).ok().text(), "from the journal\nthe end");
     lab.coracle(["rm", "c"]).ok();
+    // What is run in the foreground and removed leaves its entries.
+    let script = script.replace("run -d --name c", "run --rm --name d").replace("\"$CORACLE\" logs c", "true");
+    assert_eq!(in_namespace(&lab, &script).ok().text(), "out");
+    let mut messages = [receive(&journal), receive(&journal)];
+    messages.sort_by_key(|message| message.contains("PRIORITY=3\n"));
+    assert!(messages[0].contains(&field("MESSAGE", "out")) && messages[1].contains(&field("MESSAGE", "err")));
+    assert_eq!(lab.containers().len(), 0);
+}
+
+#[test]
+fn nothing_is_lost_at_full_speed() {
+    let lab = Lab::new();
+    let numbers: String = (1..=300_000).map(|n| format!("{n}\n")).collect();
+    for (name, flags) in [
+        ("json", &["--log-opt", "max-size=1m", "--log-opt", "max-file=100"][..]),
+        ("k8s", &["--log-driver", "k8s-file", "--log-opt", "max-size=1m", "--log-opt", "max-file=100"]),
+    ] {
+        let _container = run(&lab, name, flags, "seq 300000; yes '' | head -n 300000 >&2");
+        let output = lab.coracle(["logs", name]);
+        assert!(output.ok().stdout == numbers.as_bytes(), "{name}");
+        assert!(output.errors() == "\n".repeat(300_000), "{name}");
+    }
 }
 
 #[test]

@@ -115,3 +115,18 @@ fn of_two_at_once_one_gets_the_name() {
         assert_eq!(links(&lab).len(), 2);
     }
 }
+
+/// Each of two containers has the other's first name: a listing does not take one for the other.
+#[test]
+fn swapped_names_are_told_apart() {
+    let lab = Lab::new();
+    let first = Detached::start(&lab, &["--name", "one"], &["sleep", "1000"]);
+    let second = Detached::start(&lab, &["--name", "two"], &["sleep", "1000"]);
+    let shown = || lab.coracle(["ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}"]).ok().text();
+    assert_eq!(shown(), format!("{} one\n{} two", first.id, second.id));
+    for (from, to) in [("one", "free"), ("two", "one"), ("free", "two")] {
+        lab.coracle(["rename", from, to]).ok();
+    }
+    assert_eq!(shown(), format!("{} two\n{} one", first.id, second.id));
+    assert_eq!(lab.inspect("one")["Id"], second.id.as_str());
+}

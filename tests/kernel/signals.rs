@@ -3,21 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Lab, busybox_arguments, is_running, wait_until};
-
-/// All processes below `pid`, nearest first.
-pub fn descendants(pid: i32) -> Vec<i32> {
-    let mut found = vec![pid];
-    let mut next = 0;
-    while next < found.len() {
-        let path = format!("/proc/{0}/task/{0}/children", found[next]);
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        found.extend(text.split_whitespace().map(|pid| pid.parse::<i32>().unwrap()));
-        next += 1;
-    }
-    found.remove(0);
-    found
-}
+use crate::support::{Lab, busybox_arguments, descendants, is_running, wait_until};
 
 #[test]
 fn signals_reach_the_payload() {

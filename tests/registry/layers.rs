@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::faulty::Faulty;
 use crate::support::{Image, Place, TAR, TAR_GZIP, TAR_ZSTD, gzip, noise, tar, zstd};
-use coracle::image::pull::Status;
+use coracle::image::fetch::Status;
 use coracle::oci::digest::Digest;
 
 fn serving(image: &Image) -> Faulty {

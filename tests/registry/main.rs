@@ -12,5 +12,6 @@ mod layers;
 mod policy;
 mod real;
 mod redirects;
+mod resume;
 mod tls;
 mod transfer;

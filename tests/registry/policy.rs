@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::faulty::{Answer, Faulty};
 use crate::support::{Image, Place};
 use coracle::container::request::PullPolicy;
-use coracle::image::pull::Status;
+use coracle::image::fetch::Status;
 
 #[test]
 fn missing_asks_once_and_never_asks_nobody() {

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::{Place, RealRegistry, installed, noise, run, tar, umoci_layout};
-use coracle::image::pull::Status;
+use coracle::image::fetch::Status;
 use coracle::oci::media_type;
 use coracle::registry::Credential;
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::faulty::{Answer, Fault, Faulty};
 use crate::support::{Image, Place, blob_answer};
-use coracle::image::pull::Status;
+use coracle::image::fetch::Status;
 
 const SIZE: usize = 600_000;
 

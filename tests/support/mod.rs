@@ -76,6 +76,25 @@ pub fn is_running(pid: i32) -> bool {
     !stat[stat.rfind(')').unwrap()..].starts_with(") Z")
 }
 
+/// The parent of a process.
+pub fn parent(pid: i32) -> Option<i32> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok()?.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// All processes below `pid`, nearest first.
+pub fn descendants(pid: i32) -> Vec<i32> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while next < found.len() {
+        let path = format!("/proc/{0}/task/{0}/children", found[next]);
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        found.extend(text.split_whitespace().map(|pid| pid.parse::<i32>().unwrap()));
+        next += 1;
+    }
+    found.remove(0);
+    found
+}
+
 /// Directories of one test: a home, a store, a runtime directory. Gone with the value.
 pub struct Lab {
     root: tempfile::TempDir,

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use coracle::container::request::PullPolicy;
 use coracle::failure::Failure;
-use coracle::image::pull::{self, LayerEvent, Progress, Report, Request};
+use coracle::image::progress::{LayerEvent, Progress};
+use coracle::image::pull::{self, Report, Request};
 use coracle::oci::digest::Digest;
 use coracle::oci::media_type;
 use coracle::registry::{Access, RetryPolicy};
@@ -189,7 +190,7 @@ impl Progress for Told {
         let event = match event {
             LayerEvent::Found { size, .. } => format!("found {size}"),
             LayerEvent::AlreadyPresent => "present".into(),
-            LayerEvent::Received(_) => return,
+            LayerEvent::Moved(_) => return,
             LayerEvent::Unpacking => "unpacking".into(),
             LayerEvent::Done => "done".into(),
         };
@@ -201,7 +202,8 @@ impl Place {
     /// An empty store; impatient, so that tests of failures are short.
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("place.").tempdir().unwrap();
-        let retry = RetryPolicy { tries: 5, first_delay: Duration::from_millis(5), stall: Duration::from_millis(1500) };
+        let (first_delay, stall) = (Duration::from_millis(5), Duration::from_millis(1500));
+        let retry = RetryPolicy { tries: 5, first_delay, stall, ..RetryPolicy::default() };
         let authfile = Some(root.path().join("auth.json"));
         let access = Access { retry, authfile, ..Access::default() };
         Self { root, access, policy: PullPolicy::Always, platform: None, told: Told::default() }
@@ -298,6 +300,11 @@ pub struct RealRegistry {
 impl RealRegistry {
     /// `extra` is appended to the configuration, YAML.
     pub fn start(extra: &str) -> Self {
+        Self::start_with(extra, &[])
+    }
+
+    /// The same with variables that override the configuration, as `REGISTRY_HTTP_TLS_KEY`.
+    pub fn start_with(extra: &str, environment: &[(&str, &Path)]) -> Self {
         let root = tempfile::Builder::new().prefix("registry.").tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let storage = root.path().join("storage");
@@ -312,6 +319,7 @@ impl RealRegistry {
         let server = Command::new("docker-registry")
             .arg("serve")
             .arg(&path)
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -5,8 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::prompt;
 use crate::failure::escape_control;
-use crate::image::pull::{LayerEvent, Progress};
+use crate::image::progress::{LayerEvent, Progress};
+use crate::image::short_name::Chosen;
+use crate::name::reference::Reference;
 
 /// A layer on its way.
 const TEMPLATE: &str = "{prefix} {bar:24.cyan/blue} {bytes:>10} / {total_bytes:<10} {msg}";
@@ -39,7 +42,24 @@ impl PullProgress {
     }
 }
 
+/// Says nothing, but asks where something has to be chosen.
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn choose(&self, short: &str, candidates: &[Reference]) -> Chosen {
+        prompt::choose(short, candidates)
+    }
+
+    fn message(&self, _line: &str) {}
+
+    fn layer(&self, _position: usize, _event: LayerEvent<'_>) {}
+}
+
 impl Progress for PullProgress {
+    fn choose(&self, short: &str, candidates: &[Reference]) -> Chosen {
+        prompt::choose(short, candidates)
+    }
+
     fn message(&self, line: &str) {
         let line = escape_control(line);
         match &self.screen {
@@ -71,7 +91,7 @@ fn move_bar(all: &MultiProgress, layers: &Mutex<Vec<ProgressBar>>, position: usi
     };
     match event {
         LayerEvent::Found { .. } => {}
-        LayerEvent::Received(bytes) => bar.set_position(bytes),
+        LayerEvent::Moved(bytes) => bar.set_position(bytes),
         LayerEvent::Unpacking => bar.set_message("unpacking"),
         LayerEvent::AlreadyPresent => finish("already present".into()),
         LayerEvent::Done => finish(format!("done, {}", HumanBytes(bar.length().unwrap_or_default()))),
@@ -90,7 +110,7 @@ fn tell(out: &Mutex<Box<dyn Write + Send>>, layers: &Mutex<Vec<String>>, positio
             layers.push(format!("layer {} ({})", digest.short(), HumanBytes(size)));
             return;
         }
-        LayerEvent::Received(_) | LayerEvent::Unpacking => return,
+        LayerEvent::Moved(_) | LayerEvent::Unpacking => return,
         LayerEvent::AlreadyPresent => "already present",
         LayerEvent::Done => "done",
     };
@@ -130,7 +150,7 @@ mod tests {
             progress.layer(position, LayerEvent::Found { digest: &digest, size: 2048 });
         }
         progress.layer(1, LayerEvent::AlreadyPresent);
-        progress.layer(0, LayerEvent::Received(1024));
+        progress.layer(0, LayerEvent::Moved(1024));
         progress.message("a registry says \x1b[2J");
         progress.layer(0, LayerEvent::Unpacking);
         progress.layer(0, LayerEvent::Done);

@@ -4,22 +4,36 @@ const UNITS: &[&str] = &["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 
 /// `bytes` in units of powers of 1000 with three significant digits, as podman prints the sizes of images: `1.99 MB`.
 pub fn decimal(bytes: u64) -> String {
+    let (number, unit) = in_units(bytes, 3);
+    format!("{number} {unit}")
+}
+
+/// The same with four digits, as podman prints how much room something takes: `1.987MB`.
+pub fn compact(bytes: u64) -> String {
+    let (number, unit) = in_units(bytes, 4);
+    format!("{number}{unit}")
+}
+
+/// A number with so many significant digits, and its unit.
+fn in_units(bytes: u64, digits: usize) -> (String, &'static str) {
     let mut unit = 0;
     let mut divisor = 1u64;
+    let half_a_digit = 500.0 / 10f64.powi(digits as i32);
     // Rounding to three digits must not make 1000 of 999.5: that is the next unit's 1.
-    while unit + 1 < UNITS.len() && bytes as f64 / divisor as f64 >= 999.5 {
+    while unit + 1 < UNITS.len() && bytes as f64 / divisor as f64 >= 1000.0 - half_a_digit {
         unit += 1;
         divisor = divisor.saturating_mul(1000);
     }
     let value = bytes as f64 / divisor as f64;
-    let digits = match value {
-        v if unit == 0 || v >= 99.95 => 0,
-        v if v >= 9.995 => 1,
-        _ => 2,
+    let fraction = match value {
+        _ if unit == 0 => 0,
+        v if v >= 100.0 - half_a_digit / 10.0 => digits - 3,
+        v if v >= 10.0 - half_a_digit / 100.0 => digits - 2,
+        _ => digits - 1,
     };
-    let number = format!("{value:.digits$}");
+    let number = format!("{value:.fraction$}");
     let shortest = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
-    format!("{shortest} {}", UNITS[unit])
+    (shortest.to_owned(), UNITS[unit])
 }
 
 #[cfg(test)]
@@ -44,6 +58,23 @@ mod tests {
         ];
         for (bytes, text) in cases {
             assert_eq!(decimal(bytes), text);
+        }
+    }
+
+    #[test]
+    fn four_significant_digits() {
+        let cases = [
+            (0, "0B"),
+            (1000, "1kB"),
+            (8_874, "8.874kB"),
+            (123_456, "123.5kB"),
+            (999_949, "999.9kB"),
+            (999_950, "1MB"),
+            (99_995, "100kB"),
+            (1_234_567, "1.235MB"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(compact(bytes), text);
         }
     }
 }

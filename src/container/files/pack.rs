@@ -244,6 +244,7 @@ impl<W: Write> Packer<W> {
             gid: 0,
             mtime: (0, 0),
             device: (0, 0),
+            map: None,
             xattrs: Vec::new(),
             acls: 0,
         };
@@ -290,6 +291,7 @@ impl<W: Write> Packer<W> {
             gid,
             mtime: (stat.st_mtime, stat.st_mtime_nsec),
             device: (0, 0),
+            map: None,
             xattrs: Vec::new(),
             acls: 0,
         }

@@ -183,6 +183,7 @@ mod tests {
             gid: 0,
             mtime: (0, 0),
             device: (0, 0),
+            map: None,
             xattrs: Vec::new(),
             acls: 0,
         }

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -14,6 +14,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, unlinkat};
 use super::pack::{failed, joined, type_of};
 use crate::failure::Failure;
 use crate::state::schema::layer::{FileKind, Ownership};
+use crate::store::unpack::contents::{self, NotWritten, Target};
 use crate::store::unpack::header::{Entries, Entry, Kind};
 use crate::store::unpack::ownership::{OVERRIDE_STAT, stamp};
 use crate::sys::fs::{UNCHANGED, remove_tree};
@@ -280,10 +281,10 @@ impl Unpacker<'_> {
             let flags = OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
             let file = open_below(parent, &c(name), flags, Resolve::NoSymlinks);
             let file = file.map_err(self.failed("writing", path))?;
-            return write_contents(&mut File::from(file), entry.size, contents, self.failed("writing", path));
+            return write_contents(&mut File::from(file), entry, contents, self.failed("writing", path));
         };
         let mut file = File::from(file);
-        write_contents(&mut file, entry.size, contents, self.failed("writing", path))?;
+        write_contents(&mut file, entry, contents, self.failed("writing", path))?;
         let file = OwnedFd::from(file);
         self.describe(entry, path, &file, FileKind::File)?;
         // After the owner: chown(2) and write(2) take bits away.
@@ -384,39 +385,21 @@ fn in_the_way(path: &[u8], what: &str) -> Failure {
     failure.with_hint("--overwrite puts the one in the place of the other")
 }
 
-/// Less than this is written even if it is zeroes.
-const HOLE: usize = 4096;
-
-/// Writes the contents of the entry that was read last. Long runs of zeroes become holes.
+/// Writes the contents of `entry`, which was read last.
 pub fn write_contents(
     file: &mut File,
-    size: u64,
-    contents: &mut Entries<impl Read>,
+    entry: &Entry,
+    entries: &mut Entries<impl Read>,
     failed: impl FnOnce(Errno) -> Failure,
 ) -> Result<(), Failure> {
-    let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
     let regular = fstat(&*file).is_ok_and(|stat| type_of(&stat) == libc::S_IFREG);
-    let mut left = size;
-    let mut write = || -> Result<Result<(), Errno>, Failure> {
-        while left > 0 {
-            let piece = contents.source().piece(left)?;
-            if piece.is_empty() {
-                return Err(Failure::new("E_ARCHIVE_CUT", "unpacking: the archive ends within a file"));
-            }
-            let (count, hole) = (piece.len(), regular && piece.len() >= HOLE && piece.iter().all(|&byte| byte == 0));
-            let written = match hole {
-                true => file.seek(SeekFrom::Current(count as i64)).map(drop),
-                false => file.write_all(piece),
-            };
-            if let Err(error) = written {
-                return Ok(Err(errno(error)));
-            }
-            left -= count as u64;
-        }
-        contents.source().skip_padding(size)?;
-        Ok(if regular { file.set_len(size).map_err(errno) } else { Ok(()) })
-    };
-    write()?.map_err(failed)
+    let target = if regular { Target::Regular } else { Target::Stream };
+    match contents::write(file, target, entry, entries) {
+        Ok(_) => Ok(()),
+        Err(NotWritten::Tar(error)) => Err(error.into()),
+        Err(NotWritten::Cut) => Err(Failure::new("E_ARCHIVE_CUT", "unpacking: the archive ends within a file")),
+        Err(NotWritten::File(errno)) => Err(failed(errno)),
+    }
 }
 
 #[cfg(test)]

@@ -53,14 +53,12 @@ pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
 
 /// The plan that enters a running container; nothing if its process is gone.
 pub fn join(processes: &ProcessesRecord) -> Option<LaunchPlan> {
-    let process = pidfd::open(nix::unistd::Pid::from_raw(processes.init)).ok()?;
+    let member = pidfd::open(nix::unistd::Pid::from_raw(processes.init)).ok()?;
     // Looked at after the descriptor was opened: a number that was given anew has another start.
     if process_start(processes.init) != Some(processes.init_start) {
         return None;
     }
-    // Hidden before it is where others could look at it, and again: new credentials undo both.
-    let steps = vec![Step::SetUmask(0), Step::TieToMonitor, Step::Join(process), Step::TieToMonitor];
-    Some(LaunchPlan { namespaces: CloneFlags::empty(), id_maps: None, steps })
+    Some(LaunchPlan::visiting(member))
 }
 
 /// Where the visitor is.
@@ -102,7 +100,7 @@ pub fn start(
     let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
     let single = caller()?.ranges.is_none();
     let (report, reporter) = io::pipe().map_err(|cause| internal("making a pipe", cause))?;
-    let child = spawn::visit(&proof, plan, [data.as_raw_fd(), reporter.as_raw_fd()], |mounts| {
+    let child = spawn::visit(&proof, plan, &[data.as_raw_fd(), reporter.as_raw_fd()], |mounts| {
         let result = inside(mounts, single).and_then(|inside| {
             let data = data.try_clone_to_owned().map_err(|cause| internal("taking the pipe", cause))?;
             work(inside, File::from(data))

@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::backwards::{BLOCK, Backwards};
-use super::entry::Format;
-use super::{Selection, Tail};
+use super::entry::{Format, Parser};
+use super::{Selection, Tail, since};
 use crate::container::monitor::log::{Stream, numbered};
 
 /// Which file it is, whatever its name.
@@ -59,7 +59,9 @@ pub fn parts(path: &Path, max_files: u32) -> io::Result<Vec<Part>> {
 
 /// Leaves in `parts` those in which the selection begins; the place in the first of them.
 pub fn skip(parts: &mut Vec<Part>, format: Format, selection: &Selection) -> io::Result<u64> {
-    let Tail::Lines(wanted) = selection.tail else { return Ok(0) };
+    let Tail::Lines(wanted) = selection.tail else {
+        return selection.since.map_or(Ok(0), |time| since::skip(parts, format, time));
+    };
     let mut search = Search { wanted, found: 0, open: [false; 2] };
     for index in (0..parts.len()).rev() {
         if let Some(start) = search.in_file(&parts[index].file, format, selection, BLOCK)? {
@@ -81,10 +83,10 @@ struct Search {
 impl Search {
     /// Where the lines begin, if that is in this file.
     fn in_file(&mut self, file: &File, format: Format, selection: &Selection, block: usize) -> io::Result<Option<u64>> {
-        let mut lines = Backwards::new(file, block)?;
+        let (mut lines, mut parser) = (Backwards::new(file, block)?, Parser::new(format));
         while let Some((start, line)) = lines.next()? {
             let end = start + line.len() as u64 + 1;
-            let Some(entry) = format.parse(&line) else { continue };
+            let Some(entry) = parser.parse(&line) else { continue };
             if selection.is_too_late(entry.time) {
                 continue;
             }

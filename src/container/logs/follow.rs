@@ -49,7 +49,7 @@ impl Follower {
         for (index, source) in sources.iter().enumerate() {
             self.watch_file(index, source);
             if !self.monitors.contains_key(&index)
-                && let Ok(Status::Running(processes)) = status::of(layout, &source.id)
+                && let Ok(Status::Running(processes) | Status::Initialized(processes)) = status::of(layout, &source.id)
                 && let Ok(monitor) = pidfd::open(Pid::from_raw(processes.monitor))
             {
                 // Whether this is still the monitor is seen by asking for the status once more, which comes next.

@@ -6,7 +6,7 @@ mod files;
 mod follow;
 mod journal;
 mod reader;
-pub mod time;
+mod since;
 
 use jiff::Timestamp;
 
@@ -170,7 +170,7 @@ fn no_file(record: &ContainerRecord) -> Failure {
         return Failure::new("E_NOTFOUND", message);
     }
     Failure::new("E_NOTFOUND", format!("container {name} has no log: its output went to the command that ran it"))
-        .with_hint("the output of containers that are run with --detach, or without --rm, is kept")
+        .with_hint("the output of containers that are run with --detach, without --rm, or with --log-driver is kept")
 }
 
 fn not_kept(record: &ContainerRecord) -> Failure {

@@ -9,7 +9,7 @@ use memchr::memchr;
 
 use super::Selection;
 use super::backwards::LONGEST_LINE;
-use super::entry::{Entry, Format};
+use super::entry::{Entry, Format, Parser};
 use super::files::{self, Identity, Part};
 use crate::failure::Failure;
 use crate::state::record;
@@ -21,7 +21,7 @@ const CHUNK: usize = 256 * 1024;
 pub struct FileReader {
     path: PathBuf,
     max_files: u32,
-    format: Format,
+    parser: Parser,
     /// What is to be read, the file being read first.
     parts: VecDeque<Part>,
     /// The place in the first of them.
@@ -48,7 +48,7 @@ impl FileReader {
             Ok(Self {
                 path: path.to_owned(),
                 max_files,
-                format,
+                parser: Parser::new(format),
                 parts: parts.into(),
                 offset,
                 end,
@@ -70,7 +70,7 @@ impl FileReader {
                 if std::mem::take(&mut self.skipping) {
                     continue;
                 }
-                match self.format.parse(line) {
+                match self.parser.parse(line) {
                     Some(entry) => return Ok(Some(entry)),
                     None => self.damaged += 1,
                 }

@@ -14,6 +14,13 @@ use super::streams::standard;
 /// The character that a terminal takes for the end of its input (termios(3), VEOF).
 const END_OF_TRANSMISSION: u8 = 4;
 
+/// Output taken at once, at most.
+pub const OUTPUT_LIMIT: usize = 256 * 1024;
+
+/// Bytes in a pipe as the kernel makes it, and in that of a container that fills more than half of it before we come: neither has to
+/// wait for the other after every few lines then. All pipes of a user together have a limit (pipe(7)).
+const PIPE: (usize, usize) = (64 * 1024, OUTPUT_LIMIT);
+
 /// Input that is on the way: while there is more, no more is taken.
 const PENDING_LIMIT: usize = STREAM_LIMIT;
 
@@ -33,6 +40,8 @@ pub struct Output {
     /// One of our standard descriptors; blocking: a user who stops the output stops the container's.
     standard: Option<i32>,
     log: Option<Log>,
+    /// Whether the pipe has been enlarged, or cannot be.
+    is_large: bool,
     is_closed: bool,
 }
 
@@ -44,20 +53,12 @@ impl Channel {
             Self::Input(input) => input.is_closed,
         }
     }
-
-    /// Whether it ends at one of our own standard descriptors.
-    pub fn is_standard(&self) -> bool {
-        match self {
-            Self::Output(output) => output.standard.is_some(),
-            Self::Input(input) => input.reads_standard_input,
-        }
-    }
 }
 
 impl Output {
     /// From `source`, a pipe or a terminal.
     pub fn new(source: OwnedFd, stream: Stream, standard: Option<i32>, log: Option<Log>) -> Result<Self, Errno> {
-        Ok(Self { source: without_blocking(source)?, stream, standard, log, is_closed: false })
+        Ok(Self { source: without_blocking(source)?, stream, standard, log, is_large: false, is_closed: false })
     }
 
     /// What to wait for.
@@ -76,6 +77,10 @@ impl Output {
             }
             Ok(count) => count,
         };
+        if count > PIPE.0 / 2 && !self.is_large {
+            self.is_large = true;
+            let _ = fcntl(&self.source, FcntlArg::F_SETPIPE_SZ(PIPE.1 as i32));
+        }
         if let Some(log) = &mut self.log {
             log.write(&buffer[..count]);
         }
@@ -86,6 +91,16 @@ impl Output {
             self.is_closed = self.log.is_none();
         }
         count
+    }
+
+    /// Gives back what was needed while there was much to take.
+    pub fn rest(&mut self) {
+        if std::mem::take(&mut self.is_large) {
+            let _ = fcntl(&self.source, FcntlArg::F_SETPIPE_SZ(PIPE.0 as i32));
+        }
+        if let Some(log) = &mut self.log {
+            log.rest();
+        }
     }
 }
 
@@ -127,8 +142,8 @@ impl Input {
     }
 
     /// Into a terminal, where a character ends it.
-    pub fn terminal(fd: OwnedFd, reads_standard_input: bool) -> Result<Self, Errno> {
-        Ok(Self::new(Sink::Terminal(without_blocking(fd)?), reads_standard_input))
+    pub fn terminal(fd: OwnedFd) -> Result<Self, Errno> {
+        Ok(Self::new(Sink::Terminal(without_blocking(fd)?), false))
     }
 
     fn new(sink: Sink, reads_standard_input: bool) -> Self {

@@ -18,7 +18,11 @@ const OWNER_LIMIT: usize = 256 << 10;
 /// Whether the container waits for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
+    /// It does, and ends when the client is gone without leaving.
+    Keeper,
+    /// It does.
     Owner,
+    /// It does not.
     Guest,
 }
 
@@ -29,6 +33,8 @@ struct Client {
     queue: VecDeque<Vec<u8>>,
     /// Bytes in the queue.
     queued: usize,
+    /// Whether it has asked for the container's start, and was not answered.
+    asks_for_start: bool,
     has_left: bool,
 }
 
@@ -49,6 +55,10 @@ pub enum Said {
     Resize(u16, u16),
     /// A signal for the container.
     Signal(i32),
+    /// Nothing: without it the container is not to run any longer.
+    Lost,
+    /// It is to be started.
+    Start,
 }
 
 impl Clients {
@@ -56,6 +66,11 @@ impl Clients {
     pub fn new(listener: Option<OwnedFd>, owner: Option<OwnedFd>) -> Self {
         let owner = owner.map(|socket| Client::new(socket, Standing::Owner));
         Self { listener, connected: owner.into_iter().collect() }
+    }
+
+    /// The command without which the process is not to run, unless its user leaves it.
+    pub fn keeper(socket: OwnedFd) -> Self {
+        Self { listener: None, connected: vec![Client::new(socket, Standing::Keeper)] }
     }
 
     /// Where new ones come.
@@ -88,19 +103,29 @@ impl Clients {
         let client = self.connected.get_mut(index)?;
         let mut message = vec![0; FRAME_LIMIT];
         match recv(client.socket.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT) {
-            Err(Errno::EAGAIN | Errno::EINTR) => return None,
+            // After a reset: it has left something of ours unread, and what it has said before is still to be heard.
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNRESET) => return None,
             Ok(len) if len > 0 => match Frame::decode(&message[..len]) {
                 Some(Frame::Input(bytes)) => return Some(Said::Input(bytes.to_vec())),
                 Some(Frame::EndOfInput) => return Some(Said::EndOfInput),
                 Some(Frame::Resize { rows, columns }) => return Some(Said::Resize(rows, columns)),
                 Some(Frame::Signal(number)) => return Some(Said::Signal(number)),
+                Some(Frame::Leave) => {
+                    client.leave();
+                    return None;
+                }
+                Some(Frame::Start) => {
+                    client.asks_for_start = true;
+                    client.standing = Standing::Owner;
+                    return Some(Said::Start);
+                }
                 _ => {}
             },
             _ => {}
         }
-        // It has left, or speaks nonsense.
+        // It is gone, or speaks nonsense.
         client.leave();
-        None
+        (client.standing == Standing::Keeper).then_some(Said::Lost)
     }
 
     /// Sends to all; queued for those who are behind.
@@ -113,6 +138,19 @@ impl Clients {
             client.queue(&message);
         }
         self.tidy();
+    }
+
+    /// Whether somebody waits for the container's start.
+    pub fn ask_for_start(&self) -> bool {
+        self.connected.iter().any(|client| client.asks_for_start)
+    }
+
+    /// Tells those who wait for its start that it runs.
+    pub fn tell_start(&mut self) {
+        for client in self.connected.iter_mut().filter(|client| client.asks_for_start) {
+            client.asks_for_start = false;
+            client.queue(&Frame::Started.encode());
+        }
     }
 
     /// Sends on what is queued for the client of this index.
@@ -135,7 +173,7 @@ impl Clients {
 
 impl Client {
     fn new(socket: OwnedFd, standing: Standing) -> Self {
-        Self { socket, standing, queue: VecDeque::new(), queued: 0, has_left: false }
+        Self { socket, standing, queue: VecDeque::new(), queued: 0, asks_for_start: false, has_left: false }
     }
 
     fn queue(&mut self, message: &[u8]) {
@@ -156,14 +194,19 @@ impl Client {
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN | Errno::ENOBUFS) => return,
-                Err(_) => return self.leave(),
+                // It is gone; what it has said before is still to be heard.
+                Err(_) => return self.forget_queue(),
             }
         }
     }
 
-    fn leave(&mut self) {
+    fn forget_queue(&mut self) {
         self.queue.clear();
         self.queued = 0;
+    }
+
+    fn leave(&mut self) {
+        self.forget_queue();
         self.has_left = true;
     }
 }

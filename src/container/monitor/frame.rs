@@ -23,6 +23,14 @@ pub enum Frame<'a> {
     },
     /// From a client: a signal for the container, by number.
     Signal(i32),
+    /// From a client, at last: its user leaves the container running.
+    Leave,
+    /// From a client: the container, which was made ready, is to be started. Until this is answered it hears nothing else.
+    Start,
+    /// From the monitor, to that: it runs.
+    Started,
+    /// From the monitor, to that, at last: it could not be started. A failure's report.
+    NotStarted(&'a [u8]),
     /// From the monitor: what the container wrote to its standard output or terminal.
     Output(&'a [u8]),
     /// From the monitor: what it wrote to its standard error.
@@ -40,6 +48,10 @@ impl Frame<'_> {
             Self::EndOfInput => vec![b'e'],
             Self::Resize { rows, columns } => [&b"r"[..], &rows.to_ne_bytes(), &columns.to_ne_bytes()].concat(),
             Self::Signal(number) => vec![b's', number as u8],
+            Self::Leave => vec![b'l'],
+            Self::Start => vec![b'g'],
+            Self::Started => vec![b'y'],
+            Self::NotStarted(report) => stream(b'n', report),
             Self::Output(bytes) => stream(b'1', bytes),
             Self::Error(bytes) => stream(b'2', bytes),
             Self::Exited(code) => vec![b'x', code],
@@ -56,6 +68,10 @@ impl Frame<'_> {
                 columns: u16::from_ne_bytes([*column_low, *column_high]),
             },
             [b's', number] => Frame::Signal(i32::from(*number)),
+            [b'l'] => Frame::Leave,
+            [b'g'] => Frame::Start,
+            [b'y'] => Frame::Started,
+            [b'n', report @ ..] => Frame::NotStarted(report),
             [b'1', bytes @ ..] => Frame::Output(bytes),
             [b'2', bytes @ ..] => Frame::Error(bytes),
             [b'x', code] => Frame::Exited(*code),
@@ -76,6 +92,10 @@ mod tests {
             Frame::EndOfInput,
             Frame::Resize { rows: 24, columns: 1000 },
             Frame::Signal(64),
+            Frame::Leave,
+            Frame::Start,
+            Frame::Started,
+            Frame::NotStarted(b"why"),
             Frame::Output(b"x"),
             Frame::Error(b""),
             Frame::Exited(255),

@@ -3,15 +3,15 @@
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::name::container::ContainerId;
+use crate::container::event::{self, HEALTH_STATUS};
 use crate::name::health::{HealthCheck, OnFailure};
+use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
-use crate::state::schema::container::{HealthRecord, HealthResult, Timestamp};
+use crate::state::schema::container::{ContainerRecord, HealthRecord, HealthResult, Timestamp};
 use crate::sys::pidfd;
 
 /// How many results are kept, as docker does.
@@ -24,7 +24,8 @@ const KEPT_OUTPUT: u64 = 4096;
 pub struct Watch {
     check: HealthCheck,
     command: Probe,
-    record_path: PathBuf,
+    layout: Layout,
+    container: ContainerRecord,
     record: HealthRecord,
     born: Instant,
     /// When the next check is due.
@@ -32,7 +33,7 @@ pub struct Watch {
     current: Option<Current>,
 }
 
-/// The command line of a check: this program, told to execute the check in the container.
+/// The command line of a check: this program, told to make the check of the container.
 struct Probe(Vec<std::ffi::OsString>);
 
 /// A check that is being made.
@@ -46,21 +47,24 @@ struct Current {
 
 impl Watch {
     /// Of a container that has just been started.
-    pub fn new(layout: &Layout, id: &ContainerId, check: HealthCheck) -> Self {
-        let words: [&std::ffi::OsStr; 6] = [
+    pub fn new(layout: &Layout, container: &ContainerRecord, check: HealthCheck) -> Self {
+        let words: [&std::ffi::OsStr; 8] = [
             "--root".as_ref(),
             layout.data().as_os_str(),
             "--runroot".as_ref(),
             layout.runtime().as_os_str(),
-            "exec".as_ref(),
-            id.as_str().as_ref(),
+            "healthcheck".as_ref(),
+            "run".as_ref(),
+            "--for-monitor".as_ref(),
+            container.id.as_str().as_ref(),
         ];
-        let command = words.into_iter().map(Into::into).chain(check.command.iter().map(Into::into)).collect();
+        let command = words.into_iter().map(Into::into).collect();
         let mut watch = Self {
             due: (!check.interval.is_zero()).then(|| Instant::now() + check.interval),
             check,
             command: Probe(command),
-            record_path: layout.health_record(id),
+            layout: layout.clone(),
+            container: container.clone(),
             record: HealthRecord { status: HealthRecord::STARTING.into(), failing_streak: 0, log: Vec::new() },
             born: Instant::now(),
             current: None,
@@ -152,12 +156,14 @@ impl Watch {
             self.record.status = HealthRecord::UNHEALTHY.into();
         }
         self.write();
+        let more = [(HEALTH_STATUS, self.record.status.clone())];
+        event::note_with(&self.layout, ContainerEvent::HealthStatus, &self.container, &more);
         if is_ill { self.check.on_failure } else { OnFailure::None }
     }
 
     /// Only what others see depends on it.
     fn write(&mut self) {
-        let _ = record::write_volatile(&self.record_path, &self.record);
+        let _ = record::write_volatile(&self.layout.health_record(&self.container.id), &self.record);
     }
 }
 

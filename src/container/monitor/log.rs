@@ -18,6 +18,7 @@ use crate::state::layout::Layout;
 use crate::state::schema::container::ContainerRecord;
 use file::LogFile;
 pub use file::numbered;
+pub use format::plain;
 use journal::Journal;
 
 /// The longest text of one entry, as docker's (16 KiB): a longer line becomes several.
@@ -47,15 +48,6 @@ impl Stream {
 enum Ending {
     Line,
     Partial,
-}
-
-/// What a driver is given.
-struct Batch {
-    stream: Stream,
-    /// When it was read.
-    time: Timestamp,
-    entries: usize,
-    bytes: Vec<u8>,
 }
 
 enum Driver {
@@ -103,24 +95,21 @@ impl Log {
     /// Adds what the container wrote.
     pub fn write(&mut self, bytes: &[u8]) {
         let Self { target, stream, partial } = self;
-        let mut driver = target.0.borrow_mut();
-        if matches!(*driver, Driver::Discard) {
-            return;
+        target.0.borrow_mut().write(*stream, |add| split(partial, bytes, add));
+    }
+
+    /// Gives back what was needed while there was much to write.
+    pub fn rest(&mut self) {
+        if let Driver::File(file) = &mut *self.target.0.borrow_mut() {
+            file.rest();
         }
-        let mut batch = driver.batch(*stream, bytes.len());
-        split(partial, bytes, |text, ending| driver.add(&mut batch, text, ending));
-        driver.commit(&batch);
     }
 
     fn flush(&mut self) {
         let partial = std::mem::take(&mut self.partial);
-        let mut driver = self.target.0.borrow_mut();
-        if partial.is_empty() || matches!(*driver, Driver::Discard) {
-            return;
+        if !partial.is_empty() {
+            self.target.0.borrow_mut().write(self.stream, |add| add(&partial, Ending::Partial));
         }
-        let mut batch = driver.batch(self.stream, partial.len());
-        driver.add(&mut batch, &partial, Ending::Partial);
-        driver.commit(&batch);
     }
 }
 
@@ -131,23 +120,16 @@ impl Drop for Log {
 }
 
 impl Driver {
-    fn batch(&self, stream: Stream, expected: usize) -> Batch {
-        let capacity = if matches!(self, Self::File(_)) { expected * 2 + 256 } else { 0 };
-        Batch { stream, time: Timestamp::now(), entries: 0, bytes: Vec::with_capacity(capacity) }
-    }
-
-    fn add(&mut self, batch: &mut Batch, text: &[u8], ending: Ending) {
-        batch.entries += 1;
+    /// Writes the entries that `cut` gives, which were read just now.
+    fn write(&mut self, stream: Stream, cut: impl FnOnce(&mut dyn FnMut(&[u8], Ending))) {
         match self {
             Self::Discard => {}
-            Self::File(file) => file.encode(batch, text, ending),
-            Self::Journal(journal) => journal.send(batch.stream, text, ending),
-        }
-    }
-
-    fn commit(&mut self, batch: &Batch) {
-        if let Self::File(file) = self {
-            file.commit(batch);
+            Self::File(file) => {
+                let frame = file.frame(stream, Timestamp::now());
+                cut(&mut |text, ending| file.add(&frame, text, ending));
+                file.flush();
+            }
+            Self::Journal(journal) => cut(&mut |text, ending| journal.send(stream, text, ending)),
         }
     }
 }

@@ -19,12 +19,11 @@ use nix::pty::Winsize;
 use nix::sys::wait::WaitStatus;
 
 pub use channel::Channel;
-use channel::Input;
+use channel::{Input, OUTPUT_LIMIT};
 pub use client::Clients;
 use client::Said;
 use frame::{Frame, STREAM_LIMIT};
 use log::Stream;
-use raw_mode::{Passes, RawMode};
 
 use crate::name::health::OnFailure;
 use crate::runtime::spawn::Running;
@@ -55,6 +54,9 @@ pub fn is_forwarded(signal: i32) -> bool {
     )
 }
 
+/// Signals that ask a program to end.
+pub const END: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
 /// After this time without anything to do the monitor gives its memory back.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -63,11 +65,6 @@ const IMPATIENCE: (usize, Duration) = (3, Duration::from_secs(3));
 
 /// How long those who are attached may take, once the container has ended, to read what is left.
 const PARTING: Duration = Duration::from_secs(2);
-
-/// Serves a process that nobody else can attach to until it has ended: see [`Monitor::serve`].
-pub fn supervise(running: &Running, signals: &SignalQueue, channels: Vec<Channel>) -> Result<u8, Errno> {
-    Monitor::new(signals, Clients::default()).serve(running, channels, Care::default())
-}
 
 /// The size of our terminal's window, if one of the standard descriptors is a terminal.
 pub fn window_of_caller() -> Option<Winsize> {
@@ -79,12 +76,14 @@ pub struct Monitor<'a> {
     signals: &'a SignalQueue,
     clients: Clients,
     channels: Vec<Channel>,
-    /// Restores the user's terminal when dropped.
-    raw_mode: Option<RawMode>,
+    /// For output on its way; empty while there is none.
+    buffer: Vec<u8>,
     requests_to_end: Vec<Instant>,
     health: Option<health::Watch>,
     stop_signal: Option<i32>,
     is_asked_to_end: bool,
+    /// Whether the container was made ready and is not started yet.
+    holds: bool,
 }
 
 /// What a descriptor that is ready means.
@@ -139,6 +138,15 @@ pub enum Pause {
     AskedToEnd,
 }
 
+/// What ended the time in which a container is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It is to be started.
+    Wanted,
+    /// It has ended.
+    Ended,
+}
+
 impl<'a> Monitor<'a> {
     /// One that takes `signals`, and has these clients.
     pub fn new(signals: &'a SignalQueue, clients: Clients) -> Self {
@@ -146,11 +154,12 @@ impl<'a> Monitor<'a> {
             signals,
             clients,
             channels: Vec::new(),
-            raw_mode: None,
+            buffer: Vec::new(),
             requests_to_end: Vec::new(),
             health: None,
             stop_signal: None,
             is_asked_to_end: false,
+            holds: false,
         }
     }
 
@@ -159,13 +168,31 @@ impl<'a> Monitor<'a> {
         self.is_asked_to_end
     }
 
+    /// Waits with a container that was made ready until somebody wants it started: whether that is so, or it has ended.
+    pub fn hold(&mut self, running: &Running) -> Result<Hold, Errno> {
+        self.holds = true;
+        // There is no program yet that could be asked.
+        self.stop_signal = Some(libc::SIGKILL);
+        while !self.clients.ask_for_start() {
+            if self.turn(Some(running), None)? {
+                return pidfd::wait(running.child.pidfd.as_fd()).map(|_| Hold::Ended);
+            }
+        }
+        Ok(Hold::Wanted)
+    }
+
+    /// Tells those who wanted a container started that it runs.
+    pub fn tell_start(&mut self) {
+        self.holds = false;
+        self.clients.tell_start();
+    }
+
     /// Serves the container until it has ended, and gives its exit code: its own, or 128 and the number of the signal that
     /// killed it.
     pub fn serve(&mut self, running: &Running, channels: Vec<Channel>, care: Care<'_>) -> Result<u8, Errno> {
         self.channels = channels;
         self.health = care.health;
         self.stop_signal = care.stop_signal;
-        self.prepare_terminal(running);
         let mut deadline = care.limit.map(|limit| Instant::now() + limit);
         let mut is_waiting = false;
         loop {
@@ -197,7 +224,6 @@ impl<'a> Monitor<'a> {
             _ => crate::failure::EXIT_OWN_FAILURE,
         };
         self.drain();
-        self.raw_mode = None;
         Ok(code)
     }
 
@@ -212,22 +238,11 @@ impl<'a> Monitor<'a> {
         Ok(Pause::Over)
     }
 
-    /// Tells those who are attached how it ended.
-    pub fn part(&mut self, code: u8) {
-        self.clients.broadcast(Frame::Exited(code));
+    /// Says the last word to those who are attached.
+    pub fn part(&mut self, last: Frame<'_>) {
+        self.clients.broadcast(last);
         let end = Instant::now() + PARTING;
         while self.clients.have_queued() && Instant::now() < end && self.turn(None, Some(end)).is_ok() {}
-    }
-
-    /// The user's terminal passes everything through, and the container's has its size.
-    fn prepare_terminal(&mut self, running: &Running) {
-        if running.terminal.is_none() || !self.channels.iter().any(Channel::is_standard) {
-            return;
-        }
-        // It may have changed since the plan was made.
-        copy_size(running);
-        let reads = self.input().is_some_and(|input| input.reads_standard_input);
-        self.raw_mode = RawMode::enter(if reads { Passes::Everything } else { Passes::Output });
     }
 
     /// Waits for something to happen and deals with it; true once the process has ended, or, without one, once we are asked
@@ -271,7 +286,40 @@ impl<'a> Monitor<'a> {
         Ok(ended)
     }
 
-    fn wait(&self, running: Option<&Running>, deadline: Option<Instant>) -> Result<Vec<(Source, PollFlags)>, Errno> {
+    /// Waits until something happens, or until `deadline`. Memory is given back once nothing has happened for a while: it may be
+    /// long before something does.
+    fn wait(
+        &mut self,
+        running: Option<&Running>,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<(Source, PollFlags)>, Errno> {
+        let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let soon = left().map_or(QUIET, |left| left.min(QUIET));
+        // Rounded up: a deadline that is nearly there must not be asked for again and again.
+        let soon = PollTimeout::try_from(soon.as_millis() as i32 + 1).unwrap_or(PollTimeout::ZERO);
+        let happened = self.poll(running, |fds| poll(fds, soon).map(drop))?;
+        if !happened.is_empty() || left().is_some_and(|left| left <= QUIET) {
+            return Ok(happened);
+        }
+        self.rest();
+        self.poll(running, |fds| memory::wait_lightly(fds, left()))
+    }
+
+    fn rest(&mut self) {
+        self.buffer = Vec::new();
+        for channel in &mut self.channels {
+            if let Channel::Output(output) = channel {
+                output.rest();
+            }
+        }
+    }
+
+    /// What has happened to the descriptors of interest, after `wait` has waited for it.
+    fn poll(
+        &self,
+        running: Option<&Running>,
+        wait: impl FnOnce(&mut [PollFd<'_>]) -> Result<(), Errno>,
+    ) -> Result<Vec<(Source, PollFlags)>, Errno> {
         let mut wanted: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
         let read = PollFlags::POLLIN;
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
@@ -301,7 +349,10 @@ impl<'a> Monitor<'a> {
             }
         }
         let mut fds: Vec<PollFd<'_>> = wanted.iter().map(|&(_, fd, flags)| PollFd::new(fd, flags)).collect();
-        poll_lightly(&mut fds, deadline)?;
+        match wait(&mut fds) {
+            Ok(()) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
         let happened = |(fd, (source, ..)): (&PollFd<'_>, &(Source, BorrowedFd<'_>, PollFlags))| {
             let events = fd.revents().unwrap_or(PollFlags::empty());
             (!events.is_empty()).then_some((*source, events))
@@ -335,16 +386,23 @@ impl<'a> Monitor<'a> {
             (Said::Signal(signal), _) => {
                 self.forward(running, signal);
             }
+            (Said::Lost, Some(running)) => {
+                let _ = pidfd::send_signal(running.child.pidfd.as_fd(), libc::SIGKILL);
+            }
+            (Said::Lost, None) => {}
+            (Said::Start, _) if !self.holds => self.clients.tell_start(),
+            (Said::Start, _) => {}
         }
     }
 
     /// Takes some of the container's output, for everybody: how much there was.
     fn take(&mut self, index: usize) -> usize {
         let Some(Channel::Output(output)) = self.channels.get_mut(index) else { return 0 };
-        let mut buffer = vec![0; STREAM_LIMIT];
-        let count = output.take(&mut buffer);
-        if count > 0 {
-            let bytes = &buffer[..count];
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; OUTPUT_LIMIT];
+        }
+        let count = output.take(&mut self.buffer);
+        for bytes in self.buffer[..count].chunks(STREAM_LIMIT) {
             self.clients.broadcast(match output.stream {
                 Stream::Output => Frame::Output(bytes),
                 Stream::Error => Frame::Error(bytes),
@@ -372,9 +430,9 @@ impl<'a> Monitor<'a> {
 
     /// Passes a signal on to the container; whether, without one, it means that we are to end.
     fn forward(&mut self, running: Option<&Running>, signal: i32) -> bool {
-        let Some(running) = running else { return matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGHUP) };
+        let Some(running) = running else { return END.contains(&signal) };
+        // It is about our terminal, which a container never has.
         if signal == libc::SIGWINCH {
-            copy_size(running);
             return false;
         }
         let signal = if self.is_impatient(signal) { libc::SIGKILL } else { signal };
@@ -400,25 +458,5 @@ impl<'a> Monitor<'a> {
             while self.take(index) > 0 {}
         }
         self.channels.clear();
-    }
-}
-
-fn copy_size(running: &Running) {
-    if let (Some(master), Some(size)) = (&running.terminal, window_of_caller()) {
-        let _ = tty::set_size(master.as_fd(), &size);
-    }
-}
-
-/// Waits for one of `fds`, until `deadline`, and gives memory back once nothing has happened for a while: it may be long before
-/// something does.
-fn poll_lightly(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> Result<(), Errno> {
-    let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    let soon = left().map_or(QUIET, |left| left.min(QUIET));
-    // Rounded up: a deadline that is nearly there must not be asked for again and again.
-    let soon = PollTimeout::try_from(soon.as_millis() as i32 + 1).unwrap_or(PollTimeout::ZERO);
-    match poll(fds, soon) {
-        Ok(0) if left().is_none_or(|left| left > QUIET) => memory::wait_lightly(fds, left()),
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(errno),
     }
 }

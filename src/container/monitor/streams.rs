@@ -103,21 +103,12 @@ pub fn shows_on_terminal() -> bool {
     [1, 2].into_iter().any(|number| isatty(standard(number)).unwrap_or(false))
 }
 
-/// Channels between this command and a terminal that stands for the user's.
-pub fn terminal(master: &OwnedFd, stdin: Stdin) -> Result<Vec<Channel>, Errno> {
-    let mut channels = vec![Channel::Output(Output::new(duplicate(master.as_fd())?, Stream::Output, Some(1), None)?)];
-    if stdin == Stdin::Open {
-        channels.push(Channel::Input(Input::terminal(duplicate(master.as_fd())?, true)?));
-    }
-    Ok(channels)
-}
-
-/// Channels of a terminal whose monitor stands alone.
-pub fn detached_terminal(master: &OwnedFd, stdin: Stdin, log: Option<&LogTarget>) -> Result<Vec<Channel>, Errno> {
+/// Channels of a terminal, whose monitor stands alone.
+pub fn terminal(master: &OwnedFd, stdin: Stdin, log: Option<&LogTarget>) -> Result<Vec<Channel>, Errno> {
     let log = log.map(|log| log.stream(Stream::Output));
     let mut channels = vec![Channel::Output(Output::new(duplicate(master.as_fd())?, Stream::Output, None, log)?)];
     if stdin == Stdin::Open {
-        channels.push(Channel::Input(Input::terminal(duplicate(master.as_fd())?, false)?));
+        channels.push(Channel::Input(Input::terminal(duplicate(master.as_fd())?)?));
     }
     Ok(channels)
 }

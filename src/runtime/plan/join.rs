@@ -1,4 +1,5 @@
-//! The plan of a process that joins a container which runs already (`exec`).
+//! The plans of processes that join a container which runs already: one that is to be the container's own (`exec`), and one of
+//! ours that visits its files (`cp`, `diff`, `export`, `commit`).
 
 use std::os::fd::OwnedFd;
 
@@ -27,7 +28,7 @@ impl LaunchPlan {
         let mut planner = Planner { steps: Vec::with_capacity(24), next_slot: 0 };
         planner.steps.extend([
             Step::TieToMonitor,
-            Step::JoinNamespaces { process: member, which: namespaces },
+            Step::Join { member, namespaces },
             Step::HoldRoot(ROOT),
             Step::EnterDirectory { place: Place::new(ROOT, &process.cwd), missing: Missing::Refuse },
             Step::NewSession,
@@ -40,5 +41,14 @@ impl LaunchPlan {
         planner.privileges(&process, &ids);
         planner.execute(process);
         Self { namespaces: CloneFlags::empty(), id_maps: None, steps: planner.steps }
+    }
+
+    /// The plan that puts a process of ours where the files of a container are, with what may be done there: into the user and
+    /// mount namespaces of `member`, but not among its processes.
+    pub fn visiting(member: OwnedFd) -> Self {
+        let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
+        // Hidden before it is where others could look at it, and again: new credentials undo both.
+        let steps = vec![Step::SetUmask(0), Step::TieToMonitor, Step::Join { member, namespaces }, Step::TieToMonitor];
+        Self { namespaces: CloneFlags::empty(), id_maps: None, steps }
     }
 }

@@ -223,11 +223,8 @@ fn joining_makes_nothing() {
     };
     let plan = joined(single(), None);
     assert!(plan.namespaces.is_empty() && plan.id_maps.is_none() && plan.joined().is_some());
-    assert_eq!(plan.child_memory(), ChildMemory::Shared);
-    assert_eq!(
-        names(&plan)[..6],
-        ["TieToMonitor", "JoinNamespaces", "HoldRoot", "EnterDirectory", "NewSession", "TakeStreams"]
-    );
+    assert_eq!(plan.child_memory(), ChildMemory::Own);
+    assert_eq!(names(&plan)[..6], ["TieToMonitor", "Join", "HoldRoot", "EnterDirectory", "NewSession", "TakeStreams"]);
     let own = LaunchPlan::new(blueprint());
     let from_streams =
         |names: Vec<String>| names.into_iter().skip_while(|name| name != "TakeStreams").collect::<Vec<_>>();
@@ -237,6 +234,17 @@ fn joining_makes_nothing() {
     assert!(plan.steps.iter().any(|step| matches!(step, Step::OpenTerminal { console: None, .. })));
     let refuses = |step: &Step| matches!(step, Step::EnterDirectory { missing: Missing::Refuse, .. });
     assert!(plan.steps.iter().any(refuses), "a directory that is missing is not made");
+}
+
+/// A visitor works beside its parent.
+#[test]
+fn a_plan_without_a_program_needs_memory_of_its_own() {
+    let mut plan = LaunchPlan::new(blueprint());
+    assert_eq!(plan.child_memory(), ChildMemory::Shared);
+    plan.steps.pop();
+    assert_eq!(plan.child_memory(), ChildMemory::Own);
+    let visiting = LaunchPlan::visiting(std::fs::File::open("/dev/null").unwrap().into());
+    assert_eq!(visiting.child_memory(), ChildMemory::Own);
 }
 
 #[test]

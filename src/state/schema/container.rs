@@ -155,6 +155,9 @@ pub struct ProcessesRecord {
     /// How many times it was restarted by its policy. With no process it waits for the next time.
     #[serde(default)]
     pub restarts: u32,
+    /// Whether that process waits before the container's program, to be started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub initialized: bool,
 }
 
 impl Record for ProcessesRecord {

@@ -2,7 +2,7 @@
 //! are created under a single component that must not exist.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -11,6 +11,7 @@ use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags};
 use nix::sys::time::TimeSpec;
 
+use super::contents::{self, NotWritten};
 use super::entry::{EntryPath, Target};
 use super::error::{Shown, UnpackError};
 use super::header::{Entries, Entry, Kind};
@@ -143,17 +144,15 @@ impl Applier {
 
     fn file(&mut self, entry: &Entry, path: &EntryPath, contents: &mut Entries<impl Read>) -> Result<(), UnpackError> {
         let (_, mut file) = self.create(entry, path)?;
-        let mut left = entry.size;
-        while left > 0 {
-            let piece = contents.source().piece(left)?;
-            if piece.is_empty() {
-                return Err(contents.source().malformed("it ends within a file"));
-            }
-            left -= piece.len() as u64;
-            file.write_all(piece).map_err(|error| failed("writing", path.as_bytes())(errno_of(&error)))?;
+        if let Some(map) = &entry.map {
+            map.expect(self.manifest.bytes)?;
         }
-        contents.source().skip_padding(entry.size)?;
-        self.manifest.bytes += entry.size;
+        let written = contents::write(&mut file, contents::Target::Regular, entry, contents);
+        self.manifest.bytes += written.map_err(|cause| match cause {
+            NotWritten::Tar(error) => error,
+            NotWritten::Cut => contents.source().malformed("it ends within a file"),
+            NotWritten::File(errno) => failed("writing", path.as_bytes())(errno),
+        })?;
         self.complete_file(entry, path, &file, FileKind::File)
     }
 

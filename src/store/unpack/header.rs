@@ -9,6 +9,7 @@ use super::error::UnpackError;
 use super::limits::{self, Limits};
 use super::pax::{Malformed, Records};
 use super::source::{BLOCK, Source};
+use super::sparse::Map;
 
 /// The largest size that the header's own field can hold in octal; beyond it only an extended header tells.
 const OCTAL_MAX: u64 = 0o77_777_777_777;
@@ -57,6 +58,8 @@ pub struct Entry {
     pub mtime: (i64, i64),
     /// Major and minor device number.
     pub device: (u32, u32),
+    /// Where these bytes belong in the file, if it is stored without its holes.
+    pub map: Option<Map>,
     /// Extended attributes.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Access control lists.
@@ -113,8 +116,9 @@ impl<R: Read> Entries<R> {
                     what: "the number of entries".into(),
                     limit: self.limit.to_string(),
                 })?;
-                let entry = self.entry(header, &pending)?;
+                let mut entry = self.entry(header, &pending)?;
                 self.source.expect(entry.size)?;
+                self.take_map(&block, &pending, &mut entry)?;
                 return Ok(Some(entry));
             }
         }
@@ -165,17 +169,37 @@ impl<R: Read> Entries<R> {
             return Err(malformed("a file has both GNU and PAX extended headers"));
         }
         let records = Records::parse(pending.pax.as_deref().unwrap_or_default()).map_err(malformed)?;
-        if records.sparse || typeflag(header) == b'S' {
-            return Err(UnpackError::Limit { what: "the number of sparse files".into(), limit: "0".into() });
-        }
         merge(header, pending, &records).map_err(malformed)
+    }
+
+    /// Reads where the contents of a file belong that is stored without its holes.
+    fn take_map(&mut self, block: &[u8; BLOCK], pending: &Pending, entry: &mut Entry) -> Result<(), UnpackError> {
+        if typeflag(tar::Header::from_byte_slice(block)) == b'S' {
+            entry.map = Some(Map::of_old_gnu(block, entry.size, &mut self.source)?);
+            return Ok(());
+        }
+        let records = Records::parse(pending.pax.as_deref().unwrap_or_default());
+        if let Some(sparse) = records.map_err(|reason| self.source.malformed(reason))?.sparse {
+            let (map, left) = Map::of_contents(&sparse, entry.size, &mut self.source)?;
+            (entry.map, entry.size) = (Some(map), left);
+        }
+        Ok(())
     }
 }
 
 /// The entry that `header` and its extended headers describe.
 fn merge(header: &tar::Header, pending: &Pending, records: &Records<'_>) -> Result<Entry, Malformed> {
     let old = header.as_old();
-    let name = match (records.path, &pending.name) {
+    let is_gnu = header.as_gnu().is_some();
+    let is_known = records.sparse.as_ref().is_none_or(|sparse| sparse.is_known() && typeflag(header) == b'0');
+    if !is_known || (typeflag(header) == b'S' && (!is_gnu || pending.pax.is_some())) {
+        return Err("a sparse file is in a format that is not known");
+    }
+    let sparse_name = records.sparse.as_ref().and_then(|sparse| sparse.name);
+    if sparse_name.is_some() && records.path.is_some() {
+        return Err("a sparse file has two names");
+    }
+    let name = match (sparse_name.or(records.path), &pending.name) {
         (Some(path), _) => path.to_vec(),
         (None, Some(name)) => name.clone(),
         (None, None) => header.path_bytes().into_owned(),
@@ -204,6 +228,7 @@ fn merge(header: &tar::Header, pending: &Pending, records: &Records<'_>) -> Resu
         gid: id(records.gid.map_or_else(|| number(&old.gid), Ok)?)?,
         mtime,
         device: device(header, kind)?,
+        map: None,
         xattrs: records.xattrs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
         acls: records.acls,
     })
@@ -220,7 +245,8 @@ fn kind(typeflag: u8, name: &[u8]) -> Result<Kind, Malformed> {
         // The first tars had no type for directories.
         b'\0' if slash => Kind::Directory,
         b'0' | b'7' if slash => return Err("the name of a regular file ends in a slash"),
-        b'\0' | b'0' | b'7' => Kind::File,
+        b'S' if slash => return Err("the name of a regular file ends in a slash"),
+        b'\0' | b'0' | b'7' | b'S' => Kind::File,
         b'1' => Kind::HardLink,
         b'2' => Kind::Symlink,
         b'3' => Kind::CharDevice,
@@ -260,7 +286,7 @@ fn device(header: &tar::Header, kind: Kind) -> Result<(u32, u32), Malformed> {
 }
 
 /// A numeric field: octal digits with blanks around them, or a positive number in base 256 (GNU).
-fn number(field: &[u8]) -> Result<u64, Malformed> {
+pub(super) fn number(field: &[u8]) -> Result<u64, Malformed> {
     const MALFORMED: Malformed = "a number in a header is malformed";
     if let Some((&0x80, digits)) = field.split_first() {
         let (high, low) = digits.split_at(digits.len().saturating_sub(8));

@@ -11,7 +11,7 @@ use super::{IDENTITY, READY, ROLE_NAME, SINGLE};
 use crate::oci::digest::DiffId;
 use crate::state::schema::layer::LayerManifest;
 use crate::store::StoreError;
-use crate::sys::namespace::{IdMap, write_id_maps};
+use crate::sys::namespace::{IdMap, has_many_ids, write_id_maps};
 
 /// Most that a pipe holds without privilege (/proc/sys/fs/pipe-max-size).
 const PIPE_SIZE: i32 = 1 << 20;
@@ -57,7 +57,8 @@ impl Jail {
 
     fn map_ids(&self) -> io::Result<u8> {
         let pid = self.child.id();
-        if nix::unistd::geteuid().is_root() {
+        // Root of a namespace of one id, such as that of `coracle unshare`, has nothing to give either.
+        if nix::unistd::geteuid().is_root() && has_many_ids()? {
             match write_id_maps(pid, IdMap::Identity) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
                 result => return result.map(|()| IDENTITY),

@@ -8,6 +8,8 @@ const MIB: u64 = 1 << 20;
 pub const PATH: usize = 4095;
 /// Longest path component, in bytes (NAME_MAX).
 pub const COMPONENT: usize = 255;
+/// Bytes of all files of a layer, those in holes included, where there are files that are stored without their holes.
+pub const LOGICAL: u64 = 65536 * MIB;
 /// Largest PAX header, in bytes.
 pub const PAX: u64 = MIB;
 /// Most memory for what has to be kept until the end of a layer, in bytes: modes of directories, owners of links.

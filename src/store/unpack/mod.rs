@@ -16,6 +16,7 @@
 //! The parent hashes what it sends; the jail is not believed about that. Rules: image-spec "Image Layer Filesystem Changeset".
 
 mod apply;
+pub(crate) mod contents;
 mod directories;
 mod entry;
 pub mod error;
@@ -27,6 +28,7 @@ pub(crate) mod ownership;
 mod pax;
 mod role;
 pub(crate) mod source;
+mod sparse;
 
 pub use role::role_main;
 

@@ -30,8 +30,39 @@ pub struct Records<'a> {
     pub acls: u64,
     /// Whether this is an archived socket (`SCHILY.filetype`).
     pub socket: bool,
-    /// Whether the file is stored as a sparse map (`GNU.sparse.*`).
-    pub sparse: bool,
+    /// How the file is stored without its holes (`GNU.sparse.*`).
+    pub sparse: Option<Sparse<'a>>,
+}
+
+/// The records of a file that is stored without its holes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sparse<'a> {
+    /// `GNU.sparse.major` and `GNU.sparse.minor`.
+    pub version: (Option<u64>, Option<u64>),
+    /// `GNU.sparse.name`: the header has another.
+    pub name: Option<&'a [u8]>,
+    /// `GNU.sparse.realsize`.
+    pub real_size: Option<u64>,
+    /// Whether there are records of other formats than 1.0.
+    pub others: bool,
+}
+
+impl<'a> Sparse<'a> {
+    fn add(&mut self, key: &[u8], value: &'a [u8]) -> Result<(), Malformed> {
+        match key {
+            b"major" => self.version.0 = Some(number(value)?),
+            b"minor" => self.version.1 = Some(number(value)?),
+            b"name" => self.name = Some(text(value)?),
+            b"realsize" => self.real_size = Some(number(value)?),
+            _ => self.others = true,
+        }
+        Ok(())
+    }
+
+    /// Whether it is stored in format 1.0.
+    pub fn is_known(&self) -> bool {
+        self.version == (Some(1), Some(0)) && !self.others
+    }
 }
 
 impl<'a> Records<'a> {
@@ -66,11 +97,12 @@ impl<'a> Records<'a> {
             b"gid" => self.gid = present.map(number).transpose()?,
             b"mtime" => self.mtime = present.map(time).transpose()?,
             b"SCHILY.filetype" => self.socket = value == b"socket",
-            _ if key.starts_with(b"GNU.sparse.") => self.sparse = true,
             _ if key.starts_with(b"SCHILY.acl.") => self.acls += 1,
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     self.xattrs.push((name, value));
+                } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+                    self.sparse.get_or_insert_default().add(key, value)?;
                 }
             }
         }
@@ -89,7 +121,7 @@ impl<'a> Records<'a> {
             || !xattrs.is_empty()
             || *acls > 0
             || *socket
-            || *sparse
+            || sparse.is_some()
     }
 }
 

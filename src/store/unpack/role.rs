@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 
 use super::apply::{Ids, apply};
 use super::error::{ReportLine, UnpackError};
-use super::limits::Limits;
+use super::limits::{LOGICAL, Limits};
 use super::{IDENTITY, READY, SINGLE};
 use crate::sys::landlock::{self, FileAccess};
 use crate::sys::{namespace, seccomp};
@@ -45,7 +45,7 @@ fn run(filter: &[libc::sock_filter]) -> Result<(), UnpackError> {
     let mut tar = duplicate(std::io::stdin().as_fd())?;
     let mut report = duplicate(std::io::stdout().as_fd())?;
     let (root, ids) = confine(&mut tar, &mut report)?;
-    restrain(root.as_fd(), &limits, filter)?;
+    restrain(root.as_fd(), filter)?;
     let manifest = apply(root, ids, tar, &limits)?;
     let json = serde_json::to_vec(&manifest).map_err(|error| channel("writing the report")(error.into()))?;
     report.write_all(&json).map_err(channel("writing the report"))
@@ -103,7 +103,7 @@ const FILLING: FileAccess = FileAccess::WRITE_FILE
     .and(FileAccess::REFER);
 
 /// Gives up all that filling `root` does not take. Nothing of it can be had again.
-fn restrain(root: BorrowedFd<'_>, limits: &Limits, filter: &[libc::sock_filter]) -> Result<(), UnpackError> {
+fn restrain(root: BorrowedFd<'_>, filter: &[libc::sock_filter]) -> Result<(), UnpackError> {
     nix::sys::prctl::set_no_new_privs().map_err(confining("giving up privileges"))?;
     nix::sys::stat::umask(Mode::empty());
     // Blocked, the signal leaves a failed write behind instead of a dead process.
@@ -112,7 +112,8 @@ fn restrain(root: BorrowedFd<'_>, limits: &Limits, filter: &[libc::sock_filter])
     too_large.thread_block().map_err(confining("blocking SIGXFSZ"))?;
     lower(Resource::RLIMIT_NOFILE, OPEN_FILES)?;
     lower(Resource::RLIMIT_AS, ADDRESS_SPACE)?;
-    lower(Resource::RLIMIT_FSIZE, limits.bytes)?;
+    // What the tar may have is counted; files with holes may be longer.
+    lower(Resource::RLIMIT_FSIZE, LOGICAL)?;
     lower(Resource::RLIMIT_NPROC, 0)?;
     lower(Resource::RLIMIT_CORE, 0)?;
     landlock::restrict_to(root, FILLING).map_err(confining("keeping to the layer's directory"))?;

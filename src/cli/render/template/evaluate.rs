@@ -1,5 +1,7 @@
 //! A tree and a value to text.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::parse::{Base, Command, Node, Operand, Pipeline, Setting};
@@ -45,13 +47,15 @@ impl Datum {
 /// The text that `nodes` make of `value`.
 pub fn evaluate(nodes: &[Node], value: &Value, mode: Mode) -> Result<String, TemplateError> {
     let root = Datum::new(value.clone());
-    let mut evaluation = Evaluation { mode, variables: vec![("$".into(), root.clone())], out: String::new() };
+    let mut evaluation = Evaluation { mode, root: &root, variables: Vec::new(), out: String::new() };
     evaluation.block(nodes, &root)?;
     Ok(evaluation.out)
 }
 
 struct Evaluation<'m> {
     mode: Mode<'m>,
+    /// What `$` is.
+    root: &'m Datum,
     variables: Vec<(String, Datum)>,
     out: String,
 }
@@ -274,20 +278,22 @@ impl Evaluation<'_> {
     }
 
     fn operand(&mut self, operand: &Operand, dot: &Datum) -> Result<Datum, TemplateError> {
+        // Of a row with many fields, only the one that is wanted is copied.
         let mut value = match &operand.base {
-            Base::Dot => dot.clone(),
+            Base::Dot => Cow::Borrowed(dot),
+            Base::Variable(name) if name == "$" => Cow::Borrowed(self.root),
             Base::Variable(name) => {
                 let known = self.variables.iter().rev().find(|(known, _)| known == name);
-                known.ok_or_else(|| undefined(name))?.1.clone()
+                Cow::Borrowed(&known.ok_or_else(|| undefined(name))?.1)
             }
-            Base::Literal(value) => Datum::new(value.clone()),
-            Base::Function(name) => self.call(name, &[], None, dot)?,
-            Base::Pipeline(pipeline) => self.pipeline(pipeline, dot)?,
+            Base::Literal(value) => Cow::Owned(Datum::new(value.clone())),
+            Base::Function(name) => Cow::Owned(self.call(name, &[], None, dot)?),
+            Base::Pipeline(pipeline) => Cow::Owned(self.pipeline(pipeline, dot)?),
         };
         for field in &operand.fields {
-            value = self.field(&value, field)?;
+            value = Cow::Owned(self.field(&value, field)?);
         }
-        Ok(value)
+        Ok(value.into_owned())
     }
 
     fn field(&self, of: &Datum, name: &str) -> Result<Datum, TemplateError> {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::format::{Format, Frame};
-use super::{Batch, Ending, Stream};
+use super::{Ending, Stream};
 use crate::failure::Failure;
 use crate::name::log_request::{LogDriver, LogRequest};
 use crate::state::record;
@@ -25,9 +25,13 @@ pub struct LogFile {
     max_files: u32,
     /// Entries that could not be written.
     lost: u64,
-    /// What the entries of the present batch have in common.
-    frame: Option<Frame>,
+    /// Entries that are still to be written.
+    pending: Vec<u8>,
 }
+
+/// So many bytes are written at once: most that is read at once becomes one write, but very short lines take many times the room in
+/// the log.
+const WRITE_LIMIT: usize = 512 * 1024;
 
 /// The longest entry: all of its text escaped.
 const LONGEST_ENTRY: u64 = 6 * super::ENTRY_LIMIT as u64 + 256;
@@ -55,27 +59,45 @@ impl LogFile {
             max_size: request.max_size,
             max_files: request.max_files.unwrap_or(1),
             lost: 0,
-            frame: None,
+            pending: Vec::new(),
         })
     }
 
-    /// Adds an entry to the batch.
-    pub fn encode(&mut self, batch: &mut Batch, text: &[u8], ending: Ending) {
-        let frame = self.frame.get_or_insert_with(|| Frame::new(self.format, batch.stream, batch.time));
-        frame.encode(&mut batch.bytes, text, ending);
+    /// What entries that were read at `time` have in common.
+    pub fn frame(&self, stream: Stream, time: Timestamp) -> Frame {
+        Frame::new(self.format, stream, time)
     }
 
-    /// Writes the batch.
-    pub fn commit(&mut self, batch: &Batch) {
-        self.frame = None;
-        let mut rest = &batch.bytes[..];
-        if rest.is_empty() {
+    /// Adds an entry; it may be in the file only after [`LogFile::flush`].
+    pub fn add(&mut self, frame: &Frame, text: &[u8], ending: Ending) {
+        frame.encode(&mut self.pending, text, ending);
+        if self.pending.len() >= WRITE_LIMIT {
+            self.flush();
+        }
+    }
+
+    /// Writes all entries.
+    pub fn flush(&mut self) {
+        if self.pending.is_empty() {
             return;
         }
-        if !self.tell_loss() {
-            self.lost += batch.entries as u64;
-            return;
+        let mut entries = std::mem::take(&mut self.pending);
+        if self.tell_loss() {
+            self.write(&entries);
+        } else {
+            self.lost += count(&entries);
         }
+        entries.clear();
+        self.pending = entries;
+    }
+
+    /// Gives back the memory of entries.
+    pub fn rest(&mut self) {
+        self.pending.shrink_to_fit();
+    }
+
+    fn write(&mut self, entries: &[u8]) {
+        let mut rest = entries;
         while !rest.is_empty() {
             if self.is_full() {
                 // Where that fails the file grows on: better than to lose entries.
@@ -112,7 +134,7 @@ impl LogFile {
         }
         let whole =
             if written == bytes.len() { written } else { memrchr(b'\n', &bytes[..written]).map_or(0, |at| at + 1) };
-        self.lost += memchr_iter(b'\n', &bytes[whole..]).count() as u64;
+        self.lost += count(&bytes[whole..]);
         self.size += whole as u64;
         if whole < written {
             let _ = self.file.set_len(self.size);
@@ -127,7 +149,7 @@ impl LogFile {
         let lost = std::mem::take(&mut self.lost);
         let text = format!("coracle: {lost} lines of this log could not be written and are lost");
         let mut bytes = Vec::new();
-        Frame::new(self.format, Stream::Error, Timestamp::now()).encode(&mut bytes, text.as_bytes(), Ending::Line);
+        self.frame(Stream::Error, Timestamp::now()).encode(&mut bytes, text.as_bytes(), Ending::Line);
         self.append(&bytes);
         let told = self.lost == 0;
         if !told {
@@ -159,6 +181,11 @@ impl Drop for LogFile {
     fn drop(&mut self) {
         self.tell_loss();
     }
+}
+
+/// How many entries: each ends with its only line feed.
+fn count(entries: &[u8]) -> u64 {
+    memchr_iter(b'\n', entries).count() as u64
 }
 
 fn options() -> OpenOptions {
@@ -209,12 +236,11 @@ mod tests {
     use super::*;
 
     fn write(log: &mut LogFile, text: &str) {
-        let mut batch = Batch { stream: Stream::Output, time: Timestamp::UNIX_EPOCH, entries: 0, bytes: Vec::new() };
+        let frame = log.frame(Stream::Output, Timestamp::UNIX_EPOCH);
         for line in text.lines() {
-            batch.entries += 1;
-            log.encode(&mut batch, line.as_bytes(), Ending::Line);
+            log.add(&frame, line.as_bytes(), Ending::Line);
         }
-        log.commit(&batch);
+        log.flush();
     }
 
     fn request(max_size: u64, max_files: u32) -> LogRequest {

@@ -57,11 +57,12 @@ const STRIDE: usize = 32;
 
 /// Whether docker writes the byte otherwise than as it is: control characters, quotes, HTML, and all beyond ASCII.
 fn is_special(byte: u8) -> bool {
-    (byte as i8) < 0x20 || byte == b'"' || byte == b'\\' || byte == b'<' || byte == b'>' || byte == b'&'
+    // Not `||`: a branch for each byte would keep the compiler from looking at several together.
+    ((byte as i8) < 0x20) | (byte == b'"') | (byte == b'\\') | (byte == b'<') | (byte == b'>') | (byte == b'&')
 }
 
-/// How many bytes at the beginning are written as they are.
-fn plain(bytes: &[u8]) -> usize {
+/// How many bytes at the beginning docker writes into JSON as they are; printable ASCII, all of them.
+pub fn plain(bytes: &[u8]) -> usize {
     let strides =
         bytes.chunks_exact(STRIDE).take_while(|stride| !stride.iter().fold(false, |any, &b| any | is_special(b)));
     let clean = strides.count() * STRIDE;
