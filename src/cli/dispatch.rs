@@ -1,6 +1,7 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
 mod images;
+pub mod push;
 pub mod registry;
 mod store;
 

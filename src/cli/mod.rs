@@ -36,6 +36,7 @@ mod prompt;
 pub mod prune;
 pub mod ps;
 pub mod pull;
+pub mod push;
 pub mod registry_flags;
 pub mod rename;
 pub mod render;

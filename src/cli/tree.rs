@@ -139,6 +139,7 @@ pub static ENTRIES: &[Entry] = &[
     Entry::Verb(Verb::of::<super::top::TopArgs>("top", &[])),
     Entry::Verb(Verb::of::<super::stats::StatsArgs>("stats", &[])),
     Entry::Verb(Verb::of::<super::pull::PullArgs>("pull", &[])),
+    Entry::Verb(Verb::of::<super::push::PushArgs>("push", &[])),
     Entry::Verb(Verb::of::<super::login::LoginArgs>("login", &[])),
     Entry::Verb(Verb::of::<super::logout::LogoutArgs>("logout", &[])),
     Entry::Verb(Verb::of::<super::search::SearchArgs>("search", &[])),
@@ -202,6 +203,7 @@ pub static ENTRIES: &[Entry] = &[
         "Manage images",
         &[
             Verb::of::<super::pull::PullArgs>("pull", &[]),
+            Verb::of::<super::push::PushArgs>("push", &[]),
             Verb::of::<super::search::SearchArgs>("search", &[]),
             Verb::of::<super::images::ImagesArgs>("ls", &["list"]),
             Verb::of::<super::rmi::RmiArgs>("rm", &[]),

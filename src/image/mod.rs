@@ -17,6 +17,8 @@ pub mod mount;
 pub mod progress;
 pub mod prune;
 pub mod pull;
+pub mod push;
+pub mod reform;
 pub mod remove;
 pub mod request;
 pub mod search;

@@ -1,9 +1,12 @@
-//! What `pull` was asked for, in types.
+//! What `pull` and `push` were asked for, in types.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::push::Members;
+use super::reform::Change;
+use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::Reference;
 use crate::oci::platform::Platform;
@@ -19,6 +22,34 @@ pub struct PullRequest {
     pub policy: PullPolicy,
     /// How to speak to registries.
     pub access: RegistryAccess,
+    /// What is said meanwhile.
+    pub progress: Progress,
+}
+
+/// An image to be sent.
+#[derive(Clone, Debug)]
+pub struct PushRequest {
+    /// Which.
+    pub image: ImageSelector,
+    /// Where to; under its own name where absent.
+    pub destination: Option<Reference>,
+    /// Which of the images of an index.
+    pub members: Members,
+    /// How.
+    pub transfer: Transfer,
+}
+
+/// How something is sent.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// What is to be different there.
+    pub change: Change,
+    /// How to speak to the registry.
+    pub access: RegistryAccess,
+    /// Tries after the first.
+    pub retries: u32,
+    /// Wait before the first of them.
+    pub retry_delay: Option<Duration>,
     /// What is said meanwhile.
     pub progress: Progress,
 }

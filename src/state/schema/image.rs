@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::reference::Reference;
 use crate::oci::digest::{DiffId, Digest, ImageId};
+use crate::oci::manifest::Descriptor;
 use crate::oci::platform::Platform;
 use crate::state::record::Record;
 
@@ -18,6 +19,12 @@ pub struct BlobDescriptor {
     pub media_type: String,
     /// Their number.
     pub size: u64,
+}
+
+impl From<Descriptor> for BlobDescriptor {
+    fn from(described: Descriptor) -> Self {
+        Self { digest: described.digest, media_type: described.media_type, size: described.size }
+    }
 }
 
 /// One layer of an image.
