@@ -39,7 +39,7 @@ use crate::container::stop::Stopping;
 use crate::container::summary::Summary;
 use crate::container::wait::Condition;
 use crate::container::{event, freeze, remove, translate};
-use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::failure::Failure;
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
 use crate::image::find::{self, Wanted};
@@ -237,7 +237,7 @@ fn note(layout: &Layout, happened: ContainerEvent, id: &ContainerId) {
 /// A container and what it is doing, once it is not just being started; `E_NOTFOUND`, and exit code 125, if there is none.
 fn loaded(layout: &Layout, name: &str) -> Result<Listed, Failure> {
     let id = find_container(layout, name)?;
-    let gone = || Failure::from(NotFound::Unknown(name.into())).with_exit_code(EXIT_OWN_FAILURE);
+    let gone = || NotFound::Unknown(name.into()).into();
     container::wait::settled(layout, &id)?.ok_or_else(gone)
 }
 
@@ -398,7 +398,7 @@ pub fn measure_containers(layout: &Layout, containers: &mut [Summary]) -> Result
 
 /// The container of this name, identifier or beginning of one; `E_NOTFOUND`, and exit code 125, if there is none.
 pub fn find_container(layout: &Layout, name: &str) -> Result<ContainerId, Failure> {
-    container::list::find(layout, name).map_err(|error| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE))
+    Ok(container::list::find(layout, name)?)
 }
 
 /// Gives a container another name.
