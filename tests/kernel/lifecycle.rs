@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Detached, Lab, busybox_arguments, is_running, wait_until};
+use crate::support::{Detached, Lab, busybox_arguments, image, is_running, wait_until};
 
 /// A container that wrote nothing leaves empty directories to the next command, one that wrote leaves nothing.
 #[test]
@@ -250,6 +250,17 @@ fn death_of_the_monitor_ends_the_container_and_is_told() {
     assert_eq!(lab.inspect("lost")["State"]["Status"], "exited");
     assert_eq!(lab.inspect("lost")["State"]["ExitCode"], 137);
     lab.coracle(["rm", "lost"]).ok();
+}
+
+#[test]
+fn death_of_the_monitor_is_told_to_who_stays_with_the_container() {
+    let lab = Lab::new();
+    lab.coracle(["create", "--name", "lost", &image("busybox"), "sh", "-c", "echo up; sleep 1000"]).ok();
+    let mut client = lab.spawn(["start", "-a", "lost"]);
+    client.expect("up");
+    let payload = lab.inspect("lost")["State"]["Pid"].as_i64().unwrap() as i32;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(parent(payload)), nix::sys::signal::Signal::SIGKILL).unwrap();
+    client.wait().exited(137).says("its monitor was killed");
 }
 
 #[test]
