@@ -166,7 +166,12 @@ impl TemporaryDirectory {
     pub fn create(directory: &Path, kind: Kind) -> io::Result<Self> {
         let create = |path: &Path| {
             std::fs::DirBuilder::new().mode(0o700).create(path)?;
-            File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
+            let opened = File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path);
+            opened.map_err(|error| match error.kind() {
+                // A collector was faster: the name is used up.
+                io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
+                _ => error,
+            })
         };
         let (path, directory) = create_locked(directory, kind, create)?;
         Ok(Self { path, directory, published: false })

@@ -166,6 +166,7 @@ fn we_read_what_others_write() {
         other.assert_clean();
     };
     let nameless = format!("Loaded image: sha256:{id}");
+    let path = |transport: &str, name: &str| lab.arg(&format!("skopeo.{transport}{}", name.replace([':', '/'], "-")));
     for (transport, name, names) in [
         ("docker-archive", ":quay.io/some/image:5", "Loaded image: quay.io/some/image:5"),
         ("oci-archive", ":quay.io/some/image:5", "Loaded image: quay.io/some/image:5"),
@@ -173,11 +174,11 @@ fn we_read_what_others_write() {
         ("oci", ":v5", "Loaded image: localhost/v5:latest"),
         ("dir", "", &nameless),
     ] {
-        let path = lab.arg(&format!("skopeo.{transport}{}", name.len()));
+        let path = path(transport, name);
         skopeo(&lab, &["copy", "-q", &base, &format!("{transport}:{path}{name}")]);
         read(&path, names);
     }
-    podman(&lab, "load", &["-qi", &lab.arg("skopeo.docker-archive22")]).ok();
+    podman(&lab, "load", &["-qi", &path("docker-archive", ":quay.io/some/image:5")]).ok();
     for format in ["docker-archive", "oci-archive", "oci-dir"] {
         let path = lab.arg(&format!("podman.{format}"));
         podman(&lab, "save", &["-q", "--format", format, "-o", &path, "quay.io/some/image:5"]).ok();

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adversity;
 mod archives;
 mod archives_hostile;
 mod commit;

@@ -148,7 +148,11 @@ impl Joining<'_> {
     ) -> Result<Running, Failure> {
         // The child has our command line until it executes the program, and anybody in the container may read that.
         memory::set_command_line(&format!("coracle-exec {}", self.live.record.id.short()));
-        self.enter().map_err(|errno| self.explained(internal("entering the container's namespaces", errno)))?;
+        self.enter().map_err(|errno| match errno {
+            // Its process is about to end, and has no namespaces any more.
+            Errno::ESRCH => NotLive::Ended(self.live.record.id.clone()).into(),
+            _ => self.explained(internal("entering the container's namespaces", errno)),
+        })?;
         // Ours are closed once the process has them.
         let preserved = std::mem::take(&mut self.preserved);
         let given = Given { streams, preserved, execution: Execution::AtOnce };
