@@ -430,8 +430,8 @@ mod tests {
         assert_eq!(
             values("image "),
             [
-                "diff", "exists", "help", "history", "import", "inspect", "ls", "mount", "prune", "pull", "push", "rm",
-                "search", "tag", "tree", "unmount", "untag",
+                "diff", "exists", "help", "history", "import", "inspect", "load", "ls", "mount", "prune", "pull",
+                "push", "rm", "save", "scp", "search", "tag", "tree", "unmount", "untag",
             ]
         );
         assert_eq!(values("--root /x ru"), ["run"]);

@@ -1,11 +1,13 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
+mod archives;
 mod images;
 pub mod manifest;
 pub mod push;
 pub mod registry;
 mod store;
 
+pub use archives::*;
 pub use images::*;
 pub use store::*;
 
@@ -49,6 +51,7 @@ use crate::image::request::{Progress, PullRequest, RegistryAccess};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::filter::Filters;
 use crate::name::image_selector::ImageSelector;
+use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::Reference;
 use crate::name::signal::Signal;
 use crate::oci::digest::ImageId;
@@ -119,6 +122,12 @@ fn base(
     started: u64,
 ) -> Result<Base, Failure> {
     Ok(match &request.rootfs {
+        RootfsSource::Archive { location, platform } => {
+            let found = archives::load_one(store, location, platform.as_ref(), progress)?;
+            let selector = ImageSelector::Id(found.record.id.hex().to_owned());
+            request.rootfs = RootfsSource::Image { selector, pull: PullPolicy::Never, platform: None };
+            Base::Image(base_image(found))
+        }
         RootfsSource::Directory { path, .. } => Base::Directory(translate::rootfs_directory(path)?),
         RootfsSource::Image { selector, pull, platform } => {
             let access = registry_access(access);

@@ -123,7 +123,7 @@ pub struct InspectArgs {
     list: String,
 }
 
-/// Send a list to a registry
+/// Send a list to a registry, a file or a directory
 #[derive(Args, Clone, Debug)]
 pub struct PushArgs {
     /// Send the images of the list, too; without them they must be in the repository already
@@ -146,7 +146,7 @@ pub struct PushArgs {
     /// Name or id of the list
     #[arg(value_name = "LIST")]
     list: String,
-    /// Where it goes, as [docker://][registry/]repository[:tag] [default: the list's name]
+    /// Where it goes, as [docker://][registry/]repository[:tag] or oci:DIR[:TAG] [default: the list's name]
     #[arg(value_name = "DESTINATION")]
     destination: Option<String>,
 }

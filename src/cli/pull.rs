@@ -8,12 +8,13 @@ use super::tree::{Globals, Invocation};
 use super::{dispatch, error};
 use crate::failure::Failure;
 use crate::image::request::{Progress, PullRequest};
-use crate::name::reference::Reference;
+use crate::name::image_location::ImageLocation;
 
 /// Fetch images from a registry
 ///
 /// Prints the id of each image. A name without a registry is looked for as registries.conf says, and in docker.io where
-/// that says nothing; one without a tag or digest has the tag latest.
+/// that says nothing; one without a tag or digest has the tag latest. Images in files are fetched from oci:DIR,
+/// oci-archive:FILE, docker-archive:FILE and dir:DIR, all or the one whose name follows after a colon.
 #[derive(Args, Clone, Debug)]
 pub struct PullArgs {
     /// Do not show progress
@@ -32,7 +33,7 @@ pub struct PullArgs {
     platform: PlatformFlags,
     #[command(flatten)]
     registry: PullFlags,
-    /// References, as [registry/]repository[:tag][@digest]
+    /// References, as [registry/]repository[:tag][@digest], or places of files, as oci-archive:FILE
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
 }
@@ -40,6 +41,7 @@ pub struct PullArgs {
 impl Invocation for PullArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("From the default registry", "coracle pull debian:12"),
+        ("From a directory", "coracle pull oci:layout:latest"),
         ("For another processor", "coracle pull --platform linux/arm64 quay.io/podman/hello"),
         ("Everything that a repository has", "coracle pull --all-tags quay.io/podman/hello"),
     ];
@@ -72,17 +74,18 @@ impl Invocation for PullArgs {
             error::report(&failure);
             exit_code = failure.exit_code();
         };
-        for reference in &request.references {
-            let references = match all_tags {
-                true => dispatch::registry::all_tags(&request, reference),
-                false => Ok(vec![reference.clone()]),
+        for location in &request.images {
+            let locations = match location {
+                ImageLocation::Registry(reference) if all_tags => dispatch::registry::all_tags(&request, reference)
+                    .map(|references| references.into_iter().map(ImageLocation::Registry).collect()),
+                other => Ok(vec![other.clone()]),
             };
-            for reference in references.unwrap_or_else(|failure| {
+            for location in locations.unwrap_or_else(|failure| {
                 failed(failure);
                 Vec::new()
             }) {
-                match dispatch::pull(&layout, &request, &reference) {
-                    Ok(id) => output::write(&format!("{}\n", id.hex()))?,
+                match dispatch::pull_from(&layout, &request, &location) {
+                    Ok(ids) => ids.iter().try_for_each(|id| output::write(&format!("{}\n", id.hex())))?,
                     Err(failure) => failed(failure),
                 }
             }
@@ -98,9 +101,9 @@ impl PullArgs {
         if let Some(image) = self.images.iter().find(has_tag).filter(|_| self.all_tags) {
             return Err(Failure::new("E_CONFIG", format!("--all-tags: {image:?} names one tag or digest")));
         }
-        let references: Result<Vec<Reference>, _> = self.images.iter().map(|image| image.parse()).collect();
+        let images: Result<Vec<ImageLocation>, _> = self.images.iter().map(|image| image.parse()).collect();
         Ok(PullRequest {
-            references: references?,
+            images: images?,
             platform: self.platform.platform()?,
             policy: self.policy.parse()?,
             access: self.registry.access()?,

@@ -11,16 +11,16 @@ use crate::failure::Failure;
 use crate::image::assemble::Format;
 use crate::image::push::Members;
 use crate::image::reform::{Change, Encoding, Extent, Recompression};
-use crate::image::request::{Progress, PushRequest, Transfer};
+use crate::image::request::{Progress, PushDestination, PushRequest, Transfer};
 use crate::name::image_location::ImageLocation;
 use crate::name::image_selector::ImageSelector;
-use crate::name::reference::Reference;
 use crate::state::record::{io_code, io_hint};
 
-/// Send an image to a registry
+/// Send an image to a registry, a file or a directory
 ///
 /// Documents and layers arrive bit for bit as they are in the store, under the same digests, unless --format or
-/// --compression-format ask for something else. What the registry has already is not sent.
+/// --compression-format ask for something else. What the registry has already is not sent. An OCI
+/// layout that is there is added to; other files are replaced once all is written.
 #[derive(Args, Clone, Debug)]
 pub struct PushArgs {
     /// Send all images of the index under which the image was pulled, and the index
@@ -31,7 +31,8 @@ pub struct PushArgs {
     /// Name or id of the image
     #[arg(value_name = "IMAGE")]
     image: String,
-    /// Where it goes, as [docker://][registry/]repository[:tag] [default: the image's name]
+    /// Where it goes, as [docker://][registry/]repository[:tag], oci:DIR[:TAG], oci-archive:FILE[:TAG],
+    /// docker-archive:FILE[:NAME] or dir:DIR [default: the image's name]
     #[arg(value_name = "DESTINATION")]
     destination: Option<String>,
 }
@@ -71,6 +72,7 @@ impl Invocation for PushArgs {
             "Under another, with layers compressed with zstd",
             "coracle push --compression-format zstd app quay.io/me/app:2",
         ),
+        ("Into a directory", "coracle push debian:12 oci:layout:12"),
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
@@ -85,11 +87,12 @@ impl Invocation for PushArgs {
 }
 
 /// Where images can be pushed to.
-pub fn destination(text: &str) -> Result<Reference, Failure> {
+pub fn destination(text: &str) -> Result<PushDestination, Failure> {
     match text.parse()? {
-        ImageLocation::Registry(reference) => Ok(reference),
-        other => Err(Failure::new("E_CONFIG", format!("pushing to {other}: images are pushed to registries"))
-            .with_hint("docker://REGISTRY/NAME:TAG")),
+        ImageLocation::Registry(reference) => Ok(PushDestination::Registry(reference)),
+        ImageLocation::Archive(location) => Ok(PushDestination::Archive(location)),
+        ImageLocation::Store(image) => Err(Failure::new("E_CONFIG", format!("pushing to {text}: it would stay here"))
+            .with_hint(format!("coracle tag IMAGE {image} gives an image another name"))),
     }
 }
 
@@ -212,8 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn only_registries_are_destinations() {
-        assert_eq!(destination("docker://quay.io/a/b:c").unwrap().to_string(), "quay.io/a/b:c");
-        assert_eq!(destination("dir:/tmp/x").unwrap_err().code(), "E_CONFIG");
+    fn the_store_is_no_destination() {
+        let named = PushDestination::Registry("quay.io/a/b:c".parse().unwrap());
+        assert_eq!(destination("docker://quay.io/a/b:c").unwrap(), named);
+        assert_eq!(destination("quay.io/a/b:c").unwrap(), named);
+        assert!(matches!(destination("dir:/tmp/x").unwrap(), PushDestination::Archive(_)));
+        assert_eq!(destination("containers-storage:a").unwrap_err().code(), "E_CONFIG");
     }
 }

@@ -29,6 +29,7 @@ use crate::name::entrypoint::parse_entrypoint;
 use crate::name::env_setting::{EnvSetting, parse_env_file};
 use crate::name::health::{HealthRequest, OnFailure, parse_health_command};
 use crate::name::host_name::parse_host_name;
+use crate::name::image_location::ImageLocation;
 use crate::name::label::{parse_label, parse_label_file};
 use crate::name::mount::{Access, Relabel, parse_bind_mount, parse_tmpfs};
 use crate::name::network_mode::NetworkMode;
@@ -411,7 +412,11 @@ impl ContainerFlags {
         let platform = self.platform.clone().platform()?;
         let pull = self.pull.parse::<PullPolicy>().map_err(|error| of_flag("--pull", error))?;
         if !self.rootfs {
-            let selector = utf8("the image", image)?.parse().map_err(|error| of_flag("IMAGE", error))?;
+            let image = utf8("the image", image)?;
+            if let Ok(ImageLocation::Archive(location)) = image.parse() {
+                return Ok(RootfsSource::Archive { location, platform });
+            }
+            let selector = image.parse().map_err(|error| of_flag("IMAGE", error))?;
             return Ok(RootfsSource::Image { selector, pull, platform });
         }
         if platform.is_some() {

@@ -10,6 +10,7 @@ pub use crate::name::capability_change::{CapabilityChanges, CapabilityName};
 use crate::name::container::ContainerName;
 pub use crate::name::env_setting::EnvSetting;
 pub use crate::name::health::{HealthCheck, HealthRequest, OnFailure};
+use crate::name::image_location::ArchiveLocation;
 pub use crate::name::image_selector::ImageSelector;
 pub use crate::name::log_request::{LogDriver, LogRequest};
 pub use crate::name::mount::{Access, BindMount, TmpfsMount};
@@ -93,6 +94,14 @@ pub enum RootfsSource {
         /// When to ask the registry.
         pull: PullPolicy,
         /// The platform wanted; the host's where absent.
+        platform: Option<Platform>,
+    },
+    /// An image in a file or a directory of the user's. It becomes one of the store before anything else happens.
+    #[serde(skip)]
+    Archive {
+        /// Where it is.
+        location: ArchiveLocation,
+        /// The platform wanted; what there is where absent.
         platform: Option<Platform>,
     },
     /// A directory of the host (`--rootfs`).

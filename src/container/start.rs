@@ -81,7 +81,7 @@ impl Startable {
             RootfsSource::Directory { path, .. } => {
                 Some(Base::Directory(self.container.record.rootfs.clone().unwrap_or_else(|| path.clone())))
             }
-            RootfsSource::Image { .. } => None,
+            RootfsSource::Image { .. } | RootfsSource::Archive { .. } => None,
         }
     }
 

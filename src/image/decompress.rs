@@ -30,7 +30,7 @@ pub enum DecompressError<E: std::error::Error + 'static> {
     #[error("the layer needs a zstd window of more than {} MiB to be decompressed", 1_u32 << (ZSTD_WINDOW_LOG - 20))]
     Window,
     /// It is not what its first bytes promise.
-    #[error("decompressing the layer")]
+    #[error("decompressing")]
     Malformed(#[source] io::Error),
     /// Whoever takes the tar does not want it.
     #[error(transparent)]

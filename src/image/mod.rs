@@ -1,5 +1,6 @@
 //! What users name images and do with them: one verb, one file.
 
+pub mod archive;
 pub mod assemble;
 pub mod check;
 pub mod decompress;
@@ -12,9 +13,11 @@ pub mod history;
 pub mod import;
 pub mod inspect;
 pub mod list;
+pub mod load;
 pub mod login;
 pub mod manifest_list;
 pub mod mount;
+pub mod pack;
 mod parallel;
 pub mod progress;
 pub mod prune;
@@ -23,6 +26,8 @@ pub mod push;
 pub mod reform;
 pub mod remove;
 pub mod request;
+pub mod save;
+pub mod scp;
 pub mod search;
 pub mod send;
 pub mod short_name;

@@ -48,6 +48,8 @@ pub struct Recompression {
 /// A compression and its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
+    /// None: plain tar.
+    Plain,
     /// gzip, 1 to 9.
     Gzip(u32),
     /// Zstandard, 1 to 20.
@@ -66,6 +68,7 @@ pub enum Extent {
 impl Encoding {
     fn compression(self) -> Compression {
         match self {
+            Self::Plain => Compression::None,
             Self::Gzip(_) => Compression::Gzip,
             Self::Zstd(_) => Compression::Zstd,
         }
@@ -89,16 +92,15 @@ pub fn execute(
         documents.push((descriptor, bytes, value));
     }
     let layers = layers_of(documents.iter().map(|(.., value)| value))?;
-    let mut reformed = Outgoing { made: outgoing.made, ..Outgoing::default() };
+    let mut reformed = Outgoing { made: outgoing.made, replaced: outgoing.replaced, ..Outgoing::default() };
     let renewed = match change.recompression {
         Some(recompression) => recompress(store, &layers, recompression, progress)?,
         None => HashMap::new(),
     };
-    let mut replaced: HashMap<String, BlobDescriptor> = HashMap::new();
     for (descriptor, bytes, mut value) in documents {
         let before = value.clone();
         let media_type = match DocumentKind::of(&descriptor.media_type) {
-            Some(DocumentKind::Index) => change_index(&mut value, &descriptor, change, &replaced),
+            Some(DocumentKind::Index) => change_index(&mut value, &descriptor, change, &reformed.replaced),
             _ => change_manifest(&mut value, &descriptor, change, &renewed)?,
         };
         if value == before {
@@ -107,13 +109,16 @@ pub fn execute(
         }
         let bytes = value.to_string().into_bytes();
         let new = BlobDescriptor { digest: Digest::of(&bytes), media_type, size: bytes.len() as u64 };
-        replaced.insert(descriptor.digest.to_string(), new.clone());
+        reformed.replaced.insert(descriptor.digest, new.clone());
         reformed.documents.push((new, bytes));
     }
     for blob in outgoing.blobs {
         reformed.blobs.push(renewed.get(&blob.digest).map_or(blob, |new| new.descriptor.clone()));
     }
-    reformed.made.extend(renewed.into_values().map(|new| (new.descriptor.digest, new.content)));
+    for (digest, new) in renewed {
+        reformed.made.insert(new.descriptor.digest.clone(), new.content);
+        reformed.replaced.insert(digest, new.descriptor);
+    }
     Ok(reformed)
 }
 
@@ -184,10 +189,11 @@ fn change_index(
     value: &mut Value,
     descriptor: &BlobDescriptor,
     change: &Change,
-    replaced: &HashMap<String, BlobDescriptor>,
+    replaced: &HashMap<Digest, BlobDescriptor>,
 ) -> String {
     for member in value["manifests"].as_array_mut().into_iter().flatten() {
-        if let Some(new) = member["digest"].as_str().and_then(|digest| replaced.get(digest)) {
+        let digest = member["digest"].as_str().and_then(|digest| digest.parse().ok());
+        if let Some(new) = digest.and_then(|digest: Digest| replaced.get(&digest)) {
             member["mediaType"] = json!(new.media_type);
             member["digest"] = json!(new.digest);
             member["size"] = json!(new.size);
@@ -239,7 +245,7 @@ fn recompress(
     parallel::each(&wanted, AT_ONCE, |_, (digest, compression)| {
         let new = recompress_one(store, digest, *compression, encoding)?;
         let (name, size) = (encoding.compression().as_str(), new.descriptor.size);
-        progress.message(&format!("layer {} compressed with {name}: {size} bytes", digest.short()));
+        progress.message(&format!("layer {} written as {name}: {size} bytes", digest.short()));
         renewed.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), new);
         Ok::<_, Failure>(())
     })?;
@@ -285,6 +291,7 @@ impl Read for Checked {
 
 /// Compresses into a new blob.
 enum Encoder<'s> {
+    Plain(NewBlob<'s>),
     Gzip(GzEncoder<NewBlob<'s>>),
     Zstd(zstd::Encoder<'static, NewBlob<'s>>),
 }
@@ -292,6 +299,7 @@ enum Encoder<'s> {
 impl<'s> Encoder<'s> {
     fn new(blob: NewBlob<'s>, encoding: Encoding) -> io::Result<Self> {
         Ok(match encoding {
+            Encoding::Plain => Self::Plain(blob),
             Encoding::Gzip(level) => Self::Gzip(GzEncoder::new(blob, flate2::Compression::new(level))),
             Encoding::Zstd(level) => {
                 let mut encoder = zstd::Encoder::new(blob, level)?;
@@ -303,6 +311,7 @@ impl<'s> Encoder<'s> {
 
     fn finish(self) -> io::Result<NewBlob<'s>> {
         match self {
+            Self::Plain(blob) => Ok(blob),
             Self::Gzip(encoder) => encoder.finish(),
             Self::Zstd(encoder) => encoder.finish(),
         }
@@ -312,6 +321,7 @@ impl<'s> Encoder<'s> {
 impl Write for Encoder<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
+            Self::Plain(blob) => blob.write(bytes),
             Self::Gzip(encoder) => encoder.write(bytes),
             Self::Zstd(encoder) => encoder.write(bytes),
         }
@@ -319,6 +329,7 @@ impl Write for Encoder<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
+            Self::Plain(blob) => blob.flush(),
             Self::Gzip(encoder) => encoder.flush(),
             Self::Zstd(encoder) => encoder.flush(),
         }

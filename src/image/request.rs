@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::push::Members;
 use super::reform::Change;
+use crate::name::image_location::{ArchiveLocation, ImageLocation};
 use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::Reference;
@@ -15,7 +16,7 @@ use crate::oci::platform::Platform;
 #[derive(Clone, Debug)]
 pub struct PullRequest {
     /// At least one.
-    pub references: Vec<Reference>,
+    pub images: Vec<ImageLocation>,
     /// The platform wanted; the host's where absent.
     pub platform: Option<Platform>,
     /// When to ask the registry.
@@ -31,12 +32,21 @@ pub struct PullRequest {
 pub struct PushRequest {
     /// Which.
     pub image: ImageSelector,
-    /// Where to; under its own name where absent.
-    pub destination: Option<Reference>,
+    /// Where to; to a registry under its own name where absent.
+    pub destination: Option<PushDestination>,
     /// Which of the images of an index.
     pub members: Members,
     /// How.
     pub transfer: Transfer,
+}
+
+/// Where images can be sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushDestination {
+    /// A registry.
+    Registry(Reference),
+    /// A file or a directory.
+    Archive(ArchiveLocation),
 }
 
 /// How something is sent.

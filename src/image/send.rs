@@ -10,7 +10,7 @@ use super::progress::{LayerEvent, Progress};
 use super::push::Members;
 use crate::failure::Failure;
 use crate::oci::digest::Digest;
-use crate::oci::manifest::{Descriptor, Document, Index, MAX_DOCUMENT};
+use crate::oci::manifest::{Descriptor, Document, Index, MAX_DOCUMENT, Manifest};
 use crate::state::schema::image::{BlobDescriptor, ImageRecord};
 use crate::store::{Store, StoreError};
 
@@ -23,6 +23,8 @@ pub struct Outgoing {
     pub made: HashMap<Digest, File>,
     /// Manifests, then the index, if there is one: each after what it names.
     pub documents: Vec<(BlobDescriptor, Vec<u8>)>,
+    /// What became of those documents and layers of the store that were changed on the way.
+    pub replaced: HashMap<Digest, BlobDescriptor>,
 }
 
 impl Outgoing {
@@ -44,13 +46,25 @@ impl Outgoing {
             let failure = Failure::new("E_STATE", format!("reading the manifest {}", described.digest));
             return Err(failure.with_hint("coracle system check --repair tells what is wrong with the store"));
         };
-        for blob in manifest.layers.into_iter().chain([manifest.config]) {
+        self.add_parsed(described.clone(), bytes, &manifest);
+        Ok(())
+    }
+
+    /// Adds a manifest that was read, and what it names.
+    pub fn add_parsed(&mut self, described: BlobDescriptor, bytes: Vec<u8>, manifest: &Manifest) {
+        for blob in manifest.layers.iter().chain([&manifest.config]) {
             if !self.blobs.iter().any(|known| known.digest == blob.digest) {
                 self.blobs.push(blob.into());
             }
         }
-        self.documents.push((described.clone(), bytes));
-        Ok(())
+        self.add_document(described, bytes);
+    }
+
+    /// Adds a document after all that it names.
+    pub fn add_document(&mut self, described: BlobDescriptor, bytes: Vec<u8>) {
+        if !self.documents.iter().any(|(known, _)| known.digest == described.digest) {
+            self.documents.push((described, bytes));
+        }
     }
 
     /// Adds an index of the store, and those of `members` that it names. Those that are not added, because their manifest is
@@ -64,13 +78,13 @@ impl Outgoing {
         let mut absent = Vec::new();
         for member in index.manifests {
             match members == Members::All && store.blobs().contains(&member.digest) {
-                true => self.add_manifest(store, &member.into())?,
+                true => self.add_manifest(store, &BlobDescriptor::from(&member))?,
                 false => absent.push(member),
             }
         }
         let descriptor =
             BlobDescriptor { digest: digest.clone(), media_type: index.media_type, size: bytes.len() as u64 };
-        self.documents.push((descriptor, bytes));
+        self.add_document(descriptor, bytes);
         Ok(absent)
     }
 

@@ -21,6 +21,7 @@ pub mod network_mode;
 pub mod pull_policy;
 pub mod reference;
 pub mod registry;
+pub mod remote_image;
 pub mod restart_policy;
 pub mod security_option;
 pub mod serialize;

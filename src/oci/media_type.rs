@@ -22,6 +22,8 @@ pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Docker's layer, not compressed.
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+/// Docker's layer, compressed with zstd.
+pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 /// Docker's layer, compressed with gzip.
 pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
@@ -50,6 +52,16 @@ impl DocumentKind {
             | "application/vnd.docker.distribution.manifest.v1+prettyjws" => Some(Self::SchemaOne),
             _ => None,
         }
+    }
+}
+
+/// The media type of a document that nobody announces: what it says itself, or OCI's, whose documents need not say it.
+pub fn presumed(document: &[u8]) -> Option<String> {
+    let value = super::strict_json::parse_value(document).ok()?;
+    match value.get("mediaType") {
+        Some(own) => own.as_str().map(str::to_owned),
+        None if value.get("manifests").is_some() => Some(OCI_INDEX.to_owned()),
+        None => Some(OCI_MANIFEST.to_owned()),
     }
 }
 
@@ -93,13 +105,9 @@ impl Compression {
     pub fn of_layer(media_type: &str) -> Result<Self, LayerTypeRefused> {
         let shown = || media_type.chars().take(160).collect::<String>();
         match media_type {
-            "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => Ok(Self::None),
-            "application/vnd.oci.image.layer.v1.tar+gzip" | "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
-                Ok(Self::Gzip)
-            }
-            "application/vnd.oci.image.layer.v1.tar+zstd" | "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
-                Ok(Self::Zstd)
-            }
+            OCI_LAYER | DOCKER_LAYER => Ok(Self::None),
+            OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => Ok(Self::Gzip),
+            OCI_LAYER_ZSTD | DOCKER_LAYER_ZSTD => Ok(Self::Zstd),
             other if other.ends_with("+encrypted") => Err(LayerTypeRefused::Encrypted(shown())),
             other
                 if other.starts_with("application/vnd.oci.image.layer.nondistributable.")

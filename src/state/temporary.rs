@@ -127,6 +127,12 @@ impl TemporaryFile {
         &self.file
     }
 
+    /// The file without a name: it is gone when nobody has it open any more.
+    pub fn into_unnamed(self) -> io::Result<File> {
+        std::fs::remove_file(&self.path)?;
+        self.file.try_clone()
+    }
+
     /// Gives the file the name `to`, replacing what had it, in such a way that after a power cut `to` is either what it was
     /// or this file, complete.
     pub fn publish_durable(mut self, to: &Path) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! Bytes under their digest: `blobs/ALGORITHM/HEX`, mode 0400, never changed.
 
 use std::fs::{File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use crate::oci::digest::{Algorithm, Digest, Hasher};
@@ -144,9 +144,11 @@ impl NewBlob<'_> {
 }
 
 impl NewBlob<'_> {
-    /// Keeps the blob out of the store: its digest, size and bytes. Nothing remains of it when the file is closed.
+    /// Keeps the blob out of the store: its digest, size and bytes, at their beginning. Nothing remains of it when the file is
+    /// closed.
     pub fn into_file(self) -> io::Result<(Digest, u64, File)> {
-        let file = self.file.file().try_clone()?;
+        let mut file = self.file.file().try_clone()?;
+        file.rewind()?;
         Ok((self.hasher.finish(), self.written, file))
     }
 }

@@ -109,6 +109,14 @@ impl Store {
         tmp
     }
 
+    /// An empty file without a name, for what is too large for memory: gone when it is closed.
+    pub fn unnamed_file(&self) -> Result<std::fs::File, StoreError> {
+        let tmp = self.tmp();
+        let file = temporary::TemporaryFile::create(&tmp, temporary::Kind::Blob);
+        let file = file.and_then(temporary::TemporaryFile::into_unnamed);
+        file.map_err(|error| StoreError::io("creating a temporary file in", &tmp, error))
+    }
+
     /// Makes `path` disappear at once and as a whole, then frees its space: it is moved into a temporary directory, which
     /// is removed, now or by the next command.
     fn discard(&self, path: &Path) -> std::io::Result<()> {

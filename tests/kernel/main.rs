@@ -6,6 +6,8 @@
 mod support;
 
 mod adversity;
+mod archives;
+mod archives_hostile;
 mod commit;
 mod cp;
 mod diff;

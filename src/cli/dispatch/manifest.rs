@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::push::wanted;
+use super::push::send;
 use super::{registry_access, remove_image, reporter, say_waiting};
 use crate::failure::Failure;
 use crate::image::manifest_list::{self, AddRequest, Annotation, IfExists, MemberSelector, Source};
@@ -71,11 +71,11 @@ pub fn inspect(layout: &Layout, source: &Source, access: RegistryAccess) -> Resu
     manifest_list::inspect(&store, source, &registry_access(access), &*reporter(Progress::Shown))
 }
 
-/// Sends a list to a registry; the digest that its index has there.
+/// Sends a list; the digest that its index has there.
 pub fn push(layout: &Layout, request: PushRequest) -> Result<Digest, Failure> {
-    let store = Store::open(layout.clone())?;
-    let progress = reporter(request.transfer.progress);
-    manifest_list::push(&store, &wanted(request), &*progress, &mut say_waiting)
+    send(layout, request, manifest_list::find, |store, request, progress| {
+        manifest_list::push(store, request, progress, &mut say_waiting)
+    })
 }
 
 /// Removes a list, and none of its images that have names of their own.

@@ -3,6 +3,7 @@
 use crate::failure::Explain;
 use crate::host::config::policy::PolicyRefused;
 use crate::host::config::registries::RegistriesRefused;
+use crate::image::archive::ArchiveError;
 use crate::image::decompress::DecompressError;
 use crate::oci::digest::Digest;
 use crate::oci::image_config::ConfigRefused;
@@ -18,6 +19,9 @@ pub enum FetchCause {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// An archive of the user's.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// What is configured about registries.
     #[error(transparent)]
     Configuration(#[from] RegistriesRefused),
@@ -102,6 +106,7 @@ impl Explain for FetchCause {
     fn code(&self) -> &'static str {
         match self {
             Self::Registry(error) => error.code(),
+            Self::Archive(error) => error.code(),
             Self::Configuration(error) => error.code(),
             Self::Policy(error) => error.code(),
             Self::Store(error) => error.code(),
@@ -120,6 +125,7 @@ impl Explain for FetchCause {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(error) => error.hint(),
+            Self::Archive(error) => error.hint(),
             Self::Configuration(error) => error.hint(),
             Self::Policy(error) => error.hint(),
             Self::Store(error) => error.hint(),

@@ -52,13 +52,7 @@ pub(super) fn image_record(
 }
 
 fn image_layer(layer: &Layer, opaque: bool) -> ImageLayer {
-    let descriptor = &layer.descriptor;
-    let descriptor = BlobDescriptor {
-        digest: descriptor.digest.clone(),
-        media_type: descriptor.media_type.clone(),
-        size: descriptor.size,
-    };
-    ImageLayer { diff_id: layer.diff_id.clone(), descriptor, opaque }
+    ImageLayer { diff_id: layer.diff_id.clone(), descriptor: (&layer.descriptor).into(), opaque }
 }
 
 /// What a container gets unless told otherwise. An entry of the environment without a name and `=` would import a

@@ -246,7 +246,7 @@ pub fn image_for(
     }
     let host = Platform::host();
     let member = registry::select(&index, platform.unwrap_or(&host))?;
-    let member = BlobDescriptor::from(member.clone());
+    let member = BlobDescriptor::from(member);
     let source = StoredSource { store, top: &member };
     let id = match source.top()?.document {
         Document::Manifest(manifest) => manifest.config.digest,

@@ -22,9 +22,10 @@ pub struct BlobDescriptor {
     pub size: u64,
 }
 
-impl From<Descriptor> for BlobDescriptor {
-    fn from(described: Descriptor) -> Self {
-        Self { digest: described.digest, media_type: described.media_type, size: described.size }
+impl From<&Descriptor> for BlobDescriptor {
+    fn from(described: &Descriptor) -> Self {
+        let Descriptor { digest, media_type, size, .. } = described;
+        Self { digest: digest.clone(), media_type: media_type.clone(), size: *size }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The tar as it arrives: blocks, and contents of files in large pieces that are never copied.
 
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 
 use super::error::UnpackError;
 use super::limits::Limits;
@@ -96,6 +96,11 @@ impl<R: Read> Source<R> {
         Ok(())
     }
 
+    /// How many bytes were handed out: the position in the tar.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     fn take(&mut self, length: usize) -> Result<&[u8], UnpackError> {
         self.expect(length as u64)?;
         let piece = &self.buffer[self.start..self.start + length];
@@ -117,5 +122,25 @@ impl<R: Read> Source<R> {
                 Err(source) => return Err(UnpackError::Channel { action: "reading the tar", source }),
             }
         }
+    }
+}
+
+impl<R: Read + Seek> Source<R> {
+    /// Leaves out contents of `size` bytes with their padding, without reading them.
+    pub fn skip(&mut self, size: u64) -> Result<(), UnpackError> {
+        let failed = |source| UnpackError::Channel { action: "moving in the tar", source };
+        let total = size.checked_next_multiple_of(BLOCK as u64).ok_or_else(|| self.malformed("a file is too large"))?;
+        self.expect(total)?;
+        let buffered = (self.end - self.start) as u64;
+        if total <= buffered {
+            // At most the buffer's size, so it fits.
+            self.start += total as usize;
+        } else {
+            let further = i64::try_from(total - buffered).map_err(|_| self.malformed("a file is too large"))?;
+            self.reader.seek(SeekFrom::Current(further)).map_err(failed)?;
+            (self.start, self.end) = (0, 0);
+        }
+        self.offset += total;
+        Ok(())
     }
 }
