@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use super::cp::Written;
 use super::error;
-use super::render::output;
+use super::render::{output, size};
 use super::run::{Asked, PlanUse};
 use crate::container::attach::Attachment;
 use crate::container::base::{Base, BaseImage};
@@ -26,6 +26,7 @@ use crate::container::diff::Subject;
 use crate::container::export::Archive;
 use crate::container::files::changes::Change;
 use crate::container::filter::{ContainerFilter, health};
+use crate::container::freeze::Means;
 use crate::container::launch::{Presence, Report};
 use crate::container::list::{Listed, NotFound};
 use crate::container::logs::{Audience, Selection, Source};
@@ -72,6 +73,7 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
         let plan = container::run::plan(layout, &request, &base)?;
         return output::write(&format!("{plan:#?}\n")).map(|()| 0);
     }
+    warn_of(&request)?;
     if container::run::lacks_terminal(&presence) {
         error::warn("the input device is no terminal: what is typed into it is passed on as it is");
     }
@@ -80,9 +82,20 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     }
     match container::run::execute(layout, &request, &base, &presence, move || drop(guard))? {
         Report::Exited(code) => Ok(code),
+        Report::OutOfMemory { code, limit } => Ok(say_out_of_memory(code, limit)),
         Report::Running(id) if matches!(presence, Presence::Detached) => output::write(&format!("{id}\n")).map(|()| 0),
         Report::Running(_) => Ok(0),
     }
+}
+
+fn say_out_of_memory(code: u8, limit: Option<u64>) -> u8 {
+    let limit = limit.map(|bytes| format!(", limit {}", size::binary(bytes))).unwrap_or_default();
+    error::tell(&format!("killed: out of memory{limit}"));
+    code
+}
+
+fn warn_of(request: &Request) -> Result<(), Failure> {
+    container::run::warnings(request).map(|warnings| warnings.iter().for_each(|warning| error::warn(warning)))
 }
 
 /// Makes a container, and prints its id.
@@ -92,6 +105,7 @@ pub fn create(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     let Asked { mut request, access, progress, replaces, .. } = asked;
     let guard = store.lock_shared(&mut say_waiting)?;
     let base = base(&store, &mut request, access, progress, started)?;
+    warn_of(&request)?;
     if replaces {
         make_way(layout, &request)?;
     }
@@ -168,6 +182,7 @@ pub fn start_attached(
             let attachment = Attachment::to(&startable.container.record.process, input, signals, keys);
             match start_as(layout, &startable, &Presence::Attached(attachment))? {
                 Report::Exited(code) => Ok(code),
+                Report::OutOfMemory { code, limit } => Ok(say_out_of_memory(code, limit)),
                 Report::Running(_) => Ok(0),
             }
         }
@@ -280,10 +295,10 @@ pub fn note_health(layout: &Layout, name: &str) {
 }
 
 /// Stops all processes of a container.
-pub fn pause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
-    freeze::pause(layout, id)?;
+pub fn pause(layout: &Layout, id: &ContainerId) -> Result<Means, Failure> {
+    let means = freeze::pause(layout, id)?;
     note(layout, ContainerEvent::Pause, id);
-    Ok(())
+    Ok(means)
 }
 
 /// Lets all processes of a container go on.

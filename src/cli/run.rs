@@ -1,5 +1,7 @@
 //! `run`.
 
+pub mod resources;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use self::resources::ResourceFlags;
 use super::dispatch;
 use super::log_flags::LogFlags;
 use super::registry_flags::{PlatformFlags, PullFlags};
@@ -193,6 +196,9 @@ pub struct ContainerFlags {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
     cidfile: Option<PathBuf>,
 
+    #[command(flatten, next_help_heading = "Limits")]
+    resources: ResourceFlags,
+
     #[command(flatten, next_help_heading = "Log")]
     log: LogFlags,
 
@@ -262,6 +268,16 @@ impl Invocation for RunArgs {
             "A source that is not absolute must begin with a dot and is taken below the working directory. Mounts are \
              private, and set-user-id bits and devices on them have no effect. The options z and Z are accepted where \
              there is no SELinux to relabel for.",
+        ),
+        (
+            "LIMITS",
+            "What all processes of a container use together is limited by a control group, which is made where the kernel lets \
+             this user make one: below the own group, if that was delegated (control groups v2); in a scope that systemd's \
+             user manager is asked for; or below the own groups of the single controllers, as far as they may be written to \
+             (control groups v1). coracle info says which of these it is. A limit that cannot be enforced is an error; with \
+             --limits=soft the memory of each process, and the number of processes, are limited as far as limits of single \
+             processes can do that, and what is not enforced is said. When there is no memory left below the limit, the \
+             kernel kills a process of the container, and this is said, too.",
         ),
         (
             "LOGS",
@@ -369,6 +385,7 @@ impl ContainerFlags {
             stop_signal: parsed("--stop-signal", self.stop_signal.as_deref())?,
             stop_timeout: self.stop_timeout.unwrap_or(STOP_TIMEOUT),
             time_limit: (self.timeout > 0).then_some(self.timeout),
+            limits: self.resources.request()?,
             cidfile: self.cidfile,
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
@@ -533,7 +550,7 @@ pub(super) fn with<T, E: Explain>(
     text.map(parse).transpose().map_err(|error| of_flag(flag, error))
 }
 
-fn all_parsed<T: FromStr<Err: Explain>>(flag: &'static str, texts: &[String]) -> Result<Vec<T>, Failure> {
+pub(super) fn all_parsed<T: FromStr<Err: Explain>>(flag: &'static str, texts: &[String]) -> Result<Vec<T>, Failure> {
     texts.iter().map(|text| text.parse()).collect::<Result<_, T::Err>>().map_err(|error| of_flag(flag, error))
 }
 

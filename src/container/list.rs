@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use super::freeze;
+use super::group;
 use super::status::{self, Status};
+use crate::cgroup::group::Group;
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
@@ -24,6 +26,8 @@ pub struct Listed {
     pub is_paused: bool,
     /// What its health checks have shown since it was started.
     pub health: Option<HealthRecord>,
+    /// Its control group, if it runs and has one.
+    pub group: Option<Group>,
 }
 
 impl Listed {
@@ -127,7 +131,9 @@ fn load_knowing(
         (Some(_), Status::Running(_)) => record::read(&layout.health_record(id)).ok().flatten(),
         _ => None,
     };
-    Ok(Some(Listed { record, status, is_paused, health }))
+    let may_have_group = !record.limits.is_default() && matches!(&status, Status::Running(_) | Status::Initialized(_));
+    let group = may_have_group.then(|| group::of(layout, id)).flatten();
+    Ok(Some(Listed { record, status, is_paused, health, group }))
 }
 
 /// The name in the file that `rename` writes; absent for a container that was not renamed.

@@ -14,6 +14,7 @@ pub mod export;
 pub mod files;
 pub mod filter;
 pub mod freeze;
+pub mod group;
 pub mod hardening;
 pub mod host_view;
 pub mod inspect;

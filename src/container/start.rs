@@ -4,6 +4,7 @@ use std::fs;
 
 use super::base::Base;
 use super::create::Owned;
+use super::group;
 use super::launch::{self, Launch, Presence, Report};
 use super::list::{self, Listed};
 use super::request::{Request, RootfsSource};
@@ -89,6 +90,7 @@ impl Startable {
             _ => Failure::new("E_BUSY", format!("starting container {}: another command has it: {cause}", id.short())),
         })?;
         launch::tidy(layout, &self.request, id);
+        group::remove_left(layout, id);
         let plan = run::plan_again(layout, &self.request, base, id, name)?;
         let _ = fs::remove_file(layout.stop_marker(id));
         // Of a life whose monitor was killed: nobody may take its processes for those of the next.

@@ -12,7 +12,7 @@ use crate::container::monitor::frame::Frame;
 use crate::container::monitor::streams::{self, Streams};
 use crate::container::monitor::{self, Care, Channel, Clients, Monitor};
 use crate::container::request::{Stdin, Terminal};
-use crate::container::{event, freeze, stand_alone};
+use crate::container::{event, freeze, group, stand_alone};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::runtime::init::Given;
 use crate::runtime::plan::{Execution, LaunchPlan};
@@ -148,10 +148,12 @@ impl Joining<'_> {
     ) -> Result<Running, Failure> {
         // The child has our command line until it executes the program, and anybody in the container may read that.
         memory::set_command_line(&format!("coracle-exec {}", self.live.record.id.short()));
+        let group = group::of(self.layout, &self.live.record.id);
+        let leaf = group.map(|group| group.admit_caller().and_then(|()| group.open_leaf())).transpose()?.flatten();
         self.enter().map_err(|errno| self.explained(internal("entering the container's namespaces", errno)))?;
         // Ours are closed once the process has them.
         let preserved = std::mem::take(&mut self.preserved);
-        let given = Given { streams, preserved, execution: Execution::AtOnce };
+        let given = Given { streams, preserved, execution: Execution::AtOnce, group: leaf.map(OwnedFd::from) };
         let running = spawn::launch(proof, &self.plan, given, Some(interrupt));
         let running = running.map_err(|error| self.explained(error.into()))?;
         freeze::include(self.layout, &self.live, running.child.pidfd.as_fd());

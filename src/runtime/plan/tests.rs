@@ -33,6 +33,9 @@ fn blueprint() -> Blueprint {
         mounts: Vec::new(),
         files: vec![GivenFile { name: "hosts", content: "hosts".into(), destination: "/etc/hosts" }],
         cgroup2: false,
+        group: None,
+        group_namespace: GroupNamespace::Private,
+        shm_size: Bound::At(64 << 20),
         devices: vec![("null", 259), ("zero", 261)],
         masked: vec!["/proc/kcore".into()],
         read_only_paths: vec!["/proc/sys".into()],
@@ -49,6 +52,7 @@ fn blueprint() -> Blueprint {
             no_new_privileges: false,
             filter: Some(default_filter(DEFAULT, Arch::NATIVE, ForeignAbi::Killed)),
             limits: vec![(libc::RLIMIT_CORE, 0, 0)],
+            oom_score_adj: None,
             umask: 0o022,
             terminal: None,
         },
@@ -215,7 +219,7 @@ fn joining_makes_nothing() {
         let member = std::fs::File::open("/dev/null").unwrap().into();
         let namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC;
         let process = Process { terminal, ..blueprint().process };
-        LaunchPlan::joining(join::Joined { member, namespaces, ids }, process)
+        LaunchPlan::joining(join::Joined { member, namespaces, ids, group: None }, process)
     };
     let names = |plan: &LaunchPlan| -> Vec<String> {
         let name = |step: &Step| format!("{step:?}").split([' ', '(', '{']).next().unwrap().to_owned();
