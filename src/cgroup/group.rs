@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::error::CgroupError;
-use super::settings::Setting;
+use super::settings::{self, Setting};
 use super::systemd;
 use crate::host::cgroup::{Ground, controllers};
 use crate::host::kernel::one_line;
-use crate::state::record::Record;
+use crate::name::resources::Resources;
+use crate::sys::pidfd;
 
 /// Where the processes of a v2 group are: below the limits, which they could lift otherwise, being the same user's.
 const LEAF: &str = "container";
@@ -46,11 +49,6 @@ pub enum Group {
     },
 }
 
-impl Record for Group {
-    const VERSION: u32 = 1;
-    const KIND: &'static str = "record of a control group";
-}
-
 impl Group {
     /// Makes the group with these limits. One of that name that was left behind is removed first.
     pub fn make(&self, settings: &[Setting]) -> Result<(), CgroupError> {
@@ -72,6 +70,21 @@ impl Group {
             }
         }
         self.limit(settings)
+    }
+
+    /// Changes limits of a group in which processes run.
+    pub fn change(&self, resources: &Resources) -> Result<(), CgroupError> {
+        let settings = if self.is_unified() { settings::unified(resources)? } else { settings::legacy(resources)? };
+        if let Self::Legacy { directories } = self
+            && let Some(missing) = settings.iter().find(|setting| !directories.contains_key(&setting.controller))
+        {
+            return Err(CgroupError::NoController {
+                flag: missing.flag.to_owned(),
+                controller: missing.controller.clone(),
+                available: directories.keys().cloned().collect::<Vec<_>>().join(", "),
+            });
+        }
+        self.limit(&settings)
     }
 
     /// Sets limits.
@@ -169,10 +182,19 @@ impl Group {
 
     /// Removes the group, with what may still run in it.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        for directory in self.all_directories() {
-            remove_directory(directory)?;
+        if self.remove_empty().is_ok() {
+            return Ok(());
         }
-        Ok(())
+        self.kill();
+        self.all_directories().try_for_each(remove_directory)
+    }
+
+    /// Kills what runs in it.
+    fn kill(&self) {
+        for directory in self.all_directories() {
+            kill_all(directory);
+        }
+        self.let_die();
     }
 
     /// Removes the group if nothing runs in it.
@@ -241,7 +263,7 @@ impl Group {
     }
 }
 
-/// Makes a directory; one that is there was left behind by a dead monitor.
+/// Makes a directory; one that is there was left behind by a dead monitor, and is empty or about to be.
 fn make_directory(directory: &Path) -> Result<(), CgroupError> {
     let made = match fs::create_dir(directory) {
         Err(cause) if cause.kind() == ErrorKind::AlreadyExists => {
@@ -256,7 +278,6 @@ fn make_directory(directory: &Path) -> Result<(), CgroupError> {
 /// Removes a group and those below it. Processes that were killed leave it a moment later.
 fn remove_directory(directory: &Path) -> Result<(), CgroupError> {
     let end = Instant::now() + PATIENCE;
-    let mut was_killed = false;
     loop {
         match fs::remove_dir(directory) {
             Ok(()) => return Ok(()),
@@ -268,26 +289,26 @@ fn remove_directory(directory: &Path) -> Result<(), CgroupError> {
                         remove_directory(&entry.path())?;
                     }
                 }
-                if was_killed {
-                    std::thread::sleep(GLANCE);
-                }
-                was_killed = true;
-                kill_all(directory);
+                std::thread::sleep(GLANCE);
             }
             Err(cause) => return Err(CgroupError::io("removing the group", directory)(cause)),
         }
     }
 }
 
-/// Kills what runs in a group that is to be gone: cgroup.kill (Linux 5.14) where there is one.
+/// Kills what runs in a group: by cgroup.kill (version 2, Linux 5.14), else one by one.
 fn kill_all(directory: &Path) {
-    let killed = fs::write(directory.join("cgroup.kill"), "1");
-    let _ = fs::write(directory.join("freezer.state"), "THAWED");
-    if killed.is_err() {
-        let processes = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-        for pid in processes.lines().filter_map(|line| line.parse().ok()) {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-        }
+    if fs::write(directory.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    let members = || fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    let numbers = members();
+    let held = numbers.lines().filter_map(|line| Some((line, pidfd::open(Pid::from_raw(line.parse().ok()?)).ok()?)));
+    let held: Vec<_> = held.collect();
+    // A number that is still in the group now is the process that is held.
+    let still = members();
+    for (_, process) in held.iter().filter(|(number, _)| still.lines().any(|line| line == *number)) {
+        let _ = pidfd::send_signal(process.as_fd(), libc::SIGKILL);
     }
 }
 

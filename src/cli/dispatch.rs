@@ -37,6 +37,7 @@ use crate::container::size::Size;
 use crate::container::start::{Found, Startable};
 use crate::container::stop::Stopping;
 use crate::container::summary::Summary;
+use crate::container::update::{Changes, Felt};
 use crate::container::wait::Condition;
 use crate::container::{event, freeze, remove, translate};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
@@ -413,6 +414,13 @@ pub fn measure_containers(layout: &Layout, containers: &mut [Summary]) -> Result
 /// The container of this name, identifier or beginning of one; `E_NOTFOUND`, and exit code 125, if there is none.
 pub fn find_container(layout: &Layout, name: &str) -> Result<ContainerId, Failure> {
     container::list::find(layout, name).map_err(|error| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE))
+}
+
+/// Changes what a container may use, and what happens when it ends.
+pub fn update(layout: &Layout, name: &str, changes: &Changes) -> Result<Felt, Failure> {
+    remove::collect_leftovers(layout);
+    let id = container::list::find(layout, name)?;
+    container::update::execute(layout, &id, changes)
 }
 
 /// Gives a container another name.

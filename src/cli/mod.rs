@@ -51,6 +51,7 @@ pub mod tag;
 pub mod top;
 pub mod tree;
 pub mod unshare;
+pub mod update;
 pub mod version;
 pub mod wait;
 

@@ -1,15 +1,16 @@
 //! `run`.
 
+pub mod health;
 pub mod resources;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use self::health::HealthFlags;
 use self::resources::ResourceFlags;
 use super::dispatch;
 use super::log_flags::LogFlags;
@@ -27,10 +28,8 @@ use crate::failure::{Explain, Failure};
 use crate::host::security;
 use crate::image::request::{Progress, RegistryAccess};
 use crate::name::container_path::parse_container_path;
-use crate::name::duration::parse_duration;
 use crate::name::entrypoint::parse_entrypoint;
 use crate::name::env_setting::{EnvSetting, parse_env_file};
-use crate::name::health::{HealthRequest, OnFailure, parse_health_command};
 use crate::name::host_name::parse_host_name;
 use crate::name::label::{parse_label, parse_label_file};
 use crate::name::mount::{Access, Relabel, parse_bind_mount, parse_tmpfs};
@@ -116,27 +115,8 @@ pub struct ContainerFlags {
     #[arg(long, value_name = "SECONDS", default_value_t = 0, help_heading = "End")]
     timeout: u32,
 
-    /// Command that shows whether the container is well: a line for its shell, or a JSON array of words; none for none
-    #[arg(long, value_name = "COMMAND", help_heading = "Health")]
-    health_cmd: Option<String>,
-    /// Time between two checks [default: the image's, or 30s]
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    health_interval: Option<String>,
-    /// Time that a check may take [default: the image's, or 30s]
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    health_timeout: Option<String>,
-    /// Time after a start in which failures do not count
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    health_start_period: Option<String>,
-    /// So many failures in a row are ill health [default: the image's, or 3]
-    #[arg(long, value_name = "N", help_heading = "Health")]
-    health_retries: Option<u32>,
-    /// What is done about ill health: none, kill, restart or stop
-    #[arg(long, value_name = "ACTION", help_heading = "Health")]
-    health_on_failure: Option<String>,
-    /// Make no health checks, whatever the image says
-    #[arg(long, conflicts_with = "health_cmd", help_heading = "Health")]
-    no_healthcheck: bool,
+    #[command(flatten, next_help_heading = "Health")]
+    health: HealthFlags,
 
     /// Set an environment variable; NAME alone takes the value from here, PREFIX* all that begin so
     #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Process")]
@@ -381,7 +361,7 @@ impl ContainerFlags {
             tmpfs,
             labels: self.labels()?,
             restart,
-            health: self.health()?,
+            health: self.health.request()?,
             stop_signal: parsed("--stop-signal", self.stop_signal.as_deref())?,
             stop_timeout: self.stop_timeout.unwrap_or(STOP_TIMEOUT),
             time_limit: (self.timeout > 0).then_some(self.timeout),
@@ -392,33 +372,6 @@ impl ContainerFlags {
         let plan = if self.print_plan { PlanUse::Print } else { PlanUse::Execute };
         let access = self.registry.access()?;
         Ok(Asked { request, access, progress, plan, presence: Presence::Detached, replaces: self.replace })
-    }
-
-    fn health(&self) -> Result<HealthRequest, Failure> {
-        let time = |flag, text: &Option<String>| match text.as_deref() {
-            // podman's word for checks that are only made when asked for.
-            Some("disable") => Ok(Some(Duration::ZERO)),
-            text => with(flag, text, parse_duration),
-        };
-        let command = self.health_cmd.as_deref().map(parse_health_command);
-        Ok(HealthRequest {
-            off: self.no_healthcheck || command == Some(None),
-            command: command.flatten(),
-            interval: time("--health-interval", &self.health_interval)?,
-            timeout: time("--health-timeout", &self.health_timeout)?,
-            start_period: time("--health-start-period", &self.health_start_period)?,
-            retries: self.health_retries,
-            on_failure: match self.health_on_failure.as_deref() {
-                None | Some("none") => OnFailure::None,
-                Some("kill") => OnFailure::Kill,
-                Some("restart") => OnFailure::Restart,
-                Some("stop") => OnFailure::Stop,
-                Some(other) => {
-                    let message = format!("--health-on-failure: {other:?} is not none, kill, restart or stop");
-                    return Err(Failure::new("E_CONFIG", message));
-                }
-            },
-        })
     }
 
     fn rootfs_source(&self, working_directory: &Path) -> Result<RootfsSource, Failure> {

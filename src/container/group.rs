@@ -5,6 +5,8 @@
 
 use std::fs;
 
+use serde::{Deserialize, Serialize};
+
 use super::create::Owned;
 use super::event;
 use crate::cgroup::draft::Draft;
@@ -14,8 +16,19 @@ use crate::failure::Failure;
 use crate::name::container::ContainerId;
 use crate::state::journal::{self, ContainerEvent};
 use crate::state::layout::Layout;
-use crate::state::record;
+use crate::state::record::{self, Record};
 use crate::state::schema::container::ContainerRecord;
+
+/// `RUNTIME/containers/ID.group.json`.
+#[derive(Serialize, Deserialize)]
+struct GroupRecord {
+    group: Group,
+}
+
+impl Record for GroupRecord {
+    const VERSION: u32 = 1;
+    const KIND: &'static str = "record of a control group";
+}
 
 /// That there was no memory left for processes of a container.
 #[derive(Clone, Copy, Debug)]
@@ -46,14 +59,14 @@ pub fn memory_lack(layout: &Layout, id: &ContainerId) -> Option<LackOfMemory> {
 
 /// The group of a container that runs, if it has one.
 pub fn of(layout: &Layout, id: &ContainerId) -> Option<Group> {
-    record::read(&layout.group_record(id)).ok().flatten()
+    record::read::<GroupRecord>(&layout.group_record(id)).ok().flatten().map(|record| record.group)
 }
 
 /// Makes the group of a container that this process owns.
 pub fn make(layout: &Layout, id: &ContainerId, draft: &Draft) -> Result<Group, Failure> {
     let group = draft.settle()?;
     let path = layout.group_record(id);
-    record::write_volatile(&path, &group)?;
+    record::write_volatile(&path, &GroupRecord { group: group.clone() })?;
     if let Err(error) = group.make(draft.settings()) {
         let _ = remove(layout, id, &group);
         return Err(error.into());

@@ -16,6 +16,7 @@ use super::monitor::{self, Care, Channel, Clients, Cure, Hold, Monitor, Pause, h
 use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
+use super::update::Changes;
 use super::{event, group, list, remove, stand_alone, stop};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
@@ -392,7 +393,7 @@ impl<'a> Launch<'a> {
             }
             // What cannot be started is tried again like what fails at once.
             life = loop {
-                let is_restarted = must_restart.take() || self.request.restart.restarts(code, restarts);
+                let is_restarted = must_restart.take() || self.restart_policy().restarts(code, restarts);
                 if !is_restarted || self.was_stopped() {
                     self.finish(ExitRecord { error, oom_killed, ..self.exit(code, started, restarts) });
                     return Ok(code);
@@ -440,8 +441,16 @@ impl<'a> Launch<'a> {
         ExitRecord { code, started, finished, restarts, stopped_by_user, oom_killed: false, error: None }
     }
 
+    /// What happens when it ends: it can be changed at any time.
+    fn restart_policy(&self) -> RestartPolicy {
+        match self.request.removal {
+            Removal::AtExit => RestartPolicy::No,
+            Removal::Never => Changes::of(self.layout, &self.id).restart.unwrap_or(self.request.restart),
+        }
+    }
+
     fn was_stopped(&self) -> bool {
-        let may_restart = self.request.restart != RestartPolicy::No || self.record.health.is_some();
+        let may_restart = self.restart_policy() != RestartPolicy::No || self.record.health.is_some();
         may_restart && self.layout.stop_marker(&self.id).exists()
     }
 

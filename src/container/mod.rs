@@ -38,5 +38,6 @@ pub mod stop;
 pub mod summary;
 pub mod top;
 pub mod translate;
+pub mod update;
 pub mod user;
 pub mod wait;

@@ -53,10 +53,13 @@ pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
         return Err(failure.with_hint("a container of `run --rm` is removed when it ends; make it with `create`"));
     };
     let request = serde_json::from_str(kept.get());
-    let request = request.map_err(|cause| {
+    let mut request: Request = request.map_err(|cause| {
         let failure = Failure::new("E_STATE", format!("starting container {short}: its record is damaged: {cause}"));
         failure.with_hint("remove it, and make it anew")
     })?;
+    // As it was changed.
+    request.limits = container.record.limits.clone();
+    request.restart = container.record.restart.parse().unwrap_or(request.restart);
     Ok(Found::Startable(Box::new(Startable { container, request })))
 }
 

@@ -75,7 +75,7 @@ fn a_fork_bomb_stops_at_the_limit() {
     }
     let lab = Lab::new();
     // Ten processes and the shell; what cannot be forked ends the shell's loop.
-    let script = "i=0; while [ $i -lt 100 ]; do sleep 1000 & i=$((i + 1)); done; echo $i";
+    let script = "i=0; while [ $i -lt 100 ]; do sleep 1000 >/dev/null 2>&1 </dev/null & i=$((i + 1)); done; echo $i";
     let output = lab.busybox(&["--pids-limit", "11"], &["sh", "-c", script]);
     assert_ne!(output.code, 0, "{output:?}");
     output.says("fork");
@@ -256,6 +256,55 @@ fn groups_of_dead_monitors_are_swept() {
     assert_eq!((groups(&first.id), groups(&second.id)), (Vec::new(), Vec::new()));
     lab.coracle(["start", &first.id]).ok();
     assert!(!groups(&first.id).is_empty());
+}
+
+#[test]
+fn limits_are_changed_while_it_runs() {
+    if !has("limits_are_changed_while_it_runs", &["memory", "pids"]) {
+        return;
+    }
+    let lab = Lab::new();
+    let container = Detached::start(&lab, &["-m", "64m", "--pids-limit", "3"], &["sh", "-c", "sleep 1000; true"]);
+    let id = container.id.as_str();
+    let fork = ["exec", id, "sh", "-c", "sleep 0 & sleep 0 & sleep 0 & wait"];
+    assert_ne!(lab.coracle(fork).code, 0);
+    lab.coracle(["update", "--pids-limit", "-1", "--memory", "128m", id]).ok();
+    lab.coracle(fork).ok();
+    let stats = lab.coracle(["stats", "--no-stream", "--format", "{{.MemUsage}}", id]).ok().text();
+    assert!(stats.contains("134"), "{stats}");
+    assert_eq!(lab.inspect(id)["HostConfig"]["Memory"], 128 << 20);
+    lab.coracle(["update", "--memory", "32m", id]).ok();
+    lab.coracle(["update", "--memory", "1m", id]).refused(125, "E_CONFIG");
+    lab.coracle(["update", "--memory-swap", "16m", id]).refused(125, "E_CONFIG");
+    assert_eq!(lab.inspect(id)["HostConfig"]["Memory"], 32 << 20);
+    // Without a group there is nothing to change; what is stopped gets one with its next start.
+    let plain = Detached::start(&lab, &[], &["sleep", "1000"]);
+    lab.coracle(["update", "--memory", "64m", &plain.id]).refused(125, "E_STATE").says("--cgroups=enabled");
+    lab.coracle(["stop", "-t", "0", &plain.id]).ok();
+    lab.coracle(["update", "--memory", "64m", &plain.id]).ok();
+    lab.coracle(["start", &plain.id]).ok();
+    assert!(!groups(&plain.id).is_empty());
+    assert!(lab.inspect(&plain.id)["State"]["CgroupPath"].as_str().unwrap().contains(&plain.id));
+}
+
+#[test]
+fn what_happens_at_the_end_is_changed() {
+    let lab = Lab::new();
+    let container = Detached::start(&lab, &[], &["sleep", "1000"]);
+    let id = container.id.as_str();
+    lab.coracle(["update", "--restart", "on-failure:1", "--health-cmd", "true", id]).ok().says("next start");
+    assert_eq!(lab.inspect(id)["HostConfig"]["RestartPolicy"]["Name"], "on-failure");
+    let first = container.pid();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), nix::sys::signal::Signal::SIGKILL).unwrap();
+    wait_until("it was started again", || {
+        let state = lab.inspect(id)["State"].clone();
+        state["Running"] == true && state["Pid"] != first
+    });
+    lab.coracle(["update", "--restart", "sometimes", id]).refused(125, "E_CONFIG");
+    lab.coracle(["update", "nobody"]).exited(1).says("E_NOTFOUND");
+    let mut run_once = busybox_arguments(&["-d", "--name", "once"], &["sleep", "1000"]);
+    lab.coracle(run_once.drain(..)).ok();
+    lab.coracle(["update", "--restart", "always", "once"]).refused(125, "E_CONFIG");
 }
 
 #[test]

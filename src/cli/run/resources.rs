@@ -105,8 +105,15 @@ pub struct ResourceFlags {
 }
 
 impl LimitFlags {
-    /// In types.
+    /// In types: all that a container has.
     pub fn resources(&self) -> Result<Resources, Failure> {
+        let asked = self.changes()?;
+        asked.check()?;
+        Ok(asked)
+    }
+
+    /// In types: what is different from what a container has.
+    pub fn changes(&self) -> Result<Resources, Failure> {
         if self.cpu_rt_period.is_some() || self.cpu_rt_runtime.is_some() {
             let message =
                 "--cpu-rt-period, --cpu-rt-runtime: the kernel gives real-time processor time to root's groups only";
@@ -114,7 +121,7 @@ impl LimitFlags {
                 .with_hint("--cpu-shares and --cpuset-cpus are for everybody"));
         }
         let cpus = with("--cpus", self.cpus.as_deref(), resources::parse_cpus)?;
-        let asked = Resources {
+        Ok(Resources {
             memory: with("--memory", self.memory.as_deref(), resources::parse_memory)?,
             memory_swap: with("--memory-swap", self.memory_swap.as_deref(), resources::parse_bound_of_bytes)?,
             memory_reservation: with(
@@ -149,9 +156,7 @@ impl LimitFlags {
             )?,
             device_rates: self.device_rates()?,
             conf: Vec::new(),
-        };
-        asked.check()?;
-        Ok(asked)
+        })
     }
 
     fn device_rates(&self) -> Result<Vec<(Traffic, DeviceValue)>, Failure> {

@@ -12,8 +12,10 @@ use crate::container::monitor::frame::Frame;
 use crate::container::monitor::streams::{self, Streams};
 use crate::container::monitor::{self, Care, Channel, Clients, Monitor};
 use crate::container::request::{Stdin, Terminal};
+use crate::container::translate::resources;
 use crate::container::{event, freeze, group, stand_alone};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::host::limits;
 use crate::runtime::init::Given;
 use crate::runtime::plan::{Execution, LaunchPlan};
 use crate::runtime::spawn::{self, Running};
@@ -148,6 +150,10 @@ impl Joining<'_> {
     ) -> Result<Running, Failure> {
         // The child has our command line until it executes the program, and anybody in the container may read that.
         memory::set_command_line(&format!("coracle-exec {}", self.live.record.id.short()));
+        if let Some(score) = self.live.record.limits.oom_score_adj {
+            let score = resources::oom_score_adj(score);
+            limits::set_oom_score_adj(score).map_err(|cause| failed("setting the process's oom score", &cause))?;
+        }
         let group = group::of(self.layout, &self.live.record.id);
         let leaf = group.map(|group| group.admit_caller().and_then(|()| group.open_leaf())).transpose()?.flatten();
         self.enter().map_err(|errno| self.explained(internal("entering the container's namespaces", errno)))?;

@@ -107,7 +107,8 @@ fn process(
         no_new_privileges: record.process.no_new_privileges,
         filter: translate::filter(&seccomp, has_32_bit_programs, kernel, bounding)?,
         limits: resources::rlimits(&record.limits, kernel >= translate::PER_NAMESPACE_PROCESS_COUNT),
-        oom_score_adj: record.limits.oom_score_adj.map(resources::oom_score_adj),
+        // Its parent has it already: it hides from ptrace, and may not change its own any more.
+        oom_score_adj: None,
         umask: 0o022,
         terminal: (request.terminal == Terminal::New).then_some(window),
     })

@@ -29,7 +29,6 @@ impl LaunchPlan {
     pub fn joining(container: Joined, process: Process) -> Self {
         let Joined { member, namespaces, ids, group } = container;
         let mut planner = Planner { steps: Vec::with_capacity(24), next_slot: 0 };
-        planner.steps.extend(process.oom_score_adj.map(Step::SetOomScore));
         planner.steps.extend(join_group(group.as_ref()));
         planner.steps.extend([
             Step::TieToMonitor,
