@@ -163,11 +163,18 @@ fn root_delegates_a_v2_group() {
         for group in $parent $parent/runner; do
             chown {user}: $group $group/cgroup.procs $group/cgroup.subtree_control
         done
-        chown -R {user}: {lab}
+        home=$(mktemp -d /var/tmp/coracle-v2.XXXXXX)
+        chown {user}: $home
+        leave() {{
+            echo $$ >/sys/fs/cgroup/cgroup.procs
+            find $parent -depth -type d -exec rmdir {{}} +
+            rm -rf $home
+        }}
+        trap leave EXIT
         echo $$ >$parent/runner/cgroup.procs
-        setpriv --reuid {user} --regid {user} --clear-groups bash -eu -c \"$SCRIPT\" \"$@\"
-        echo $$ >/sys/fs/cgroup/cgroup.procs
-        find $parent -depth -type d -exec rmdir {{}} +",
+        cd /
+        setpriv --reuid {user} --regid {user} --clear-groups \
+            env -u XDG_DATA_HOME -u XDG_CONFIG_HOME -u XDG_CACHE_HOME -u XDG_RUNTIME_DIR HOME=$home bash -eu -c \"$SCRIPT\"",
         lab = lab.root().display()
     );
     let script = r#"
@@ -177,11 +184,13 @@ fn root_delegates_a_v2_group() {
         pid=$(run inspect --format '{{.State.Pid}}' $id)
         grep -q "^0::/.*/coracle-$id/container$" /proc/$pid/cgroup && echo inside
         run exec $id cat /proc/self/cgroup | grep '^0::'
-        time() { cut -d' ' -f14 /proc/$pid/stat; }
+        used() { cut -d' ' -f14 /proc/$pid/stat; }
         run pause $id >/dev/null
-        before=$(time); sleep 0.3; [ "$(time)" = "$before" ] && echo frozen
+        before=$(used); end=$(($(date +%s%N) + 300000000))
+        until [ "$(date +%s%N)" -gt $end ]; do :; done
+        [ "$(used)" = "$before" ] && echo frozen
         run unpause $id >/dev/null
-        until [ "$(time)" != "$before" ]; do :; done; echo running
+        until [ "$(used)" != "$before" ]; do :; done; echo running
         run pause $id >/dev/null
         run rm -f $id >/dev/null
         find /sys/fs/cgroup -name "coracle-$id"

@@ -79,6 +79,12 @@ impl Draft {
         Ok(Sketch { draft: Some(Self { place: Place::of(ground, wanted), settings: kept }), left_out })
     }
 
+    /// A group in this place, without limits.
+    #[cfg(test)]
+    pub(crate) fn of(group: Group) -> Self {
+        Self { place: Place::Known(group), settings: Vec::new() }
+    }
+
     /// Where the group is to be. With systemd this process is put into the container's scope for that.
     pub fn settle(&self) -> Result<Group, CgroupError> {
         match &self.place {

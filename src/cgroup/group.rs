@@ -199,12 +199,11 @@ impl Group {
 
     /// Removes the group if nothing runs in it.
     pub fn remove_empty(&self) -> io::Result<()> {
-        for directory in self.all_directories() {
-            for group in [&directory.join(LEAF), directory] {
-                match fs::remove_dir(group) {
-                    Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
-                    _ => {}
-                }
+        let leaf = self.is_unified().then(|| self.file("", LEAF));
+        for directory in leaf.as_deref().into_iter().chain(self.all_directories()) {
+            match fs::remove_dir(directory) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
+                _ => {}
             }
         }
         Ok(())

@@ -264,3 +264,26 @@ fn paths_of_the_kernel_are_restricted_from_the_roots_of_their_file_systems() {
         assert_eq!((place.base, place.path.to_str().unwrap()), (base, below), "{path}");
     }
 }
+
+fn in_group(ids: IdMaps, namespace: GroupNamespace) -> LaunchPlan {
+    let directories = [("pids".to_owned(), "/sys/fs/cgroup/pids/mine/x".into())].into();
+    let group = Some(Draft::of(Group::Legacy { directories }));
+    LaunchPlan::new(Blueprint { group, ids, group_namespace: namespace, ..blueprint() })
+}
+
+/// The group is entered by who may: the user it belongs to. Who makes the namespace is in it by then.
+#[test]
+fn a_group_is_entered_before_it_becomes_the_root() {
+    for ids in [single(), ranges()] {
+        let is_single = ids == single();
+        let plan = in_group(ids, GroupNamespace::Private);
+        assert!(!plan.namespaces.contains(CloneFlags::CLONE_NEWCGROUP));
+        let join = position(&plan.steps, |step| matches!(step, Step::JoinGroup(_))).unwrap();
+        let root = position(&plan.steps, |step| matches!(step, Step::NewGroupNamespace)).unwrap();
+        let network = position(&plan.steps, |step| matches!(step, Step::BeginNetwork)).unwrap();
+        assert!(join < root && (network < join) == is_single);
+    }
+    let plan = in_group(single(), GroupNamespace::Host);
+    assert_eq!(position(&plan.steps, |step| matches!(step, Step::NewGroupNamespace)), None);
+    assert!(LaunchPlan::new(blueprint()).namespaces.contains(CloneFlags::CLONE_NEWCGROUP));
+}
