@@ -130,7 +130,7 @@ fn usage_errors_say_what_is_wrong_and_how_it_is_right() {
     ");
     insta::assert_snapshot!(usage_error(&["imag"]), @r"
     Error: unrecognized subcommand 'imag' [E_CONFIG]
-    hint: some similar subcommands exist: 'images', 'image'
+    hint: some similar subcommands exist: 'tag', 'images', 'image'
     Usage: coracle [OPTIONS] [COMMAND]
     ");
     insta::assert_snapshot!(usage_error(&["run", "--rm=maybe", "debian"]), @r"
