@@ -185,6 +185,11 @@ const VERBS: &[(&[&[&str]], &[&str])] = &[
     (&[&["create", "--name", "c", "IMAGE", "true"]], &["start", "c"]),
     (&[&["create", "--name", "c", "IMAGE", "true"]], &["start", "-a", "c"]),
     (&[&["run", "-d", "--name", "c", "IMAGE", "sleep", "1000"]], &["rm", "-f", "c"]),
+    (&[&["run", "-d", "--name", "c", "IMAGE", "sleep", "1000"]], &["stop", "-t", "0", "c"]),
+    (&[&["run", "--name", "c", "IMAGE", "true"]], &["restart", "-t", "0", "c"]),
+    (&[&["run", "-d", "--name", "c", "IMAGE", "sleep", "1000"]], &["pause", "c"]),
+    (&[&["run", "-d", "--name", "c", "IMAGE", "sleep", "1000"]], &["cp", "-a", "/etc/passwd", "c:/copied"]),
+    (&[&["create", "--name", "c", "IMAGE", "true"]], &["cp", "-a", "/etc/passwd", "c:/copied"]),
     (&[&["create", "--name", "c", "IMAGE", "true"]], &["rename", "c", "d"]),
     (&[&["run", "--name", "c", "IMAGE", "touch", "/new"]], &["commit", "-q", "c", "localhost/committed"]),
 ];
@@ -193,7 +198,19 @@ const VERBS: &[(&[&[&str]], &[&str])] = &[
 /// states under one of its names, can be removed, and nothing is left of it.
 #[test]
 fn death_at_every_change_of_a_kept_container_leaves_sound_records() {
-    let calls = "rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,symlink,symlinkat";
+    at_every_change("signal=KILL", &format!("{CHANGES},pidfd_send_signal,fchmod,fchmodat,utimensat"));
+}
+
+/// The same where the disk is full: the verb has been done, or says why not.
+#[test]
+fn a_full_disk_at_every_change_of_a_kept_container_leaves_sound_records() {
+    at_every_change("error=ENOSPC", CHANGES);
+}
+
+/// What changes a directory.
+const CHANGES: &str = "rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,symlink,symlinkat";
+
+fn at_every_change(action: &str, calls: &str) {
     let name = image("busybox");
     let words = |words: &[&str]| words.iter().map(|word| word.replace("IMAGE", &name)).collect::<Vec<_>>();
     std::thread::scope(|scope| {
@@ -209,10 +226,13 @@ fn death_at_every_change_of_a_kept_container_leaves_sound_records() {
                     }
                     let verb = words(verb);
                     let arguments: Vec<&str> = verb.iter().map(String::as_str).collect();
-                    let (was_hit, output) = inject(&lab, calls, "signal=KILL", when, &arguments);
+                    let (was_hit, output) = inject(&lab, calls, action, when, &arguments);
                     hit = was_hit && when < 60;
-                    let context = format!("{verb:?} killed at change {when}");
+                    let context = format!("{verb:?}, {action} at change {when}");
                     assert!(!output.errors().contains("panicked"), "{context}: {output:?}");
+                    // With 137 it was the container's own process that was killed.
+                    let is_told = output.code <= 0 || output.code == 137 || output.errors().contains("[E_");
+                    assert!(is_told, "{context}: {output:?}");
                     let listed = lab.coracle(["ps", "-a", "--format", "{{.Names}} {{.State}}"]);
                     assert_eq!(listed.ok().errors(), "", "{context}");
                     let shown = listed.text();
@@ -228,10 +248,127 @@ fn death_at_every_change_of_a_kept_container_leaves_sound_records() {
                         lab.leftovers().is_empty()
                     });
                 }
-                assert!(when > 1, "{verb:?} changes nothing: nothing was tested");
+                assert!(when > 1 || calls == CHANGES, "{verb:?} changes nothing: nothing was tested");
             });
         }
     });
+}
+
+/// An image that is said to be made can be run; one that could not be written is not there.
+#[test]
+fn a_full_disk_at_every_write_of_a_commit_is_told() {
+    let lab = Lab::new();
+    lab.coracle(["run", "--name", "c", &image("busybox"), "sh", "-c", "echo kept >/kept; cp /bin/busybox /copied"])
+        .ok();
+    let (mut when, mut hit, mut failures) = (0, true, 0);
+    while hit {
+        when += 1;
+        let commit = ["commit", "-q", "c", "localhost/committed"];
+        let (was_hit, output) = inject(&lab, "write,pwrite64,writev", "error=ENOSPC", when, &commit);
+        hit = was_hit && when < 60;
+        assert!(!output.errors().contains("panicked"), "write {when}: {output:?}");
+        match output.code {
+            0 => {
+                let kept = lab.coracle(["run", "--rm", "localhost/committed", "cat", "/kept"]);
+                assert_eq!(kept.ok().text(), "kept", "write {when}");
+            }
+            code => {
+                failures += 1;
+                // Each process has its Nth write, and this one's may be the message.
+                let is_lost = std::fs::read_to_string(lab.path("trace")).unwrap().contains("write(2, ");
+                let is_told = output.errors().contains("[E_") || (is_lost && output.stderr.is_empty());
+                assert!(code == 125 && is_told, "write {when}: {output:?}");
+            }
+        }
+        lab.coracle(["rmi", "--force", "localhost/committed"]);
+        lab.coracle(["ps", "-a"]).ok();
+        assert_eq!(std::fs::read_dir(lab.store().join("tmp")).unwrap().count(), 0, "write {when}");
+    }
+    assert!(failures > 0, "no write was seen: nothing was tested");
+}
+
+/// What a client does with a container that runs, and what that may be doing afterwards.
+const CLIENTS: &[(&[&str], &[&str])] = &[
+    (&["attach", "--no-stdin", "NAME"], &["running"]),
+    (&["logs", "-f", "NAME"], &["running"]),
+    (&["wait", "NAME"], &["running"]),
+    (&["exec", "NAME", "sleep", "TAG"], &["running"]),
+    (&["cp", "NAME:/bin", "copied"], &["running"]),
+    (&["cp", "big", "NAME:/copied"], &["running"]),
+    (&["export", "-o", "exported", "NAME"], &["running"]),
+    (&["commit", "-q", "NAME", "localhost/committed"], &["running"]),
+    (&["stop", "-t", "0", "NAME"], &["running", "exited"]),
+    (&["restart", "-t", "0", "NAME"], &["running", "exited"]),
+];
+
+/// Command lines of processes that have this in them.
+fn processes_with(text: &str) -> Vec<String> {
+    let lines = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let bytes = std::fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
+    });
+    lines.filter(|line| line.contains(text)).collect()
+}
+
+/// A client that is killed leaves the container as it was, or what it was asked for, and nothing of itself.
+#[test]
+fn killing_a_client_at_any_moment_leaves_its_container_alone() {
+    std::thread::scope(|scope| {
+        for (number, (verb, states)) in CLIENTS.iter().enumerate() {
+            scope.spawn(move || {
+                let lab = Lab::new();
+                lab.write("big", vec![b'x'; 4 << 20]);
+                // No other process has this in its command line.
+                let tag = format!("9{number}{:07}", std::process::id());
+                let name = format!("c-{tag}");
+                let verb: Vec<String> =
+                    verb.iter().map(|word| word.replace("NAME", &name).replace("TAG", &tag)).collect();
+                let arguments: Vec<&str> = verb.iter().map(String::as_str).collect();
+                lab.coracle(["run", "-d", "--name", &name, &image("busybox"), "sleep", "1000"]).ok();
+                for delay in delays(15, Duration::from_millis(150)) {
+                    let context = format!("{verb:?} killed after {delay:?}");
+                    kill_after(&lab, &arguments, delay);
+                    wait_until(&format!("its processes are gone, {context}"), || processes_with(&tag).is_empty());
+                    let state = lab.inspect(&name)["State"]["Status"].as_str().unwrap().to_owned();
+                    assert!(states.contains(&state.as_str()), "{context}: {state}");
+                    let is_alive = || {
+                        lab.coracle(["start", &name]).ok();
+                        lab.coracle(["exec", &name, "echo", "alive"]).code == 0
+                    };
+                    // What a killed client has sent a signal may be about to end.
+                    assert!(is_alive() || states.contains(&"exited"), "{context}");
+                    wait_until(&format!("it lives, {context}"), is_alive);
+                    lab.coracle(["ps", "-a"]).ok();
+                    let unfinished = std::fs::read_dir(lab.store().join("tmp")).unwrap().count();
+                    assert_eq!(unfinished, 0, "{context}");
+                }
+                lab.coracle(["rm", "-f", &name]).ok();
+                lab.coracle(["rmi", "--force", "localhost/committed"]);
+                assert_eq!(lab.leftovers(), Vec::<PathBuf>::new(), "{verb:?}");
+            });
+        }
+    });
+}
+
+/// The monitor of `run -t` is not its client: the container lives on.
+#[test]
+fn killing_the_client_of_a_terminal_at_any_moment_leaves_a_sound_container() {
+    let lab = Lab::new();
+    lab.pull("busybox");
+    for delay in delays(15, Duration::from_millis(100)) {
+        let run = ["run", "-t", "--name", "c", &image("busybox"), "sleep", "1000"];
+        let mut terminal = support::Terminal::start(&lab, run);
+        std::thread::sleep(delay);
+        terminal.signal(nix::sys::signal::Signal::SIGKILL);
+        terminal.wait();
+        // Whoever was just starting it goes on or gives up.
+        wait_until("it is settled", || lab.containers().iter().all(|row| row["State"] != "created"));
+        for row in lab.containers() {
+            assert!(["running", "exited"].contains(&row["State"].as_str().unwrap()), "{delay:?}: {row}");
+        }
+        lab.coracle(["rm", "--force", "--all"]).ok();
+        lab.assert_clean();
+    }
 }
 
 /// The verbs that change images, each with what must be there before it.

@@ -8,9 +8,9 @@ use support::{LIMIT, Lab, coracle_path, output};
 /// The lab's package, unpacked below the lab. Returns what dpkg-deb lists.
 fn unpacked(lab: &Lab) -> String {
     let mut build = lab.program("packaging/build-deb");
-    // The tests start in the checkout, or a copy of it.
+    // The tests start in the checkout, or a copy of it. What is built compresses tens of megabytes.
     build.current_dir(".").arg(coracle_path()).arg(lab.path("out"));
-    let package = output::run(&mut build, &[], LIMIT).ok().text();
+    let package = output::run(&mut build, &[], 5 * LIMIT).ok().text();
     let mut extract = lab.program("/usr/bin/dpkg-deb");
     output::run(extract.args(["-x", &package]).arg(lab.path("root")), &[], LIMIT).ok();
     let mut list = lab.program("/usr/bin/dpkg-deb");

@@ -429,7 +429,7 @@ mod tests {
         assert_eq!(
             values("image "),
             [
-                "diff", "exists", "help", "history", "import", "inspect", "ls", "mount", "prune", "pull", "rm",
+                "diff", "exists", "help", "history", "import", "inspect", "ls", "mount", "prune", "pull", "push", "rm",
                 "search", "tag", "tree", "unmount", "untag",
             ]
         );

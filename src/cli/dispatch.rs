@@ -1,6 +1,8 @@
 //! From the door to the verbs: the only file of `cli` that knows where they are.
 
 mod images;
+pub mod manifest;
+pub mod push;
 pub mod registry;
 mod store;
 
@@ -40,7 +42,7 @@ use crate::container::summary::Summary;
 use crate::container::update::{Changes, Felt};
 use crate::container::wait::Condition;
 use crate::container::{event, freeze, remove, translate};
-use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::failure::Failure;
 use crate::host::env;
 use crate::host::report::{Choice, Slots};
 use crate::image::find::{self, Wanted};
@@ -151,14 +153,14 @@ pub fn start(layout: &Layout, name: &str) -> Result<(), Failure> {
     match container::start::find(layout, name)? {
         Found::Running(_) => Ok(()),
         Found::Initialized(container) => container::attach::start(layout, &container.record, None).map(drop),
-        Found::Startable(container) => start_as(layout, &container, &Presence::Detached).map(drop),
+        Found::Startable(container) => start_as(layout, *container, &Presence::Detached).map(drop),
     }
 }
 
 /// Makes a container ready to be started.
 pub fn init(layout: &Layout, name: &str) -> Result<(), Failure> {
     let is_already = match container::start::find(layout, name)? {
-        Found::Startable(container) => return start_as(layout, &container, &Presence::Ready).map(drop),
+        Found::Startable(container) => return start_as(layout, *container, &Presence::Ready).map(drop),
         Found::Initialized(_) => "is ready",
         Found::Running(_) => "runs",
     };
@@ -181,7 +183,7 @@ pub fn start_attached(
         }
         Found::Startable(startable) => {
             let attachment = Attachment::to(&startable.container.record.process, input, signals, keys);
-            match start_as(layout, &startable, &Presence::Attached(attachment))? {
+            match start_as(layout, *startable, &Presence::Attached(attachment))? {
                 Report::Exited(code) => Ok(code),
                 Report::OutOfMemory { code, limit } => Ok(say_out_of_memory(code, limit)),
                 Report::Running(_) => Ok(0),
@@ -190,7 +192,7 @@ pub fn start_attached(
     }
 }
 
-fn start_as(layout: &Layout, container: &Startable, presence: &Presence) -> Result<Report, Failure> {
+fn start_as(layout: &Layout, container: Startable, presence: &Presence) -> Result<Report, Failure> {
     let base = match (container.directory(), container.image()) {
         (Some(directory), _) => directory,
         (None, Some(image)) => {
@@ -252,7 +254,7 @@ fn note(layout: &Layout, happened: ContainerEvent, id: &ContainerId) {
 /// A container and what it is doing, once it is not just being started; `E_NOTFOUND`, and exit code 125, if there is none.
 fn loaded(layout: &Layout, name: &str) -> Result<Listed, Failure> {
     let id = find_container(layout, name)?;
-    let gone = || Failure::from(NotFound::Unknown(name.into())).with_exit_code(EXIT_OWN_FAILURE);
+    let gone = || NotFound::Unknown(name.into()).into();
     container::wait::settled(layout, &id)?.ok_or_else(gone)
 }
 
@@ -413,7 +415,7 @@ pub fn measure_containers(layout: &Layout, containers: &mut [Summary]) -> Result
 
 /// The container of this name, identifier or beginning of one; `E_NOTFOUND`, and exit code 125, if there is none.
 pub fn find_container(layout: &Layout, name: &str) -> Result<ContainerId, Failure> {
-    container::list::find(layout, name).map_err(|error| Failure::from(error).with_exit_code(EXIT_OWN_FAILURE))
+    Ok(container::list::find(layout, name)?)
 }
 
 /// Changes what a container may use, and what happens when it ends.

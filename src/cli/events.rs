@@ -94,7 +94,8 @@ fn follow(
         if left == Some(0) {
             return Ok(0);
         }
-        let left = left.map(|left| u64::try_from(left).unwrap_or(u64::MAX));
+        // The clock may be set meanwhile.
+        let left = left.map(|left| u64::try_from(left).unwrap_or(u64::MAX).min(60_000));
         if follower.wait(stdout.as_fd(), left) == Woken::ReaderGone {
             return Ok(0);
         }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::dispatch;
 use super::tree::{Globals, Invocation};
-use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::failure::Failure;
 use crate::name::container::ContainerName;
 
 /// Give a container another name
@@ -25,8 +25,7 @@ impl Invocation for RenameArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let name: ContainerName = self.name.parse()?;
-        dispatch::rename_container(&globals.layout()?, &self.container, &name)
-            .map_err(|failure| failure.with_exit_code(EXIT_OWN_FAILURE))?;
+        dispatch::rename_container(&globals.layout()?, &self.container, &name)?;
         Ok(0)
     }
 }

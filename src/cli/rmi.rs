@@ -60,7 +60,7 @@ impl Invocation for RmiArgs {
     }
 }
 
-fn line(removed: &Removed) -> String {
+pub(super) fn line(removed: &Removed) -> String {
     match removed {
         Removed::Untagged(reference) => format!("Untagged: {reference}\n"),
         Removed::Deleted(id) => format!("Deleted: {}\n", id.hex()),

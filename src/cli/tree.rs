@@ -139,6 +139,7 @@ pub static ENTRIES: &[Entry] = &[
     Entry::Verb(Verb::of::<super::top::TopArgs>("top", &[])),
     Entry::Verb(Verb::of::<super::stats::StatsArgs>("stats", &[])),
     Entry::Verb(Verb::of::<super::pull::PullArgs>("pull", &[])),
+    Entry::Verb(Verb::of::<super::push::PushArgs>("push", &[])),
     Entry::Verb(Verb::of::<super::login::LoginArgs>("login", &[])),
     Entry::Verb(Verb::of::<super::logout::LogoutArgs>("logout", &[])),
     Entry::Verb(Verb::of::<super::search::SearchArgs>("search", &[])),
@@ -204,6 +205,7 @@ pub static ENTRIES: &[Entry] = &[
         "Manage images",
         &[
             Verb::of::<super::pull::PullArgs>("pull", &[]),
+            Verb::of::<super::push::PushArgs>("push", &[]),
             Verb::of::<super::search::SearchArgs>("search", &[]),
             Verb::of::<super::images::ImagesArgs>("ls", &["list"]),
             Verb::of::<super::rmi::RmiArgs>("rm", &[]),
@@ -218,6 +220,20 @@ pub static ENTRIES: &[Entry] = &[
             Verb::of::<super::prune::ImagePruneArgs>("prune", &[]),
             Verb::of::<super::image_mount::ImageMountArgs>("mount", &[]),
             Verb::of::<super::image_mount::ImageUnmountArgs>("unmount", &["umount"]),
+        ],
+    ),
+    Entry::Group(
+        "manifest",
+        "Manage lists of images for several platforms",
+        &[
+            Verb::of::<super::manifest::CreateArgs>("create", &[]),
+            Verb::of::<super::manifest::AddArgs>("add", &[]),
+            Verb::of::<super::manifest::AnnotateArgs>("annotate", &[]),
+            Verb::of::<super::manifest::InspectArgs>("inspect", &[]),
+            Verb::of::<super::manifest::PushArgs>("push", &[]),
+            Verb::of::<super::manifest::RemoveArgs>("remove", &[]),
+            Verb::of::<super::manifest::RmArgs>("rm", &[]),
+            Verb::of::<super::manifest::ExistsArgs>("exists", &[]),
         ],
     ),
     Entry::Group(

@@ -15,7 +15,7 @@ use super::monitor::frame::{FRAME_LIMIT, Frame, STREAM_LIMIT};
 use super::monitor::raw_mode::{Passes, RawMode};
 use super::monitor::streams::standard;
 use super::monitor::{is_forwarded, listener, window_of_caller};
-use super::status::{self, Status};
+use super::status::{self, Status, Stopped};
 use crate::failure::Failure;
 use crate::name::container::ContainerId;
 use crate::state::journal::ContainerEvent;
@@ -126,6 +126,10 @@ pub fn finish(layout: &Layout, id: &ContainerId, end: Result<End, Errno>) -> Res
         Ok(End::Exited(code)) => Ok(Some(code)),
         Ok(End::Detached) => Ok(None),
         Ok(End::Lost) => match status::of(layout, id)? {
+            Status::Stopped(Stopped { finished: None, reason: Some(reason), code, .. }) => {
+                let failure = Failure::new("E_STATE", format!("container {} has ended: {reason}", id.short()));
+                Err(failure.with_hint("if memory was short, the kernel's log says what it killed").with_exit_code(code))
+            }
             // We fell behind, or the end was told while we could not listen.
             Status::Stopped(stopped) => Ok(Some(stopped.code)),
             _ => Err(Failure::new("E_STATE", format!("container {} has closed the connection", id.short()))),

@@ -8,19 +8,20 @@ use std::io::{self, BufRead, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, fstat, fstatat};
 use serde::{Deserialize, Serialize};
 
-use super::create::Owned;
+use super::create::{Owned, Taken};
 use super::files::pack::{self, Packer, type_of};
 use super::files::recorded::Recorded;
 use super::files::trees::{Mode as Use, Trees};
 use super::files::unpack::{self, Destination};
 use super::files::visit::{self, Inside, Visitor};
-use super::list::Listed;
+use super::list::{self, Listed, NotFound};
 use super::remove;
 use super::status::Status;
 use crate::failure::Failure;
@@ -277,6 +278,40 @@ impl Taker<'_> {
     }
 }
 
+/// How long a container whose process has ended may have a monitor, and how often that is looked at.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The way into a container to write there, and what has to be held meanwhile. Of one that does not run that is its lock:
+/// nobody starts it, for two writable overlays of the same directories would spoil them.
+fn way_in(store: &Store, container: &Listed) -> Result<(LaunchPlan, Option<Owned>), Failure> {
+    let id = &container.record.id;
+    let gone = || Failure::from(NotFound::Unknown(container.record.name.to_string()));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Owned::take_idle(store.layout(), id)? {
+            Taken::Owned(owned) => {
+                let trees = Trees::of_container(store, &container.record)?;
+                return Ok((trees.plan_with_mounts(store.layout(), Use::ToWrite)?, Some(owned)));
+            }
+            Taken::Served => {
+                let now = list::load(store.layout(), id)?.ok_or_else(gone)?;
+                match running(&now) {
+                    Some(plan) => return Ok((plan, None)),
+                    None if matches!(now.status, Status::Restarting(_)) || Instant::now() > deadline => {
+                        let what =
+                            format!("copying into container {}: it is just being started or stopped", id.short());
+                        return Err(Failure::new("E_BUSY", what).with_hint("try it again"));
+                    }
+                    // Its process has ended: its monitor is about to say so.
+                    None => std::thread::sleep(PAUSE),
+                }
+            }
+            Taken::Gone => return Err(gone()),
+        }
+    }
+}
+
 fn visit_to_unpack<'a>(
     store: &'a Store,
     container: &Listed,
@@ -284,19 +319,7 @@ fn visit_to_unpack<'a>(
     options: Options,
     reader: OwnedFd,
 ) -> Result<Taker<'a>, Failure> {
-    let (plan, owned) = match running(container) {
-        Some(plan) => (plan, None),
-        None => {
-            // Nobody starts it meanwhile: two writable overlays of the same directories would spoil them.
-            let owned = Owned::take(store.layout(), &container.record.id).map_err(|_| {
-                let what =
-                    format!("copying into container {}: it is just being started or stopped", container.record.name);
-                Failure::new("E_BUSY", what).with_hint("try it again")
-            })?;
-            let trees = Trees::of_container(store, &container.record)?;
-            (trees.plan_with_mounts(store.layout(), Use::ToWrite)?, Some(owned))
-        }
-    };
+    let (plan, owned) = way_in(store, container)?;
     let visitor = visit::start(&plan, reader.as_fd(), |inside, data| {
         let mut data = io::BufReader::new(data);
         let facts = read_facts(&mut data)?;

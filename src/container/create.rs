@@ -3,14 +3,16 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::status::{self, Status};
 use super::translate::volume_directory;
-use crate::failure::Explain;
+use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record::{self, RecordError};
@@ -77,12 +79,59 @@ pub struct Owned {
     lock: File,
 }
 
+/// What became of the wish to have a container.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is ours, and does not run.
+    Owned(Owned),
+    /// It has a monitor: it runs, is about to run again, or was made ready to.
+    Served,
+    /// It is gone.
+    Gone,
+}
+
+/// How long somebody else may have a container that does not run: to start it, to copy into it, to remove it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two attempts at what somebody else has just taken.
+const PAUSE: Duration = Duration::from_millis(2);
+
 impl Owned {
-    /// Takes an existing container's lock; EAGAIN if its monitor lives.
+    /// Takes an existing container's lock; EAGAIN if its monitor lives, ENOENT if it is gone.
     pub fn take(layout: &Layout, id: &ContainerId) -> io::Result<Self> {
-        let lock = fs::OpenOptions::new().write(true).open(layout.container_record(id))?;
+        let path = layout.container_record(id);
+        let lock = fs::OpenOptions::new().write(true).open(&path)?;
         ownership::take(lock.as_fd())?;
-        Ok(Self { id: id.clone(), lock })
+        // Whoever had it until now may have removed it.
+        let (named, held) = (fs::metadata(path)?, lock.metadata()?);
+        match (named.dev(), named.ino()) == (held.dev(), held.ino()) {
+            true => Ok(Self { id: id.clone(), lock }),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Takes the lock of a container that does not run, as soon as nobody else has it. `E_BUSY` if somebody keeps it.
+    pub fn take_idle(layout: &Layout, id: &ContainerId) -> Result<Taken, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let cause = match Self::take(layout, id) {
+                Ok(owned) => return Ok(Taken::Owned(owned)),
+                Err(cause) => cause,
+            };
+            match cause.raw_os_error() {
+                None | Some(libc::ENOENT) => return Ok(Taken::Gone),
+                Some(libc::EAGAIN) => {}
+                Some(_) => return Err(record::failure(&format!("taking container {}", id.short()), &cause)),
+            }
+            if !matches!(status::of(layout, id)?, Status::Created | Status::Creating | Status::Stopped(_)) {
+                return Ok(Taken::Served);
+            }
+            if Instant::now() > deadline {
+                let message = format!("taking container {}: another command has it", id.short());
+                return Err(Failure::new("E_BUSY", message).with_hint("try it again when that has ended"));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// The lock's file, to be kept open by whoever takes over.
@@ -121,7 +170,7 @@ pub fn create(
 
 /// Makes a directory with exactly these permissions, whatever the umask.
 fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
     fs::DirBuilder::new().mode(mode).create(path)?;
     if fs::metadata(path)?.mode() & 0o7777 != mode {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;

@@ -5,11 +5,12 @@
 //! the signal first (copy_process in kernel/fork.c), so that comes to an end.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
@@ -61,6 +62,7 @@ pub enum Means {
 /// Stops all processes of a container.
 pub fn pause(layout: &Layout, id: &ContainerId) -> Result<Means, Failure> {
     let live = Live::find(layout, id)?;
+    let _alone = lock(layout, &live)?;
     mark(layout, &live)?;
     if let Some(group) = freezable(layout, id) {
         group.set_frozen(true)?;
@@ -87,6 +89,7 @@ pub fn pause(layout: &Layout, id: &ContainerId) -> Result<Means, Failure> {
 /// Lets all processes of a paused container go on.
 pub fn unpause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
     let live = Live::find(layout, id)?;
+    let _alone = lock(layout, &live)?;
     if !is_paused(layout, id, &live.processes) {
         return Err(FreezeError::NotPaused(id.clone()).into());
     }
@@ -101,8 +104,19 @@ pub fn unpause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
     let marker = layout.paused_marker(id);
     fs::remove_file(&marker).or_else(|cause| match cause.kind() {
         ErrorKind::NotFound => Ok(()),
-        _ => Err(Failure::new(record::io_code(&cause), format!("removing {}: {cause}", marker.display()))),
+        _ => Err(record::failure(&format!("removing {}", marker.display()), &cause)),
     })
+}
+
+/// Whoever pauses or resumes this life of the container waits for others who do. The lock is on the record of its processes,
+/// which is written once in each life.
+fn lock(layout: &Layout, live: &Live) -> Result<Flock<File>, Failure> {
+    let path = layout.process_record(&live.record.id);
+    let locked = File::open(&path)
+        .and_then(|file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno)));
+    // Without a record, or with another one, it has ended.
+    live.check()?;
+    locked.map_err(|cause| record::failure(&format!("locking {}", path.display()), &cause))
 }
 
 /// Stops a process that has just joined the container if that is paused by now: who paused it may have missed the process.

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -85,6 +85,8 @@ pub struct Launch<'a> {
     was_executed: Cell<bool>,
     /// Whether the command stays with it.
     has_company: Cell<bool>,
+    /// Whether its monitor is a process of its own.
+    stands_alone: Cell<bool>,
     /// Whether it was there before: the marks of its past go with its start.
     has_past: bool,
     /// When the program of its first life is executed.
@@ -96,6 +98,8 @@ struct Life {
     running: Running,
     channels: Vec<Channel>,
     started: Timestamp,
+    /// The same by a clock that nobody sets.
+    born: Instant,
 }
 
 impl<'a> Launch<'a> {
@@ -116,6 +120,7 @@ impl<'a> Launch<'a> {
             owned: RefCell::new(Some(owned)),
             was_executed: Cell::new(false),
             has_company: Cell::new(false),
+            stands_alone: Cell::new(false),
             has_past: false,
             execution: Cell::new(Execution::AtOnce),
         }
@@ -144,6 +149,7 @@ impl<'a> Launch<'a> {
             let message = "--log-driver passthrough: a container whose monitor stands alone is not given the terminal";
             return Err(Failure::new("E_CONFIG", message).with_hint("redirect standard output and error"));
         }
+        self.stands_alone.set(stands_alone);
         self.has_company.set(!matches!(presence, Presence::Detached | Presence::Ready));
         if matches!(presence, Presence::Ready) {
             self.execution.set(Execution::WhenTold);
@@ -288,7 +294,7 @@ impl<'a> Launch<'a> {
         if let Some(master) = &running.terminal {
             channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
-        let life = Life { running, channels, started: Timestamp::now() };
+        let life = Life { running, channels, started: Timestamp::now(), born: Instant::now() };
         self.write_processes(Some(&life.running), life.started, restarts);
         if life.running.is_waiting() {
             event::note(self.layout, ContainerEvent::Init, &self.record);
@@ -319,7 +325,7 @@ impl<'a> Launch<'a> {
                 self.forget_processes();
             }
             released?;
-            life.started = Timestamp::now();
+            (life.started, life.born) = (Timestamp::now(), Instant::now());
             self.write_processes(Some(&life.running), life.started, 0);
             event::note(self.layout, ContainerEvent::Start, &self.record);
             self.forget_past();
@@ -364,13 +370,14 @@ impl<'a> Launch<'a> {
         let (mut delay, longest) = RESTART_DELAY;
         let mut restarts = 0;
         loop {
-            let Life { running, channels, started } = life;
+            let Life { running, channels, started, born } = life;
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let care = Care {
                 limit: self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
                 health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.record, check)),
                 is_ill: &is_ill,
+                stop_signal: self.stands_alone.get().then(|| self.stop_signal().number()),
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
@@ -388,13 +395,13 @@ impl<'a> Launch<'a> {
             event::note_with(self.layout, ContainerEvent::Died, &self.record, &more);
             let oom_killed = lack.is_some();
             let mut error = None;
-            if Timestamp::now().0.saturating_sub(started.0) > SETTLED.as_nanos() as i64 {
+            if born.elapsed() > SETTLED {
                 delay = RESTART_DELAY.0;
             }
             // What cannot be started is tried again like what fails at once.
             life = loop {
                 let is_restarted = must_restart.take() || self.restart_policy().restarts(code, restarts);
-                if !is_restarted || self.was_stopped() {
+                if !is_restarted || self.was_stopped() || monitor.is_asked_to_end() {
                     self.finish(ExitRecord { error, oom_killed, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
@@ -428,8 +435,7 @@ impl<'a> Launch<'a> {
             }
             OnFailure::Stop => {
                 stop::mark(self.layout, &self.id);
-                let signal = self.request.stop_signal.unwrap_or(Signal::TERM);
-                let _ = pidfd::send_signal(running.child.pidfd.as_fd(), signal.number());
+                let _ = pidfd::send_signal(running.child.pidfd.as_fd(), self.stop_signal().number());
                 Cure::Wait
             }
         }
@@ -447,6 +453,10 @@ impl<'a> Launch<'a> {
             Removal::AtExit => RestartPolicy::No,
             Removal::Never => Changes::of(self.layout, &self.id).restart.unwrap_or(self.request.restart),
         }
+    }
+
+    fn stop_signal(&self) -> Signal {
+        self.record.process.stop_signal.parse().unwrap_or(Signal::TERM)
     }
 
     fn was_stopped(&self) -> bool {

@@ -64,11 +64,6 @@ impl Explain for NotFound {
             Self::Ambiguous(_) => "type more of it".into(),
         })
     }
-
-    fn exit_code(&self) -> u8 {
-        // As podman's rm: 1 for a container that is not there.
-        1
-    }
 }
 
 /// All containers, newest first. One whose record is damaged is left out and named in the second list.

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::create::Owned;
+use super::create::{Owned, Taken};
 use super::list::{self, Listed};
 use super::status::{self, Status};
-use super::{event, group, stop, wait};
+use super::{event, group, stop};
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::journal::ContainerEvent;
@@ -81,23 +81,25 @@ impl IfRunning {
 
 /// Removes the container of this identifier.
 pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Result<(), Failure> {
-    let owned = match Owned::take(layout, id) {
-        Ok(owned) => Some(owned),
-        // No lock: it was damaged from outside, or is being removed by somebody else.
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
-        Err(_) => match if_running {
-            // Nothing of it runs that would have to be spared.
-            IfRunning::Refuse if matches!(status::of(layout, id), Ok(Status::Initialized(_))) => {
-                end_and_take(layout, id, Duration::ZERO)?
-            }
-            IfRunning::Refuse => return Err(RemoveError::Running(id.clone()).into()),
-            IfRunning::End(patience) => end_and_take(layout, id, patience)?,
-        },
+    let taken = match (Owned::take_idle(layout, id)?, if_running) {
+        (Taken::Served, IfRunning::End(patience)) => end_and_take(layout, id, patience)?,
+        // Nothing of it runs that would have to be spared.
+        (Taken::Served, IfRunning::Refuse) if matches!(status::of(layout, id), Ok(Status::Initialized(_))) => {
+            end_and_take(layout, id, Duration::ZERO)?
+        }
+        (taken, _) => taken,
+    };
+    let _owned = match taken {
+        Taken::Owned(owned) => Some(owned),
+        Taken::Served => return Err(RemoveError::Running(id.clone()).into()),
+        // Its record may have been lost, and the rest of it be there.
+        Taken::Gone => None,
     };
     // Known before it is gone.
     let container = list::load(layout, id).ok().flatten();
-    delete(layout, id)?;
-    drop(owned);
+    if !delete(layout, id)? {
+        return Err(list::NotFound::Unknown(id.to_string()).into());
+    }
     if let Some(container) = container {
         event::note(layout, ContainerEvent::Remove, &container.record);
     }
@@ -107,33 +109,32 @@ pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Resu
 /// For so long others may start the container again and again before it is left to them.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Between two attempts at what somebody else has just taken.
+/// Between two attempts at what somebody else has just started.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Ends the container and takes its lock; nothing if it is gone meanwhile.
-fn end_and_take(layout: &Layout, id: &ContainerId, patience: Duration) -> Result<Option<Owned>, Failure> {
+/// Ends the container and takes it, if it is not gone meanwhile.
+fn end_and_take(layout: &Layout, id: &ContainerId, patience: Duration) -> Result<Taken, Failure> {
     let mut deadline = None;
     loop {
-        let Some(container) = wait::settled(layout, id)? else { return Ok(None) };
+        let Some(container) = list::load(layout, id)? else { return Ok(Taken::Gone) };
         stop::stop(layout, &container, Some(patience))?;
-        match Owned::take(layout, id) {
-            Ok(owned) => return Ok(Some(owned)),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // Somebody else has it for a moment, or has started it.
-            Err(_) if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + PATIENCE) => {
+        match Owned::take_idle(layout, id)? {
+            Taken::Served if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + PATIENCE) => {
                 return Err(RemoveError::Taken(id.clone()).into());
             }
-            Err(_) => std::thread::sleep(PAUSE),
+            Taken::Served => std::thread::sleep(PAUSE),
+            taken => return Ok(taken),
         }
     }
 }
 
-/// Removes everything about a container that this process owns: first from sight, by one rename, then from the disk.
-pub fn delete(layout: &Layout, id: &ContainerId) -> Result<(), RemoveError> {
+/// Removes everything about a container that this process owns: first from sight, by one rename, then from the disk. Whether
+/// there was anything.
+pub fn delete(layout: &Layout, id: &ContainerId) -> Result<bool, RemoveError> {
     let record = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten();
     match hide(layout, id, record.as_ref().map(|record| &record.name))? {
-        Some(bin) => remove_from_disk(bin),
-        None => Ok(()),
+        Some(bin) => remove_from_disk(bin).map(|()| true),
+        None => Ok(false),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::base::Base;
-use super::create::Owned;
+use super::create::{Owned, Taken};
 use super::group;
 use super::launch::{self, Launch, Presence, Report};
 use super::list::{self, Listed};
@@ -20,6 +20,7 @@ use crate::state::layout::Layout;
 pub struct Startable {
     /// What it is.
     pub container: Listed,
+    owned: Owned,
     /// What it was asked for.
     pub request: Request,
 }
@@ -35,19 +36,23 @@ pub enum Found {
     Running(ContainerId),
 }
 
-/// Looks at the container of this name or id.
+/// Looks at the container of this name or id, and takes it if it does not run. Waits for whoever else has it.
 pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
     let id = list::find(layout, name)?;
-    let Some(container) = list::load(layout, &id)? else { return Err(list::NotFound::Unknown(name.into()).into()) };
-    let short = id.short();
-    match &container.status {
-        Status::Running(_) | Status::Restarting(_) => return Ok(Found::Running(id)),
-        Status::Initialized(_) => return Ok(Found::Initialized(Box::new(container))),
-        Status::Creating => {
-            return Err(Failure::new("E_BUSY", format!("starting container {short}: another command is starting it")));
+    let unknown = || list::NotFound::Unknown(name.into());
+    let taken = Owned::take_idle(layout, &id)?;
+    let container = list::load(layout, &id)?.ok_or_else(unknown)?;
+    let owned = match taken {
+        Taken::Owned(owned) => owned,
+        Taken::Served if matches!(container.status, Status::Initialized(_)) => {
+            return Ok(Found::Initialized(Box::new(container)));
         }
-        Status::Created | Status::Stopped(_) => {}
-    }
+        Taken::Served => return Ok(Found::Running(id)),
+        Taken::Gone => return Err(unknown().into()),
+    };
+    // Of a life whose monitor was killed: nobody may take its processes for those of the next.
+    let _ = fs::remove_file(layout.process_record(&id));
+    let short = id.short();
     let Some(kept) = &container.record.request else {
         let failure = Failure::new("E_STATE", format!("starting container {short}: it was made to run once"));
         return Err(failure.with_hint("a container of `run --rm` is removed when it ends; make it with `create`"));
@@ -60,7 +65,7 @@ pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
     // As it was changed.
     request.limits = container.record.limits.clone();
     request.restart = container.record.restart.parse().unwrap_or(request.restart);
-    Ok(Found::Startable(Box::new(Startable { container, request })))
+    Ok(Found::Startable(Box::new(Startable { container, owned, request })))
 }
 
 impl Startable {
@@ -84,20 +89,14 @@ impl Startable {
         }
     }
 
-    /// Starts it. `E_BUSY` if somebody else was faster.
-    pub fn execute(&self, layout: &Layout, base: &Base, presence: &Presence) -> Result<Report, Failure> {
-        let record = &self.container.record;
-        let (id, name) = (&record.id, &record.name);
-        let owned = Owned::take(layout, id).map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::NotFound => Failure::from(list::NotFound::Unknown(name.to_string())),
-            _ => Failure::new("E_BUSY", format!("starting container {}: another command has it: {cause}", id.short())),
-        })?;
+    /// Starts it.
+    pub fn execute(self, layout: &Layout, base: &Base, presence: &Presence) -> Result<Report, Failure> {
+        let record = self.container.record;
+        let id = &record.id.clone();
         launch::tidy(layout, &self.request, id);
         group::remove_left(layout, id);
-        let plan = run::plan_again(layout, &self.request, base, id, name)?;
+        let plan = run::plan_again(layout, &self.request, base, id, &record.name)?;
         let _ = fs::remove_file(layout.stop_marker(id));
-        // Of a life whose monitor was killed: nobody may take its processes for those of the next.
-        let _ = fs::remove_file(layout.process_record(id));
-        Launch::again(layout, &self.request, record.clone(), plan, owned).execute(presence)
+        Launch::again(layout, &self.request, record, plan, self.owned).execute(presence)
     }
 }

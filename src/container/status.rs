@@ -15,7 +15,7 @@ use crate::sys::ownership;
 pub enum Status {
     /// It was made, and never started.
     Created,
-    /// Being started: its monitor lives and has not said more yet.
+    /// Made by a command that is just starting it.
     Creating,
     /// It was made ready: everything is there, and its process waits before the program.
     Initialized(ProcessesRecord),
@@ -59,18 +59,21 @@ pub fn of_open(layout: &Layout, id: &ContainerId, record: Option<&File>) -> Resu
     let alive = record.is_some_and(|record| ownership::is_taken(record.as_fd()).unwrap_or(false));
     let processes = || record::read::<ProcessesRecord>(&layout.process_record(id)).ok().flatten();
     if alive {
-        let current = processes().filter(|processes| Some(&processes.boot_id) == boot_id().as_ref());
-        return Ok(match current {
-            Some(processes) if processes.init == 0 => Status::Restarting(processes),
-            Some(processes) if processes.initialized => Status::Initialized(processes),
-            Some(processes) => Status::Running(processes),
-            None => Status::Creating,
-        });
+        match processes().filter(|processes| Some(&processes.boot_id) == boot_id().as_ref()) {
+            Some(processes) if processes.init == 0 => return Ok(Status::Restarting(processes)),
+            Some(processes) if processes.initialized => return Ok(Status::Initialized(processes)),
+            Some(processes) => return Ok(Status::Running(processes)),
+            None => {}
+        }
     }
+    // Somebody may have it who starts it, or copies into it: until it runs it is what it was.
     if layout.created_marker(id).exists() {
         return Ok(Status::Created);
     }
     let exit = record::read::<ExitRecord>(&layout.exit_record(id))?;
+    if alive && exit.is_none() {
+        return Ok(Status::Creating);
+    }
     Ok(Status::Stopped(match exit {
         Some(exit) => {
             let (restarts, by_user, oom_killed) = (exit.restarts, exit.stopped_by_user, exit.oom_killed);

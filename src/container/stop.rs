@@ -114,7 +114,12 @@ fn unkillable(id: &ContainerId) -> Failure {
 
 /// Tells the monitor that the end is wanted. Without a runtime directory it is not told, and may restart the container once.
 pub fn mark(layout: &Layout, id: &ContainerId) {
-    let _ = File::create(layout.stop_marker(id));
+    let marker = layout.stop_marker(id);
+    let _ = File::create(&marker);
+    // Whoever removed it meanwhile may have been here before.
+    if !layout.container(id).exists() {
+        let _ = fs::remove_file(marker);
+    }
 }
 
 /// The container's first process, if the number still means it.

@@ -237,17 +237,22 @@ pub fn image(store: &Store, new: NewImage) -> Result<ImageId, Failure> {
 fn in_format(mut layer: ImageLayer, format: Format) -> Result<ImageLayer, Failure> {
     let compression = Compression::of_layer(&layer.descriptor.media_type)
         .map_err(|cause| Failure::new("E_CONFIG", format!("putting a layer into the image: {cause}")))?;
-    layer.descriptor.media_type = match (format, compression) {
-        (Format::Oci, Compression::Gzip) => media_type::OCI_LAYER_GZIP.into(),
-        (Format::Oci, Compression::Zstd) => "application/vnd.oci.image.layer.v1.tar+zstd".into(),
-        (Format::Oci, Compression::None) => "application/vnd.oci.image.layer.v1.tar".into(),
-        (Format::Docker, Compression::Gzip) => media_type::DOCKER_LAYER_GZIP.into(),
-        (Format::Docker, Compression::None) => "application/vnd.docker.image.rootfs.diff.tar".into(),
+    layer.descriptor.media_type = layer_type(format, compression)?.into();
+    Ok(layer)
+}
+
+/// The media type of a layer of this compression in this format.
+pub(super) fn layer_type(format: Format, compression: Compression) -> Result<&'static str, Failure> {
+    Ok(match (format, compression) {
+        (Format::Oci, Compression::Gzip) => media_type::OCI_LAYER_GZIP,
+        (Format::Oci, Compression::Zstd) => media_type::OCI_LAYER_ZSTD,
+        (Format::Oci, Compression::None) => media_type::OCI_LAYER,
+        (Format::Docker, Compression::Gzip) => media_type::DOCKER_LAYER_GZIP,
+        (Format::Docker, Compression::None) => media_type::DOCKER_LAYER,
         (Format::Docker, Compression::Zstd) => {
             let failure =
                 Failure::new("E_CONFIG", "making an image in docker's format: a layer is compressed with zstd");
-            return Err(failure.with_hint("--format oci, or --squash for one new layer"));
+            return Err(failure.with_hint("choose the format oci, or the compression gzip"));
         }
-    };
-    Ok(layer)
+    })
 }

@@ -1,6 +1,7 @@
 //! The image that a command is about: from the store, else from this program, else from a registry.
 
 use super::hello;
+use super::manifest_list;
 use super::progress::Progress;
 use super::pull;
 use crate::failure::Failure;
@@ -27,13 +28,19 @@ pub struct Wanted<'a> {
 pub fn execute(store: &Store, wanted: &Wanted<'_>, progress: &dyn Progress) -> Result<ResolvedImage, Failure> {
     let found = store.images().resolve(wanted.selector)?;
     let found = hello::refreshed(store, wanted.selector, found)?;
+    let local = matches!(wanted.policy, PullPolicy::Missing | PullPolicy::Never);
+    let found = match found {
+        Some(list) if list.record.is_list() && (local || is_local(&list)) => {
+            return manifest_list::image_for(store, &list, wanted.platform, progress);
+        }
+        found => found,
+    };
     let suits =
         |found: &ResolvedImage| wanted.platform.is_none_or(|platform| found.record.platform.satisfies(platform));
-    let local = matches!(wanted.policy, PullPolicy::Missing | PullPolicy::Never);
     match (found, wanted.selector) {
         (Some(found), _) if local && suits(&found) => Ok(found),
         (Some(found), ImageSelector::Id(_)) if suits(&found) => Ok(found),
-        (Some(found), _) if found.reference.as_ref().is_some_and(|name| name.registry() == "localhost") => Ok(found),
+        (Some(found), _) if is_local(&found) => Ok(found),
         (_, ImageSelector::Reference(reference, _)) => {
             let request = pull::Request {
                 reference: reference.clone(),
@@ -51,4 +58,9 @@ pub fn execute(store: &Store, wanted: &Wanted<'_>, progress: &dyn Progress) -> R
             Err(failure.with_hint("coracle images lists those that there are; a registry is asked by name, not by id"))
         }
     }
+}
+
+/// Whether no registry has it.
+fn is_local(found: &ResolvedImage) -> bool {
+    found.reference.as_ref().is_some_and(|name| name.registry() == "localhost")
 }

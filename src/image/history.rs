@@ -22,6 +22,9 @@ pub struct Step {
 
 /// The steps, newest first. An image whose configuration tells no history has one without words for each layer.
 pub fn execute(store: &Store, image: &ImageRecord) -> Result<Vec<Step>, Failure> {
+    if image.is_list() {
+        return Ok(Vec::new());
+    }
     let config = inspect::document(store, &image.id)?;
     let sizes = image.layers.iter().map(|layer| Ok(store.layers().manifest(&layer.diff_id)?.bytes));
     let sizes = sizes.collect::<Result<Vec<u64>, StoreError>>()?;

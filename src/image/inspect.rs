@@ -80,7 +80,8 @@ pub fn document(store: &Store, digest: &Digest) -> Result<Value, Failure> {
 /// Everything about an image of the store.
 pub fn execute(store: &Store, id: &ImageId) -> Result<Report, Failure> {
     let record = store.images().get(id)?.ok_or_else(|| StoreError::NoImage(id.to_string()))?;
-    let (config, manifest) = (document(store, &record.id)?, document(store, &record.manifest.digest)?);
+    let config = if record.is_list() { Value::Null } else { document(store, &record.id)? };
+    let manifest = document(store, &record.manifest.digest)?;
     let references = store.images().references_of(id)?;
     Ok(report(&record, &references, &config, &manifest))
 }

@@ -118,14 +118,24 @@ pub fn tags(
     access: &Access,
     progress: &dyn Progress,
 ) -> Result<(Reference, Vec<String>), PullError> {
+    ask_for(reference, access, progress, &mut |registry, reference| Ok((reference.clone(), registry.tags(limit)?)))
+}
+
+/// The first answer about an image: of the places that a short name may stand for, and of the mirrors of each.
+pub(super) fn ask_for<T>(
+    reference: &Reference,
+    access: &Access,
+    progress: &dyn Progress,
+    ask: &mut dyn FnMut(&Registry<'_>, &Reference) -> Result<T, FetchCause>,
+) -> Result<T, PullError> {
     let failed = |cause: FetchCause| PullError { reference: reference.clone(), cause: Box::new(cause) };
     let names = short_name::resolve(reference, progress).map_err(|refused| failed(refused.into()))?;
     let mut failure = FetchCause::NotPresent;
     for reference in &names.references {
-        match at_each_endpoint(reference, access, progress, &mut |registry| Ok(registry.tags(limit)?)) {
-            Ok(tags) => {
+        match at_each_endpoint(reference, access, progress, &mut |registry| ask(registry, reference)) {
+            Ok(answer) => {
                 names.remember(progress);
-                return Ok((reference.clone(), tags));
+                return Ok(answer);
             }
             Err(cause) => failure = cause,
         }
@@ -225,9 +235,7 @@ fn ask_registry(
     current: Option<&Report>,
     progress: &dyn Progress,
 ) -> Result<Report, FetchCause> {
-    if let Some(policy) = Policy::discover(request.access.signature_policy.clone()).map_err(PolicyRefused::from)? {
-        policy.check(&request.reference)?;
-    }
+    check_policy(&request.reference, &request.access)?;
     at_each_endpoint(&request.reference, &request.access, progress, &mut |registry| {
         if let (Some(current), None) = (current, request.reference.digest()) {
             let digest = registry.resolve_tag(request.reference.tag().unwrap_or(DEFAULT_TAG))?;
@@ -246,6 +254,14 @@ fn ask_registry(
             status: fetched.status,
         })
     })
+}
+
+/// Fails if policy.json does not want the image.
+pub(super) fn check_policy(reference: &Reference, access: &Access) -> Result<(), FetchCause> {
+    match Policy::discover(access.signature_policy.clone()).map_err(PolicyRefused::from)? {
+        Some(policy) => Ok(policy.check(reference)?),
+        None => Ok(()),
+    }
 }
 
 /// Asks the mirrors of `reference`, in order, and then where it belongs, until one has an answer.

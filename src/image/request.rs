@@ -1,9 +1,12 @@
-//! What `pull` was asked for, in types.
+//! What `pull` and `push` were asked for, in types.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::push::Members;
+use super::reform::Change;
+use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::Reference;
 use crate::oci::platform::Platform;
@@ -18,6 +21,30 @@ pub struct PullRequest {
     /// When to ask the registry.
     pub policy: PullPolicy,
     /// How to speak to registries.
+    pub access: RegistryAccess,
+    /// What is said meanwhile.
+    pub progress: Progress,
+}
+
+/// An image to be sent.
+#[derive(Clone, Debug)]
+pub struct PushRequest {
+    /// Which.
+    pub image: ImageSelector,
+    /// Where to; under its own name where absent.
+    pub destination: Option<Reference>,
+    /// Which of the images of an index.
+    pub members: Members,
+    /// How.
+    pub transfer: Transfer,
+}
+
+/// How something is sent.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// What is to be different there.
+    pub change: Change,
+    /// How to speak to the registry.
     pub access: RegistryAccess,
     /// What is said meanwhile.
     pub progress: Progress,

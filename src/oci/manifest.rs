@@ -73,6 +73,9 @@ pub struct Manifest {
 /// Several images for different platforms.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Index {
+    /// The type that the index and its sender agree on.
+    #[serde(skip)]
+    pub media_type: String,
     /// Their manifests.
     pub manifests: Vec<Descriptor>,
 }
@@ -133,6 +136,18 @@ impl DocumentRefused {
     }
 }
 
+impl Index {
+    /// Reads an index that says of itself that it is one.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DocumentRefused> {
+        match Document::parse(bytes, None)? {
+            Document::Index(index) => Ok(index),
+            Document::Manifest(_) => {
+                Err(DocumentRefused::Ambiguous("it is a manifest where an index should be".into()))
+            }
+        }
+    }
+}
+
 impl Document {
     /// Reads a document that was announced as `declared`: the media type of its descriptor or of the HTTP response.
     ///
@@ -144,7 +159,10 @@ impl Document {
         let shape = |expected| move |cause| DocumentRefused::Shape { expected, cause };
         match kind {
             DocumentKind::SchemaOne => Err(DocumentRefused::SchemaOne),
-            DocumentKind::Index => strict_json::from_value(value).map(Self::Index).map_err(shape("an image index")),
+            DocumentKind::Index => {
+                let index: Index = strict_json::from_value(value).map_err(shape("an image index"))?;
+                Ok(Self::Index(Index { media_type, ..index }))
+            }
             DocumentKind::Manifest => {
                 let manifest: Manifest = strict_json::from_value(value).map_err(shape("an image manifest"))?;
                 let manifest = Manifest { media_type, ..manifest };

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::challenge::Challenge;
 use super::document::read_limited;
 use super::error::{RegistryError, shown};
-use super::http::{self, Http};
+use super::http::{self, Http, Payload};
 use super::origin::Origin;
 use super::{Credential, Secret};
 use crate::host::config::auth::AuthFiles;
@@ -35,6 +35,13 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(86_400);
 pub enum Purpose {
     /// To pull from this repository.
     Pull(String),
+    /// To push to this repository, and to read others of the registry that may have blobs for it.
+    Push {
+        /// The one.
+        repository: String,
+        /// The others.
+        sources: Vec<String>,
+    },
     /// To list its repositories.
     Search,
     /// To be known to it.
@@ -45,16 +52,20 @@ impl Purpose {
     /// The repository that it is about, or nothing.
     pub(super) fn repository(&self) -> &str {
         match self {
-            Self::Pull(repository) => repository,
+            Self::Pull(repository) | Self::Push { repository, .. } => repository,
             Self::Search | Self::Login => "",
         }
     }
 
-    fn scope(&self) -> Option<String> {
+    fn scopes(&self) -> Vec<String> {
         match self {
-            Self::Pull(repository) => Some(format!("repository:{repository}:pull")),
-            Self::Search => Some("registry:catalog:*".into()),
-            Self::Login => None,
+            Self::Pull(repository) => vec![format!("repository:{repository}:pull")],
+            Self::Push { repository, sources } => {
+                let sources = sources.iter().map(|source| format!("repository:{source}:pull"));
+                std::iter::once(format!("repository:{repository}:pull,push")).chain(sources).collect()
+            }
+            Self::Search => vec!["registry:catalog:*".into()],
+            Self::Login => Vec::new(),
         }
     }
 }
@@ -64,6 +75,7 @@ impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pull(repository) => write!(f, "pull {repository}"),
+            Self::Push { repository, .. } => write!(f, "push to {repository}"),
             Self::Search => f.write_str("list its repositories"),
             Self::Login => f.write_str("log in"),
         }
@@ -250,8 +262,15 @@ impl Authorizer {
         }
         let credential =
             if realm.trusted { credential } else { self.credential_for_stranger(http, &realm, credential) };
-        let question = Question::new(&realm.url, service.as_deref(), self.purpose.scope(), credential.as_ref());
-        let reply = self.fetch(http, session, question)?;
+        let scopes = self.purpose.scopes();
+        let ask = |scopes: &[String]| Question::new(&realm.url, service.as_deref(), scopes, credential.as_ref());
+        let reply = match (self.fetch(http, session, ask(&scopes)), scopes.split_first()) {
+            // Some refuse as a whole what they could grant in part. Nothing but a mount is lost without the rest.
+            (Err(RegistryError::Denied { .. }), Some((own, others))) if !others.is_empty() => {
+                self.fetch(http, session, ask(std::slice::from_ref(own)))?
+            }
+            (reply, _) => reply?,
+        };
         let lifetime = reply.expires_in.map_or(DEFAULT_LIFETIME, Duration::from_secs).min(LONGEST_LIFETIME);
         let token = reply.token.or(reply.access_token).filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| RegistryError::Token { realm: shown(&realm.url) })?;
@@ -281,7 +300,8 @@ impl Authorizer {
 
     fn fetch(&self, http: &Http<'_>, session: &mut Session, ask: Question) -> Result<TokenReply, RegistryError> {
         let url = ask.url;
-        let response = http.exchange(ask.method, &url, ask.headers, ask.form)?;
+        let payload = ask.form.map_or(Payload::Nothing, Payload::Form);
+        let response = http.exchange(ask.method, &url, ask.headers, payload)?;
         match response.status().as_u16() {
             200..=299 => {
                 let body = read_limited(response, &url, MAX_DOCUMENT, http.retry.stall)?;
@@ -311,18 +331,19 @@ struct Question {
 }
 
 impl Question {
-    fn new(realm: &Url, service: Option<&str>, scope: Option<String>, credential: Option<&Credential>) -> Self {
-        let scope = scope.as_deref().map(|scope| ("scope", scope));
-        let service = service.map(|service| ("service", service));
-        let asked = scope.into_iter().chain([("client_id", CLIENT_ID)]).chain(service);
+    fn new(realm: &Url, service: Option<&str>, scopes: &[String], credential: Option<&Credential>) -> Self {
+        let asked = [("client_id", CLIENT_ID)].into_iter().chain(service.map(|service| ("service", service)));
         let mut url = realm.clone();
         let mut headers = HeaderMap::new();
         if let Some(Credential::IdentityToken(token)) = credential {
             let grant = [("grant_type", "refresh_token"), ("refresh_token", token.reveal())];
-            let form = Some(encode_form(grant.into_iter().chain(asked)));
+            // OAuth2 has one scope with spaces in it (RFC 6749 section 3.3).
+            let scope = scopes.join(" ");
+            let form = Some(encode_form(grant.into_iter().chain([("scope", scope.as_str())]).chain(asked)));
             return Self { method: Method::POST, url, headers, form };
         }
-        url.query_pairs_mut().extend_pairs(asked);
+        let scopes = scopes.iter().map(|scope| ("scope", scope.as_str()));
+        url.query_pairs_mut().extend_pairs(scopes.chain(asked));
         if let Some(Credential::Password { user, password }) = credential {
             headers.insert(AUTHORIZATION, basic(user, password));
         }
@@ -396,20 +417,30 @@ mod tests {
     #[test]
     fn questions_carry_what_the_credential_is_good_for() {
         let realm = Url::parse("https://auth.r.io/token?x=1").unwrap();
-        let anonymous = Question::new(&realm, Some("the service"), Purpose::Pull("team/app".into()).scope(), None);
+        let scopes = Purpose::Pull("team/app".into()).scopes();
+        let anonymous = Question::new(&realm, Some("the service"), &scopes, None);
         let expected = "x=1&scope=repository%3Ateam%2Fapp%3Apull&client_id=coracle&service=the+service";
         assert_eq!(anonymous.url.query(), Some(expected));
         assert!(anonymous.headers.is_empty());
-        let unscoped = Question::new(&realm, None, Purpose::Login.scope(), None);
+        let unscoped = Question::new(&realm, None, &Purpose::Login.scopes(), None);
         assert_eq!(unscoped.url.query(), Some("x=1&client_id=coracle"));
         let login = Credential::password("Aladdin", "open sesame");
-        let known = Question::new(&realm, None, None, Some(&login));
+        let known = Question::new(&realm, None, &scopes, Some(&login));
         assert_eq!(known.headers[AUTHORIZATION], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         assert!(known.headers[AUTHORIZATION].is_sensitive());
         let token = Credential::IdentityToken(Secret::new("a&b"));
-        let traded = Question::new(&realm, None, None, Some(&token));
+        let scopes = Purpose::Push { repository: "a".into(), sources: vec!["b".into()] }.scopes();
+        let traded = Question::new(&realm, None, &scopes, Some(&token));
         assert_eq!(traded.method, Method::POST);
-        assert!(traded.form.unwrap().reveal().contains("refresh_token=a%26b"));
+        let form = traded.form.unwrap();
+        assert!(form.reveal().contains("refresh_token=a%26b"));
+        assert!(
+            form.reveal().contains("scope=repository%3Aa%3Apull%2Cpush+repository%3Ab%3Apull"),
+            "{}",
+            form.reveal()
+        );
+        let asked = Question::new(&realm, None, &scopes, None);
+        assert_eq!(asked.url.query_pairs().filter(|(key, _)| key == "scope").count(), 2);
         assert!(!traded.url.as_str().contains("a%26b"), "a secret does not belong in an address");
     }
 }

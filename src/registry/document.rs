@@ -91,12 +91,12 @@ impl Registry<'_> {
     }
 }
 
-fn accept_documents() -> HeaderMap {
+pub(super) fn accept_documents() -> HeaderMap {
     ACCEPTED_DOCUMENTS.iter().map(|media_type| (ACCEPT, HeaderValue::from_static(media_type))).collect()
 }
 
 /// The digest in `Docker-Content-Digest` (distribution-spec "Pulling manifests").
-fn announced_digest(response: &Response, url: &Url) -> Result<Option<Digest>, RegistryError> {
+pub(super) fn announced_digest(response: &Response, url: &Url) -> Result<Option<Digest>, RegistryError> {
     let Some(value) = response.headers().get("docker-content-digest") else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
     text.parse().map(Some).map_err(|cause| RegistryError::DigestHeader { url: shown(url), cause })

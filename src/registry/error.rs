@@ -123,6 +123,28 @@ pub enum RegistryError {
         /// What else it said.
         message: Option<String>,
     },
+    /// Nobody may write there.
+    #[error("{url} takes no uploads{}", said(message))]
+    ReadOnly {
+        /// Address.
+        url: String,
+        /// What else it said.
+        message: Option<String>,
+    },
+    /// An upload is sent to where nobody may be sent.
+    #[error("{from} sends an upload to {to}, which is an address of this machine or of its link")]
+    UploadTarget {
+        /// Address.
+        from: String,
+        /// Target.
+        to: String,
+    },
+    /// An answer without what it must have.
+    #[error("{url} accepts an upload without saying where to send it")]
+    NoLocation {
+        /// Address.
+        url: String,
+    },
     /// The credential helper failed, and the registry wants to know who we are.
     #[error("{registry} wants to know who you are")]
     Helper {
@@ -209,6 +231,12 @@ pub enum RegistryError {
         /// First byte asked for.
         expected: u64,
     },
+    /// It does not say how much of an upload it has, or says what cannot be.
+    #[error("{url} does not tell how much of the upload has arrived")]
+    UploadRange {
+        /// Address.
+        url: String,
+    },
     /// Another length than announced.
     #[error("{url} has {got} bytes instead of {expected}")]
     Size {
@@ -257,14 +285,17 @@ impl Explain for RegistryError {
     fn code(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "E_NOTFOUND",
-            Self::Denied { .. } | Self::Realm { .. } | Self::Token { .. } => "E_AUTH",
+            Self::Denied { .. } | Self::ReadOnly { .. } | Self::Realm { .. } | Self::Token { .. } => "E_AUTH",
             Self::Helper { cause, .. } => cause.code(),
             Self::NoRoots { .. } | Self::Certificate { .. } | Self::OwnCertificate { .. } => "E_TLS",
             Self::Configuration(cause) => cause.code(),
             Self::Certificates(_) => "E_CONFIG",
             Self::Silent { .. } => "E_TIMEOUT",
             Self::Exhausted { last, .. } => last.code(),
-            Self::Redirects { .. } | Self::RedirectTarget { .. } | Self::NextPage { .. } => "E_REDIRECT",
+            Self::Redirects { .. }
+            | Self::RedirectTarget { .. }
+            | Self::NextPage { .. }
+            | Self::UploadTarget { .. } => "E_REDIRECT",
             Self::Downgrade { .. } => "E_TLS_DOWNGRADE",
             Self::TooLarge { .. } => "E_TOO_LARGE",
             Self::Size { .. } | Self::Short { .. } => "E_SIZE_MISMATCH",
@@ -275,8 +306,10 @@ impl Explain for RegistryError {
             | Self::Client(_)
             | Self::Transport { .. }
             | Self::NoHost { .. }
+            | Self::NoLocation { .. }
             | Self::Range { .. }
             | Self::Answer { .. }
+            | Self::UploadRange { .. }
             | Self::Status { .. } => "E_REGISTRY",
         }
     }
@@ -304,6 +337,13 @@ impl Explain for RegistryError {
             Self::Status { status: 429, .. } => {
                 Some("wait, or log in to the registry: known users may pull more often".into())
             }
+            Self::Status { status: 409 | 412, .. } => {
+                Some("if the registry protects its tags, push under another tag".into())
+            }
+            Self::Status { status: 413, .. } => {
+                Some("the registry, or a proxy before it, limits the size of requests: have the limit raised".into())
+            }
+            Self::ReadOnly { .. } => Some("this registry serves images only: push to another".into()),
             Self::Status { request_id: Some(id), .. } => {
                 Some(format!("the registry's administrators can look up the request by its number {id:?}"))
             }

@@ -2,8 +2,9 @@
 
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use reqwest::blocking::{Client, ClientBuilder, Response};
+use reqwest::blocking::{Body, Client, ClientBuilder, Response};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Certificate, Identity, Method, Url, redirect};
 
@@ -78,6 +79,16 @@ impl Home {
     }
 }
 
+/// What is sent with a request.
+pub(super) enum Payload {
+    /// No body.
+    Nothing,
+    /// A form (WHATWG URL, "application/x-www-form-urlencoded").
+    Form(Secret),
+    /// Content of an image. Sending it and waiting for the answer may take `patience` together.
+    Content { body: Body, patience: Duration },
+}
+
 /// HTTP clients, each made when first needed: reading the authorities' certificates takes milliseconds.
 pub(super) struct Http<'a> {
     tls: TlsVerify,
@@ -106,23 +117,27 @@ impl<'a> Http<'a> {
         })
     }
 
-    /// One request and its response; redirects are not followed. `form` is sent as the body.
+    /// One request and its response; redirects are not followed.
     pub(super) fn exchange(
         &self,
         method: Method,
         url: &Url,
         headers: HeaderMap,
-        form: Option<Secret>,
+        payload: Payload,
     ) -> Result<Response, RegistryError> {
         let trust = match url.scheme() {
             "http" => Trust::Nobody,
             _ if self.is_unverified(url) => Trust::Everybody,
             _ => Trust::Authorities,
         };
-        let mut request = self.client(trust, url)?.request(method, url.clone()).headers(headers);
-        if let Some(form) = form {
-            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.reveal().to_owned());
-        }
+        let request = self.client(trust, url)?.request(method, url.clone()).headers(headers);
+        let request = match payload {
+            Payload::Nothing => request,
+            Payload::Form(form) => {
+                request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.reveal().to_owned())
+            }
+            Payload::Content { body, patience } => request.body(body).timeout(patience),
+        };
         request.send().map_err(|error| RegistryError::of_transport(url, &error, self.retry.stall))
     }
 
@@ -212,6 +227,8 @@ fn builder(retry: &RetryPolicy) -> ClientBuilder {
         .connect_timeout(retry.stall)
         // Of the blocking client this is the limit of one wait for bytes, not of the whole transfer.
         .timeout(retry.stall)
+        // And of a connection whose other end takes nothing of what we send.
+        .tcp_user_timeout(retry.stall)
 }
 
 /// What a refusal says about itself.

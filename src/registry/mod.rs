@@ -1,4 +1,4 @@
-//! The client side of a registry (distribution-spec v1.1, "Pull"): who we say we are, what we ask for, and what we
+//! The client side of a registry (distribution-spec v1.1, "Pull" and "Push"): who we say we are, what we ask for, and what we
 //! believe of the answers.
 //!
 //! Every byte, header and status comes from a stranger: documents and blobs are believed only when their digest and
@@ -12,10 +12,12 @@ mod document;
 mod error;
 mod http;
 mod origin;
+mod outgoing;
 mod platform;
 mod retry;
 mod search;
 mod transfer;
+mod upload;
 
 use std::path::PathBuf;
 
@@ -30,13 +32,14 @@ pub use platform::{NoSuchPlatform, select};
 pub use retry::{Growth, RetryPolicy};
 pub use search::Hit;
 pub use transfer::Transfer;
+pub use upload::{Mount, Session, UploadError};
 
 use crate::host::config::auth::AuthFiles;
 use crate::host::config::certificates::Certificates;
 use crate::host::config::registries::{Endpoint, Registries};
 use crate::name::reference::DEFAULT_REGISTRY;
 use authorizer::Authorizer;
-use http::{Home, Http};
+use http::{Home, Http, Payload};
 use origin::{Origin, is_loopback_host};
 
 /// More redirects than this lead nowhere.
@@ -154,8 +157,7 @@ impl<'a> Registry<'a> {
         url
     }
 
-    /// One answer to one question, redirects followed and challenges answered, not tried again. The status is a
-    /// success or one of those in `accepted`.
+    /// One answer to one question without content; see [`Self::call`].
     fn ask(
         &self,
         method: &Method,
@@ -163,35 +165,56 @@ impl<'a> Registry<'a> {
         headers: &HeaderMap,
         accepted: &[StatusCode],
     ) -> Result<Response, RegistryError> {
-        let mut url = url.clone();
+        self.call(&Call { method, url, headers, accepted, payload: &|| Payload::Nothing }).map(|(response, _)| response)
+    }
+
+    /// One answer to one question, redirects followed and challenges answered, not tried again; and who answered. The
+    /// status is a success or one of those that the call accepts.
+    fn call(&self, call: &Call<'_>) -> Result<(Response, Url), RegistryError> {
+        let mut url = call.url.clone();
         let mut redirects = 0;
         let mut answered = false;
         loop {
             let at_home = Origin::of(&url).as_ref() == Some(&self.origin);
-            let mut headers = headers.clone();
+            let mut headers = call.headers.clone();
             let mut generation = 0;
             if at_home {
                 let authorization = self.authorizer.header(&self.http)?;
                 generation = authorization.generation;
                 authorization.value.map(|value| headers.insert(AUTHORIZATION, value));
             }
-            let response = self.http.exchange(method.clone(), &url, headers, None)?;
+            let response = self.http.exchange(call.method.clone(), &url, headers, (call.payload)())?;
             let status = response.status();
             if status == StatusCode::UNAUTHORIZED && at_home && !answered {
                 answered = true;
                 let challenges = challenge::parse_all(response.headers().get_all(WWW_AUTHENTICATE));
                 self.authorizer.answer(&self.http, &self.origin, &challenges, generation)?;
-            } else if let Some(target) = redirect_target(&response, &url)? {
+            } else if call.follows(status) {
                 redirects += 1;
                 if redirects > MAX_REDIRECTS {
                     return Err(RegistryError::Redirects { url: error::shown(&url) });
                 }
-                url = target;
-            } else if status.is_success() || accepted.contains(&status) {
-                return Ok(response);
+                let target = location(&response, &url)?;
+                url = target.ok_or_else(|| RegistryError::RedirectTarget { url: error::shown(&url) })?;
+                if call.writes() {
+                    self.check_upload_target(call.url, &url)?;
+                }
+            } else if status.is_success() || call.accepted.contains(&status) {
+                return Ok((response, url));
             } else {
                 return Err(self.refusal(&url, response, at_home));
             }
+        }
+    }
+
+    /// Whether content may be sent to `target`: not to a service of this machine or of its link, unless the registry is
+    /// one itself.
+    fn check_upload_target(&self, from: &Url, target: &Url) -> Result<(), RegistryError> {
+        let forbidden = Origin::of(target)
+            .is_none_or(|origin| origin.is_link_local() || (origin.is_loopback() && !self.origin.is_loopback()));
+        match forbidden {
+            true => Err(RegistryError::UploadTarget { from: error::shown(from), to: error::shown(target) }),
+            false => Ok(()),
         }
     }
 
@@ -209,14 +232,38 @@ impl<'a> Registry<'a> {
     }
 }
 
-/// Where a redirection leads; `None` if `response` is none.
-fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, RegistryError> {
-    let redirecting = [301, 302, 303, 307, 308].contains(&response.status().as_u16());
-    if !redirecting {
-        return Ok(None);
+/// A question to the registry.
+struct Call<'c> {
+    method: &'c Method,
+    url: &'c Url,
+    headers: &'c HeaderMap,
+    /// Statuses that are answers, too.
+    accepted: &'c [StatusCode],
+    /// Made anew for each attempt.
+    payload: &'c dyn Fn() -> Payload,
+}
+
+impl Call<'_> {
+    fn writes(&self) -> bool {
+        ![Method::GET, Method::HEAD].contains(self.method)
     }
+
+    /// Whether the answer sends us elsewhere. Some redirections turn every method into GET (RFC 9110 section 15.4): these
+    /// lead no upload anywhere.
+    fn follows(&self, status: StatusCode) -> bool {
+        match status.as_u16() {
+            307 | 308 => true,
+            301..=303 => !self.writes(),
+            _ => false,
+        }
+    }
+}
+
+/// The address that `response` names in `Location`; `None` if it names none.
+fn location(response: &Response, from: &Url) -> Result<Option<Url>, RegistryError> {
+    let Some(location) = response.headers().get(LOCATION) else { return Ok(None) };
     let refused = || RegistryError::RedirectTarget { url: error::shown(from) };
-    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(refused)?;
+    let location = location.to_str().map_err(|_| refused())?;
     let mut target = from.join(location).map_err(|_| refused())?;
     match (from.scheme(), target.scheme()) {
         ("https", "http") => {

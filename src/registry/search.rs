@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::document::read_limited;
 use super::error::{RegistryError, shown};
+use super::http::Payload;
 use super::origin::Origin;
 use super::{Registry, http};
 use crate::name::reference::DEFAULT_REGISTRY;
@@ -75,7 +76,7 @@ impl Registry<'_> {
         url.set_path("/v1/search");
         url.query_pairs_mut().append_pair("q", term).append_pair("n", &limit.to_string());
         let response = self.http.persist(|| {
-            let response = self.http.exchange(Method::GET, &url, HeaderMap::new(), None)?;
+            let response = self.http.exchange(Method::GET, &url, HeaderMap::new(), Payload::Nothing)?;
             match response.status().as_u16() {
                 200 => Ok(Some(response)),
                 429 | 500.. => Err(http::status_error(shown(&url), response)),

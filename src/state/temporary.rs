@@ -117,12 +117,12 @@ pub struct TemporaryFile {
 impl TemporaryFile {
     /// A new empty file, mode 0600, in `directory`.
     pub fn create(directory: &Path, kind: Kind) -> io::Result<Self> {
-        let create = |path: &Path| File::options().write(true).create_new(true).mode(0o600).open(path);
+        let create = |path: &Path| File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
         let (path, file) = create_locked(directory, kind, create)?;
         Ok(Self { path, file, published: false })
     }
 
-    /// The file, to write to.
+    /// The file, to write to and to read again.
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -160,7 +160,12 @@ impl TemporaryDirectory {
     pub fn create(directory: &Path, kind: Kind) -> io::Result<Self> {
         let create = |path: &Path| {
             std::fs::DirBuilder::new().mode(0o700).create(path)?;
-            File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
+            let opened = File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path);
+            opened.map_err(|error| match error.kind() {
+                // A collector was faster: the name is used up.
+                io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
+                _ => error,
+            })
         };
         let (path, directory) = create_locked(directory, kind, create)?;
         Ok(Self { path, directory, published: false })

@@ -143,6 +143,14 @@ impl NewBlob<'_> {
     }
 }
 
+impl NewBlob<'_> {
+    /// Keeps the blob out of the store: its digest, size and bytes. Nothing remains of it when the file is closed.
+    pub fn into_file(self) -> io::Result<(Digest, u64, File)> {
+        let file = self.file.file().try_clone()?;
+        Ok((self.hasher.finish(), self.written, file))
+    }
+}
+
 impl Write for NewBlob<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.file().write(bytes)?;

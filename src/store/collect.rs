@@ -14,7 +14,7 @@ use crate::state::record::{self, Record};
 use crate::state::schema::image::ImageRecord;
 use crate::state::temporary::{Kind, TemporaryDirectory};
 use crate::store::images::paths_in;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, lists};
 
 /// Layers and blobs.
 #[derive(Clone, Debug, Default)]
@@ -99,7 +99,12 @@ pub(super) fn in_use(store: &Store) -> Result<Option<Objects>, StoreError> {
         return Ok(None);
     }
     let mut used = Objects::default();
-    images.good.iter().for_each(|image| used.add(image));
+    for image in &images.good {
+        used.add(image);
+        if image.is_list() && !lists::add_members(store, &image.manifest.digest, &mut used.blobs) {
+            return Ok(None);
+        }
+    }
     used.blobs.extend(references.good.into_iter().map(|reference| reference.manifest_digest));
     for directory in paths_in(&store.layout().containers())? {
         match record::read::<ContainerUse>(&directory.join("record.json")) {

@@ -163,7 +163,7 @@ impl Explain for StoreError {
             Self::Record(error) => error.hint(),
             Self::Lock(error) => error.hint(),
             Self::AmbiguousId { .. } => Some("give more digits".into()),
-            Self::DamagedBlob(_) => Some("pull the image again".into()),
+            Self::NoBlob(_) | Self::DamagedBlob(_) => Some("pull the image again".into()),
             Self::Unpack { source, .. } => source.hint(),
             Self::JailViolated { .. } => {
                 Some("do not trust this image: its layer has made the program do what it never does by itself".into())

@@ -10,6 +10,7 @@ pub mod error;
 pub mod finding;
 pub mod images;
 pub mod layers;
+pub mod lists;
 pub mod partial;
 pub mod unpack;
 pub mod usage;

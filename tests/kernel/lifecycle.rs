@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Detached, Lab, busybox_arguments, is_running, wait_until};
+use crate::support::{Detached, Lab, busybox_arguments, image, is_running, wait_until};
 
 /// A container that wrote nothing leaves empty directories to the next command, one that wrote leaves nothing.
 #[test]
@@ -202,19 +202,65 @@ fn detaching_reports_a_command_that_cannot_start() {
     wait_until("nothing is left", || lab.containers().is_empty());
 }
 
+fn parent(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat[stat.rfind(')').unwrap()..].split(' ').nth(2).unwrap().parse().unwrap()
+}
+
+/// As systemd does when the user logs out or the machine goes down: everybody is asked to end.
+fn ask_monitor_to_end(container: &Detached<'_>) {
+    let monitor = nix::unistd::Pid::from_raw(parent(container.pid()));
+    nix::sys::signal::kill(monitor, nix::sys::signal::Signal::SIGTERM).unwrap();
+}
+
+#[test]
+fn a_monitor_that_is_asked_to_end_ends_a_deaf_container_in_its_stop_time() {
+    let lab = Lab::new();
+    let flags = ["--name", "deaf", "--stop-timeout", "1", "--restart", "always"];
+    let deaf = Detached::start(&lab, &flags, &["sleep", "1000"]);
+    ask_monitor_to_end(&deaf);
+    wait_until("it was killed", || lab.inspect("deaf")["State"]["Status"] == "exited");
+    assert_eq!(lab.inspect("deaf")["State"]["ExitCode"], 137);
+    // The user has not ended it: it comes back with the machine.
+    lab.coracle(["start", "--filter", "should-start-on-boot=true"]).ok();
+    assert_eq!(lab.inspect("deaf")["State"]["Status"], "running");
+}
+
+#[test]
+fn a_monitor_that_is_asked_to_end_passes_on_the_containers_own_signal() {
+    let lab = Lab::new();
+    let flags = ["--name", "polite", "--stop-signal", "USR1", "--stop-timeout", "600"];
+    let script = "trap 'exit 7' USR1; echo ready; while :; do sleep 0.01; done";
+    let polite = Detached::start(&lab, &flags, &["sh", "-c", script]);
+    wait_until("it listens", || lab.coracle(["logs", "polite"]).ok().text() == "ready");
+    ask_monitor_to_end(&polite);
+    wait_until("it has ended", || lab.inspect("polite")["State"]["Status"] == "exited");
+    assert_eq!(lab.inspect("polite")["State"]["ExitCode"], 7);
+}
+
 /// SECURITY.md 3.3: the monitor's death is the container's.
 #[test]
 fn death_of_the_monitor_ends_the_container_and_is_told() {
     let lab = Lab::new();
     let container = Detached::start(&lab, &["--name", "lost"], &["sleep", "1000"]);
     let payload = container.pid();
-    let stat = fs::read_to_string(format!("/proc/{payload}/stat")).unwrap();
-    let monitor: i32 = stat[stat.rfind(')').unwrap()..].split(' ').nth(2).unwrap().parse().unwrap();
+    let monitor = parent(payload);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(monitor), nix::sys::signal::Signal::SIGKILL).unwrap();
     wait_until("the payload is gone", || !is_running(payload));
     assert_eq!(lab.inspect("lost")["State"]["Status"], "exited");
     assert_eq!(lab.inspect("lost")["State"]["ExitCode"], 137);
     lab.coracle(["rm", "lost"]).ok();
+}
+
+#[test]
+fn death_of_the_monitor_is_told_to_who_stays_with_the_container() {
+    let lab = Lab::new();
+    lab.coracle(["create", "--name", "lost", &image("busybox"), "sh", "-c", "echo up; sleep 1000"]).ok();
+    let mut client = lab.spawn(["start", "-a", "lost"]);
+    client.expect("up");
+    let payload = lab.inspect("lost")["State"]["Pid"].as_i64().unwrap() as i32;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(parent(payload)), nix::sys::signal::Signal::SIGKILL).unwrap();
+    client.wait().exited(137).says("its monitor was killed");
 }
 
 #[test]

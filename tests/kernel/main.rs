@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adversity;
 mod commit;
 mod cp;
 mod diff;

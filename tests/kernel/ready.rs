@@ -131,6 +131,17 @@ fn a_killed_monitor_leaves_it_as_it_was() {
     assert_eq!(status(&lab, "orphan"), "exited");
 }
 
+/// As at a logout: there is no program yet that would hear a signal.
+#[test]
+fn a_monitor_that_is_asked_to_end_leaves_it_as_it_was() {
+    let lab = Lab::new();
+    let process = ready(&lab, "idle", &["--stop-timeout", "600"], &["sh", "-c", "exit 3"]);
+    kill(Pid::from_raw(parent(process)), Signal::SIGTERM).unwrap();
+    wait_until("its process is gone", || !is_running(process));
+    wait_until("it is what it was", || status(&lab, "idle") == "created");
+    lab.coracle(["start", "-a", "idle"]).exited(3);
+}
+
 #[test]
 fn what_cannot_be_made_ready_or_started_says_why() {
     let lab = Lab::new();

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate for 127.0.0.1 that nobody vouches for.
-fn self_signed(directory: &Path) -> Arc<rustls::ServerConfig> {
+pub fn self_signed(directory: &Path) -> Arc<rustls::ServerConfig> {
     let (key, certificate) = (directory.join("key.pem"), directory.join("certificate.pem"));
     run(Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])

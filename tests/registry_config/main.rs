@@ -1,5 +1,5 @@
 //! What is configured about registries, with the real binary: mirrors and short names, certificates, proxies and policies,
-//! logins, searches.
+//! logins, searches. And lists of images for several platforms.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../support/faulty.rs"]
@@ -11,6 +11,7 @@ mod support;
 
 mod certificates;
 mod login;
+mod manifest_lists;
 mod mirrors;
 mod policy;
 mod proxies;

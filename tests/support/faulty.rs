@@ -18,6 +18,8 @@ pub struct Asked {
     pub body: Vec<u8>,
     /// How many requests for this very path came before.
     pub earlier: usize,
+    /// Whether the body was not read to its end: the answer is not sent then.
+    pub broken_off: bool,
 }
 
 impl Asked {
@@ -56,6 +58,18 @@ pub enum Fault {
     Endless,
 }
 
+/// How much of the body of a request is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyRead {
+    /// All of it.
+    #[default]
+    Whole,
+    /// So many bytes; then the connection is closed without an answer.
+    Until(usize),
+    /// So many bytes; then nothing more until the other side gives up.
+    StallAfter(usize),
+}
+
 impl Answer {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, body: body.into(), ..Self::default() }
@@ -77,6 +91,7 @@ impl Answer {
 }
 
 type Script = dyn Fn(&Asked) -> Answer + Send + Sync;
+type Reading = dyn Fn(&Asked) -> BodyRead + Send + Sync;
 
 /// The server. Its threads end with the test's process.
 pub struct Faulty {
@@ -90,12 +105,30 @@ impl Faulty {
         Self::start_on("127.0.0.1", None, script)
     }
 
+    /// The same, but `reading` decides, knowing all but the body, how much of that is read before `script` is asked.
+    pub fn start_reading(
+        reading: impl Fn(&Asked) -> BodyRead + Send + Sync + 'static,
+        script: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with("127.0.0.1", None, reading, script)
+    }
+
     /// The same on another loopback address, with TLS if there is a configuration for it.
     pub fn start_on(
         host: &str,
         tls: Option<Arc<rustls::ServerConfig>>,
         script: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::start_with(host, tls, |_| BodyRead::Whole, script)
+    }
+
+    fn start_with(
+        host: &str,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        reading: impl Fn(&Asked) -> BodyRead + Send + Sync + 'static,
+        script: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let reading: Arc<Reading> = Arc::new(reading);
         let listener = TcpListener::bind((host, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -103,15 +136,16 @@ impl Faulty {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (script, log, tls) = (Arc::clone(&script), Arc::clone(&log), tls.clone());
+                let reading = Arc::clone(&reading);
                 thread::spawn(move || {
                     let stream = stream.unwrap();
                     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
                     match tls {
-                        None => serve(&stream, &stream, &script, &log),
+                        None => serve(&stream, &stream, &reading, &script, &log),
                         Some(config) => {
                             let session = rustls::ServerConnection::new(config).unwrap();
                             let shared = Shared(Arc::new(Mutex::new(rustls::StreamOwned::new(session, stream))));
-                            serve(shared.clone(), shared, &script, &log);
+                            serve(shared.clone(), shared, &reading, &script, &log);
                         }
                     }
                 });
@@ -175,7 +209,13 @@ impl Drop for Shared {
 }
 
 /// Serves one request and closes the connection.
-fn serve(input: impl Read, mut output: impl Write, script: &Arc<Script>, log: &Mutex<Vec<Asked>>) {
+fn serve(
+    input: impl Read,
+    mut output: impl Write,
+    reading: &Arc<Reading>,
+    script: &Arc<Script>,
+    log: &Mutex<Vec<Asked>>,
+) {
     let mut input = BufReader::new(input);
     let Ok(first) = input.fill_buf() else { return };
     if first.first() == Some(&0x16) {
@@ -183,9 +223,17 @@ fn serve(input: impl Read, mut output: impl Write, script: &Arc<Script>, log: &M
         let _ = output.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n");
         return;
     }
-    let Some(asked) = read_request(&mut input, log) else { return };
+    let Some(asked) = read_request(&mut input, reading, log) else { return };
     log.lock().unwrap().push(asked.clone());
     let answer = script(&asked);
+    if asked.broken_off {
+        if matches!(reading(&asked), BodyRead::StallAfter(_)) {
+            // Nothing is read, so that only the other side's end ends this.
+            let _ = output.flush();
+            thread::park_timeout(Duration::from_secs(60));
+        }
+        return;
+    }
     // The other side may have gone: that is its business.
     let _ = write_answer(&mut output, &asked, &answer);
     if matches!(answer.fault, Fault::StallAfter(_)) {
@@ -193,7 +241,7 @@ fn serve(input: impl Read, mut output: impl Write, script: &Arc<Script>, log: &M
     }
 }
 
-fn read_request(input: &mut impl BufRead, log: &Mutex<Vec<Asked>>) -> Option<Asked> {
+fn read_request(input: &mut impl BufRead, reading: &Arc<Reading>, log: &Mutex<Vec<Asked>>) -> Option<Asked> {
     let mut line = String::new();
     input.read_line(&mut line).ok()?;
     let mut words = line.split_ascii_whitespace();
@@ -206,10 +254,17 @@ fn read_request(input: &mut impl BufRead, log: &Mutex<Vec<Asked>>) -> Option<Ask
         headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
     let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    input.read_exact(&mut body).ok()?;
+    let length = length.unwrap_or(0);
     let earlier = log.lock().unwrap().iter().filter(|asked| asked.path == path).count();
-    Some(Asked { method, path, headers, body, earlier })
+    let mut asked = Asked { method, path, headers, body: Vec::new(), earlier, broken_off: false };
+    let wanted = match reading(&asked) {
+        BodyRead::Whole => length,
+        BodyRead::Until(limit) | BodyRead::StallAfter(limit) => limit.min(length),
+    };
+    asked.body = vec![0; wanted];
+    asked.broken_off = wanted < length;
+    input.read_exact(&mut asked.body).ok()?;
+    Some(asked)
 }
 
 fn write_answer(output: &mut impl Write, asked: &Asked, answer: &Answer) -> std::io::Result<()> {

@@ -91,18 +91,20 @@ pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Output {
     let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
-    let mut output = collect(&mut child, input, limit);
-    output.command = format!("{command:?}");
-    output
+    collect_of(format!("{command:?}"), &mut child, input, limit)
 }
 
 /// Feeds and drains a child with pipes until it has exited and its output is closed. Fails the test, and kills the
 /// child's process group, when that takes longer than `limit`, or when somebody keeps the output open.
 pub fn collect(child: &mut Child, input: &[u8], limit: Duration) -> Output {
+    collect_of(String::new(), child, input, limit)
+}
+
+fn collect_of(command: String, child: &mut Child, input: &[u8], limit: Duration) -> Output {
     let deadline = Instant::now() + limit;
     let mut stdin = child.stdin.take().filter(|_| !input.is_empty());
     let mut pipes = (child.stdout.take(), child.stderr.take());
-    let mut output = Output { code: 0, stdout: Vec::new(), stderr: Vec::new(), command: String::new() };
+    let mut output = Output { code: 0, stdout: Vec::new(), stderr: Vec::new(), command };
     stdin.iter().for_each(set_nonblocking);
     pipes.0.iter().for_each(set_nonblocking);
     pipes.1.iter().for_each(set_nonblocking);

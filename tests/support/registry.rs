@@ -15,6 +15,8 @@ use coracle::container::request::PullPolicy;
 use coracle::failure::Failure;
 use coracle::image::progress::{LayerEvent, Progress};
 use coracle::image::pull::{self, Report, Request};
+use coracle::image::push::{self, Members};
+use coracle::image::reform::Change;
 use coracle::oci::digest::Digest;
 use coracle::oci::media_type;
 use coracle::registry::{Access, RetryPolicy};
@@ -232,6 +234,28 @@ impl Place {
         pull::execute(&self.store(), &request, &self.told).map_err(Failure::from)
     }
 
+    /// Pushes an image of the store.
+    pub fn push(&self, image: &str, destination: &str) -> Result<push::Report, Failure> {
+        self.push_as(image, destination, Members::Own, Change::default())
+    }
+
+    pub fn push_as(
+        &self,
+        image: &str,
+        destination: &str,
+        members: Members,
+        change: Change,
+    ) -> Result<push::Report, Failure> {
+        let request = push::Request {
+            image: image.parse().unwrap(),
+            destination: Some(destination.parse().unwrap()),
+            members,
+            change,
+            access: self.access.clone(),
+        };
+        push::execute(&self.store(), &request, &self.told, &mut |_| {})
+    }
+
     /// Pulls what must be refused with `code`; nothing may stay behind. Returns the message.
     #[track_caller]
     pub fn refused(&self, reference: &str, code: &str) -> String {
@@ -298,7 +322,7 @@ pub struct RealRegistry {
 }
 
 impl RealRegistry {
-    /// `extra` is appended to the configuration, YAML.
+    /// `extra` is added to the configuration, YAML; `storage:` or `http:` at its beginning replaces the usual one.
     pub fn start(extra: &str) -> Self {
         Self::start_with(extra, &[])
     }
@@ -307,13 +331,15 @@ impl RealRegistry {
     pub fn start_with(extra: &str, environment: &[(&str, &Path)]) -> Self {
         let root = tempfile::Builder::new().prefix("registry.").tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let storage = root.path().join("storage");
-        let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\"}}\n{}",
-            storage.display(),
-            extra.replace("ROOT", root.path().to_str().unwrap())
-        );
+        let usual = [
+            ("storage:", "storage: {filesystem: {rootdirectory: ROOT/storage}}\n"),
+            ("http:", "http: {addr: \"ADDRESS\"}\n"),
+        ];
+        let usual: String =
+            usual.into_iter().filter(|(key, _)| !extra.starts_with(key)).map(|(_, line)| line).collect();
+        let config = format!("version: 0.1\nlog: {{level: error}}\n{usual}{extra}")
+            .replace("ROOT", root.path().to_str().unwrap())
+            .replace("ADDRESS", &format!("127.0.0.1:{port}"));
         let path = root.path().join("config.yml");
         fs::write(&path, config).unwrap();
         let server = Command::new("docker-registry")

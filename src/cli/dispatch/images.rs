@@ -37,7 +37,10 @@ pub fn list_images(layout: &Layout, filters: &Filters) -> Result<Vec<Summary>, F
 pub fn remove_image(layout: &Layout, selector: &ImageSelector, if_used: IfUsed) -> Result<Vec<Removed>, Failure> {
     let store = Store::open(layout.clone())?;
     container_remove::collect_leftovers(layout);
-    let mut remove_container = |id: &str| container_remove::execute(layout, &id.parse()?, IfRunning::KILL);
+    let mut remove_container = |id: &str| match container_remove::execute(layout, &id.parse()?, IfRunning::KILL) {
+        Err(failure) if failure.code() != "E_NOTFOUND" => Err(failure),
+        _ => Ok(()),
+    };
     remove::execute(&store, selector, if_used, &mut remove_container, &mut say_waiting)
 }
 

@@ -156,7 +156,11 @@ impl Joining<'_> {
         }
         let group = group::of(self.layout, &self.live.record.id);
         let leaf = group.map(|group| group.admit_caller().and_then(|()| group.open_leaf())).transpose()?.flatten();
-        self.enter().map_err(|errno| self.explained(internal("entering the container's namespaces", errno)))?;
+        self.enter().map_err(|errno| match errno {
+            // Its process is about to end, and has no namespaces any more.
+            Errno::ESRCH => NotLive::Ended(self.live.record.id.clone()).into(),
+            _ => self.explained(internal("entering the container's namespaces", errno)),
+        })?;
         // Ours are closed once the process has them.
         let preserved = std::mem::take(&mut self.preserved);
         let given = Given { streams, preserved, execution: Execution::AtOnce, group: leaf.map(OwnedFd::from) };

@@ -103,8 +103,8 @@ enum Kind {
 impl Source {
     /// Finds the container and its log.
     pub fn open(layout: &Layout, text: &str, selection: &Selection) -> Result<Self, Failure> {
-        let id = list::find(layout, text).map_err(|error| Failure::from(error).with_exit_code(125))?;
-        let unknown = || Failure::from(list::NotFound::Unknown(text.into())).with_exit_code(125);
+        let id = list::find(layout, text)?;
+        let unknown = || Failure::from(list::NotFound::Unknown(text.into()));
         let Listed { record, status, .. } = list::load(layout, &id)?.ok_or_else(unknown)?;
         let name = record.name.to_string();
         let source = match Format::of(record.log.driver) {

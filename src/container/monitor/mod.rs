@@ -80,6 +80,8 @@ pub struct Monitor<'a> {
     buffer: Vec<u8>,
     requests_to_end: Vec<Instant>,
     health: Option<health::Watch>,
+    stop_signal: Option<i32>,
+    is_asked_to_end: bool,
     /// Whether the container was made ready and is not started yet.
     holds: bool,
 }
@@ -105,13 +107,16 @@ pub struct Care<'a> {
     pub health: Option<health::Watch>,
     /// Called once when they have failed: what else is to be done about it now.
     pub is_ill: &'a dyn Fn(OnFailure) -> Cure,
-    /// How long one that is asked to end for its ill health may take.
+    /// How long one that is asked to end, for its ill health or by us, may take.
     pub patience: Duration,
+    /// With it the container is asked to end when SIGTERM asks a monitor to end that stands alone: the user logs out, or the
+    /// machine goes down.
+    pub stop_signal: Option<i32>,
 }
 
 impl Default for Care<'_> {
     fn default() -> Self {
-        Self { limit: None, health: None, is_ill: &|_| Cure::Kill, patience: Duration::ZERO }
+        Self { limit: None, health: None, is_ill: &|_| Cure::Kill, patience: Duration::ZERO, stop_signal: None }
     }
 }
 
@@ -145,13 +150,29 @@ pub enum Hold {
 impl<'a> Monitor<'a> {
     /// One that takes `signals`, and has these clients.
     pub fn new(signals: &'a SignalQueue, clients: Clients) -> Self {
-        let (channels, buffer, requests_to_end) = (Vec::new(), Vec::new(), Vec::new());
-        Self { signals, clients, channels, buffer, requests_to_end, health: None, holds: false }
+        Self {
+            signals,
+            clients,
+            channels: Vec::new(),
+            buffer: Vec::new(),
+            requests_to_end: Vec::new(),
+            health: None,
+            stop_signal: None,
+            is_asked_to_end: false,
+            holds: false,
+        }
+    }
+
+    /// Whether SIGTERM has asked it to end, and its container with it.
+    pub fn is_asked_to_end(&self) -> bool {
+        self.is_asked_to_end
     }
 
     /// Waits with a container that was made ready until somebody wants it started: whether that is so, or it has ended.
     pub fn hold(&mut self, running: &Running) -> Result<Hold, Errno> {
         self.holds = true;
+        // There is no program yet that could be asked.
+        self.stop_signal = Some(libc::SIGKILL);
         while !self.clients.ask_for_start() {
             if self.turn(Some(running), None)? {
                 return pidfd::wait(running.child.pidfd.as_fd()).map(|_| Hold::Ended);
@@ -171,11 +192,18 @@ impl<'a> Monitor<'a> {
     pub fn serve(&mut self, running: &Running, channels: Vec<Channel>, care: Care<'_>) -> Result<u8, Errno> {
         self.channels = channels;
         self.health = care.health;
+        self.stop_signal = care.stop_signal;
         let mut deadline = care.limit.map(|limit| Instant::now() + limit);
+        let mut is_waiting = false;
         loop {
             let next = [deadline, self.health.as_ref().and_then(health::Watch::deadline)];
             if self.turn(Some(running), next.into_iter().flatten().min())? {
                 break;
+            }
+            if self.is_asked_to_end && !is_waiting {
+                is_waiting = true;
+                let end = Instant::now() + care.patience;
+                deadline = Some(deadline.map_or(end, |deadline| deadline.min(end)));
             }
             let mut kill = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let verdict = self.health.as_mut().map_or(OnFailure::None, health::Watch::turn);
@@ -226,7 +254,7 @@ impl<'a> Monitor<'a> {
                 Source::Process => ended = true,
                 Source::Signals => {
                     while let Some(signal) = self.signals.next() {
-                        ended |= self.forward(running, signal);
+                        ended |= self.obey(running, signal);
                     }
                 }
                 // Looked at in any case.
@@ -384,6 +412,17 @@ impl<'a> Monitor<'a> {
     fn feed(&mut self, index: usize) {
         if let Some(Channel::Input(input)) = self.channels.get_mut(index) {
             input.take_standard(&mut vec![0; STREAM_LIMIT]);
+        }
+    }
+
+    /// Deals with a signal that was sent to us; true as in [`Self::forward`].
+    fn obey(&mut self, running: Option<&Running>, signal: i32) -> bool {
+        match self.stop_signal {
+            Some(stop) if signal == libc::SIGTERM && running.is_some() => {
+                self.is_asked_to_end = true;
+                self.forward(running, stop)
+            }
+            _ => self.forward(running, signal),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::state::record::RecordError;
 use crate::state::schema::image::{ImageRecord, ReferenceRecord};
 use crate::store::finding::{Finding, Kind};
 use crate::store::images::ListedImage;
-use crate::store::{Store, StoreError, collect};
+use crate::store::{Store, StoreError, collect, lists};
 
 /// Blobs hashed, or layers unpacked, at once.
 const AT_ONCE: usize = 4;
@@ -243,7 +243,7 @@ impl Check<'_> {
 
     /// Blobs that images consist of.
     fn used_blobs(&self, images: &[ListedImage], bad: &BTreeMap<Digest, String>) -> Result<(), Failure> {
-        for (digest, (sizes, names)) in used(images) {
+        for (digest, (sizes, names)) in used(self.store, images) {
             let problem = match (self.store.blobs().size(&digest), bad.get(&digest)) {
                 (None, _) => "it is missing".to_owned(),
                 (Some(_), Some(problem)) => problem.clone(),
@@ -269,7 +269,7 @@ impl Check<'_> {
 
     /// Damaged blobs that nobody needs.
     fn unused_blobs(&self, images: &[ListedImage], bad: &BTreeMap<Digest, String>) -> Result<(), Failure> {
-        let used: HashSet<Digest> = used(images).into_keys().collect();
+        let used: HashSet<Digest> = used(self.store, images).into_keys().collect();
         for (digest, problem) in bad.iter().filter(|(digest, _)| !used.contains(digest)) {
             if let Some(alone) = self.alone() {
                 self.store.blobs().remove(digest, alone)?;
@@ -296,7 +296,7 @@ fn stem(file: &Path) -> String {
 type Users = (BTreeSet<u64>, BTreeSet<Reference>);
 
 /// The blobs that images consist of: the sizes they should have, and the names of the images.
-fn used(images: &[ListedImage]) -> BTreeMap<Digest, Users> {
+fn used(store: &Store, images: &[ListedImage]) -> BTreeMap<Digest, Users> {
     let mut used: BTreeMap<Digest, Users> = BTreeMap::new();
     for image in images {
         let mut add = |digest: &Digest, size: Option<u64>| {
@@ -305,7 +305,14 @@ fn used(images: &[ListedImage]) -> BTreeMap<Digest, Users> {
             users.1.extend(image.references.iter().map(|found| found.reference.clone()));
         };
         let ImageRecord { id, manifest, layers, .. } = &image.record;
-        add(id, None);
+        if image.record.is_list() {
+            // What an index that cannot be read names is nobody's to know.
+            let mut members = HashSet::new();
+            lists::add_members(store, &manifest.digest, &mut members);
+            members.iter().for_each(|blob| add(blob, None));
+        } else {
+            add(id, None);
+        }
         add(&manifest.digest, Some(manifest.size));
         layers.iter().for_each(|layer| add(&layer.descriptor.digest, Some(layer.descriptor.size)));
         image.references.iter().for_each(|found| add(&found.manifest_digest, None));

@@ -56,9 +56,8 @@ impl<'a> Layers<'a> {
         for (position, layer) in layers.iter().enumerate() {
             let (digest, size) = (&layer.descriptor.digest, layer.descriptor.size);
             self.progress.layer(position, LayerEvent::Found { digest, size });
-            let twice = layers[..position].iter().any(|earlier| earlier.diff_id == layer.diff_id);
-            let is_there = self.store.layers().contains(&layer.diff_id) && self.store.blobs().contains(digest);
-            if twice || is_there {
+            let is_same = |other: &Layer| other.diff_id == layer.diff_id && other.descriptor.digest == *digest;
+            if layers[..position].iter().any(is_same) || self.is_there(layer) {
                 self.progress.layer(position, LayerEvent::AlreadyPresent);
             } else {
                 missing.push((position, layer));
@@ -99,7 +98,7 @@ impl<'a> Layers<'a> {
         };
         let mut blob = self.store.blobs().partial(digest, size, &mut on_wait)?;
         // By whoever was waited for.
-        if self.store.layers().contains(&layer.diff_id) {
+        if self.is_there(layer) {
             self.progress.layer(position, LayerEvent::AlreadyPresent);
             return Ok(());
         }
@@ -127,6 +126,11 @@ impl<'a> Layers<'a> {
         outcome?;
         self.progress.layer(position, LayerEvent::Done);
         Ok(())
+    }
+
+    /// Whether its files are in the store and its blob as well: the files may have come from a blob that was compressed otherwise.
+    fn is_there(&self, layer: &Layer) -> bool {
+        self.store.layers().contains(&layer.diff_id) && self.store.blobs().contains(&layer.descriptor.digest)
     }
 
     fn check_stopped(&self) -> Result<(), FetchCause> {

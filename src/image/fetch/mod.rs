@@ -14,9 +14,11 @@
 
 mod error;
 pub(super) mod layers;
+mod members;
 mod record;
 
 pub use error::FetchCause;
+pub use members::{Member, Which, without_unpacking};
 pub(crate) use record::run_defaults;
 
 use super::progress::Progress;

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::reference::Reference;
 use crate::oci::digest::{DiffId, Digest, ImageId};
+use crate::oci::manifest::Descriptor;
+use crate::oci::media_type::DocumentKind;
 use crate::oci::platform::Platform;
 use crate::state::record::Record;
 
@@ -18,6 +20,12 @@ pub struct BlobDescriptor {
     pub media_type: String,
     /// Their number.
     pub size: u64,
+}
+
+impl From<Descriptor> for BlobDescriptor {
+    fn from(described: Descriptor) -> Self {
+        Self { digest: described.digest, media_type: described.media_type, size: described.size }
+    }
 }
 
 /// One layer of an image.
@@ -69,7 +77,8 @@ pub struct RunDefaults {
     pub healthcheck: Option<serde_json::Value>,
 }
 
-/// One image of the store.
+/// One image of the store; or a list of images that a user makes (`manifest create`). A list has an id that means nothing,
+/// an index in place of the manifest, and no layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
     /// Digest of the configuration blob.
@@ -90,6 +99,11 @@ pub struct ImageRecord {
 }
 
 impl ImageRecord {
+    /// Whether it is a list of images.
+    pub fn is_list(&self) -> bool {
+        DocumentKind::of(&self.manifest.media_type) == Some(DocumentKind::Index)
+    }
+
     /// The layers that can be seen, lowest first. The kernel's overlay ignores that a layer's root is opaque: what it hides is
     /// left out.
     pub fn visible_layers(&self) -> &[ImageLayer] {

@@ -154,7 +154,7 @@ impl Registries {
         Ok(self.allowed(name)?.is_some_and(|entry| entry.insecure))
     }
 
-    /// Programs, and [`AUTH_FILES`], to ask for credentials, in order.
+    /// Programs, and `AUTH_FILES`, to ask for credentials, in order.
     pub fn credential_helpers(&self) -> Vec<String> {
         self.settings.credential_helpers.clone().unwrap_or_else(|| vec![AUTH_FILES.into()])
     }

@@ -1,0 +1,219 @@
+//! `push`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::dispatch;
+use super::registry_flags::TransferFlags;
+use super::tree::{Globals, Invocation};
+use crate::failure::Failure;
+use crate::image::assemble::Format;
+use crate::image::push::Members;
+use crate::image::reform::{Change, Encoding, Extent, Recompression};
+use crate::image::request::{Progress, PushRequest, Transfer};
+use crate::name::image_location::ImageLocation;
+use crate::name::image_selector::ImageSelector;
+use crate::name::reference::Reference;
+use crate::state::record::{io_code, io_hint};
+
+/// Send an image to a registry
+///
+/// Documents and layers arrive bit for bit as they are in the store, under the same digests, unless --format or
+/// --compression-format ask for something else. What the registry has already is not sent.
+#[derive(Args, Clone, Debug)]
+pub struct PushArgs {
+    /// Send all images of the index under which the image was pulled, and the index
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    transfer: SendFlags,
+    /// Name or id of the image
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// Where it goes, as [docker://][registry/]repository[:tag] [default: the image's name]
+    #[arg(value_name = "DESTINATION")]
+    destination: Option<String>,
+}
+
+/// Flags of what sends images.
+#[derive(Args, Clone, Debug)]
+pub struct SendFlags {
+    #[command(flatten)]
+    registry: TransferFlags,
+    /// Write the digest of what was sent to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    digestfile: Option<PathBuf>,
+    /// Format of the documents: oci or v2s2 [default: the image's own]
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Compress layers that are compressed otherwise with gzip or zstd
+    #[arg(long, value_name = "FORMAT")]
+    compression_format: Option<String>,
+    /// Compress all layers with this level: 1 to 9 for gzip, 1 to 20 for zstd
+    #[arg(long, value_name = "LEVEL")]
+    compression_level: Option<u32>,
+    /// Compress all layers anew, those that have the wanted format included
+    #[arg(long)]
+    force_compression: bool,
+    /// Send no signatures; coracle keeps none
+    #[arg(long)]
+    remove_signatures: bool,
+    /// Do not show progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Invocation for PushArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("Under its own name", "coracle push quay.io/me/app:1"),
+        (
+            "Under another, with layers compressed with zstd",
+            "coracle push --compression-format zstd app quay.io/me/app:2",
+        ),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let image: ImageSelector = self.image.parse()?;
+        let destination = self.destination.as_deref().map(destination).transpose()?;
+        let members = if self.all { Members::All } else { Members::Own };
+        let (transfer, digestfile) = self.transfer.parse()?;
+        let request = PushRequest { image, destination, members, transfer };
+        let digest = dispatch::push::push(&globals.layout()?, request)?;
+        digestfile.write(&digest.to_string()).map(|()| 0)
+    }
+}
+
+/// Where images can be pushed to.
+pub fn destination(text: &str) -> Result<Reference, Failure> {
+    match text.parse()? {
+        ImageLocation::Registry(reference) => Ok(reference),
+        other => Err(Failure::new("E_CONFIG", format!("pushing to {other}: images are pushed to registries"))
+            .with_hint("docker://REGISTRY/NAME:TAG")),
+    }
+}
+
+/// The file that is to hold a digest.
+#[derive(Debug)]
+pub struct DigestFile(Option<PathBuf>);
+
+impl DigestFile {
+    /// Writes it, if there is one.
+    pub fn write(&self, digest: &str) -> Result<(), Failure> {
+        let Some(path) = &self.0 else { return Ok(()) };
+        std::fs::write(path, digest).map_err(|cause| {
+            let failure = Failure::new(io_code(&cause), format!("writing the digest to {}: {cause}", path.display()));
+            match io_hint(&cause) {
+                Some(hint) => failure.with_hint(hint),
+                None => failure,
+            }
+        })
+    }
+}
+
+impl SendFlags {
+    /// In types.
+    pub fn parse(self) -> Result<(Transfer, DigestFile), Failure> {
+        let change = self.change()?;
+        let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
+        let transfer = Transfer { change, access: self.registry.access()?, progress };
+        Ok((transfer, DigestFile(self.digestfile)))
+    }
+
+    fn change(&self) -> Result<Change, Failure> {
+        let format = match self.format.as_deref() {
+            None => None,
+            Some("oci") => Some(Format::Oci),
+            Some("v2s2" | "docker") => Some(Format::Docker),
+            Some(other) => {
+                let failure = Failure::new("E_CONFIG", format!("--format {other:?}: there is no such format"));
+                return Err(failure.with_hint("oci or v2s2"));
+            }
+        };
+        let recompression = self.recompression()?;
+        if format == Some(Format::Docker)
+            && matches!(recompression, Some(Recompression { encoding: Encoding::Zstd(_), .. }))
+        {
+            let failure = Failure::new("E_CONFIG", "--format v2s2: docker's format has no layers compressed with zstd");
+            return Err(failure.with_hint("--format oci"));
+        }
+        Ok(Change { format, recompression })
+    }
+
+    fn recompression(&self) -> Result<Option<Recompression>, Failure> {
+        let level = |default: u32, highest: u32| match self.compression_level {
+            None => Ok(default),
+            Some(level) if (1..=highest).contains(&level) => Ok(level),
+            Some(level) => {
+                let failure = Failure::new("E_CONFIG", format!("--compression-level {level}: there is no such level"));
+                Err(failure.with_hint(format!("1 to {highest}")))
+            }
+        };
+        let gzip = || Ok::<_, Failure>(Encoding::Gzip(level(6, 9)?));
+        let encoding = match self.compression_format.as_deref() {
+            None if self.compression_level.is_none() && !self.force_compression => return Ok(None),
+            None | Some("gzip") => gzip()?,
+            Some("zstd") => Encoding::Zstd(level(3, 20)?.cast_signed()),
+            Some("zstd:chunked") => {
+                let failure = Failure::new(
+                    "E_CONFIG",
+                    "--compression-format zstd:chunked: coracle does not write its tables of contents",
+                );
+                return Err(failure.with_hint("--compression-format zstd is as small, and everybody reads it"));
+            }
+            Some(other) => {
+                let failure =
+                    Failure::new("E_CONFIG", format!("--compression-format {other:?}: there is no such format"));
+                return Err(failure.with_hint("gzip or zstd"));
+            }
+        };
+        let all = self.force_compression || self.compression_level.is_some();
+        Ok(Some(Recompression { encoding, extent: if all { Extent::All } else { Extent::Others } }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::FromArgMatches;
+
+    fn change(words: &[&str]) -> Result<Change, String> {
+        let command = SendFlags::augment_args(clap::Command::new("push").no_binary_name(true));
+        let flags = SendFlags::from_arg_matches(&command.get_matches_from(words)).unwrap();
+        flags.change().map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn nothing_is_changed_unless_asked_for() {
+        assert_eq!(change(&[]), Ok(Change::default()));
+        assert_eq!(change(&["--remove-signatures", "-q"]), Ok(Change::default()));
+    }
+
+    #[test]
+    fn compressions() {
+        let to = |words: &[&str]| change(words).map(|change| change.recompression.map(|r| (r.encoding, r.extent)));
+        assert_eq!(to(&["--compression-format", "zstd"]), Ok(Some((Encoding::Zstd(3), Extent::Others))));
+        assert_eq!(
+            to(&["--compression-format=zstd", "--compression-level=19"]),
+            Ok(Some((Encoding::Zstd(19), Extent::All)))
+        );
+        assert_eq!(to(&["--compression-level", "9"]), Ok(Some((Encoding::Gzip(9), Extent::All))));
+        assert_eq!(to(&["--force-compression"]), Ok(Some((Encoding::Gzip(6), Extent::All))));
+        for words in [
+            &["--compression-format", "zstd:chunked"][..],
+            &["--compression-format", "xz"],
+            &["--compression-level", "10"],
+            &["--compression-format=zstd", "--compression-level=21"],
+            &["--compression-format=zstd", "--format=v2s2"],
+            &["--format", "v2s1"],
+        ] {
+            assert!(change(words).unwrap_err().contains("E_CONFIG"), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn only_registries_are_destinations() {
+        assert_eq!(destination("docker://quay.io/a/b:c").unwrap().to_string(), "quay.io/a/b:c");
+        assert_eq!(destination("dir:/tmp/x").unwrap_err().code(), "E_CONFIG");
+    }
+}
