@@ -301,7 +301,7 @@ fn what_happens_at_the_end_is_changed() {
         state["Running"] == true && state["Pid"] != first
     });
     lab.coracle(["update", "--restart", "sometimes", id]).refused(125, "E_CONFIG");
-    lab.coracle(["update", "nobody"]).exited(1).says("E_NOTFOUND");
+    lab.coracle(["update", "nobody"]).refused(125, "E_NOTFOUND");
     let mut run_once = busybox_arguments(&["-d", "--name", "once"], &["sleep", "1000"]);
     lab.coracle(run_once.drain(..)).ok();
     lab.coracle(["update", "--restart", "always", "once"]).refused(125, "E_CONFIG");
