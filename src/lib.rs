@@ -7,12 +7,13 @@
 //! | 0 | [`sys`], [`failure`] | system calls; how things fail |
 //! | 1 | [`oci`], [`name`] | documents and parsed words; pure |
 //! | 2 | [`state`], [`host`] | what outlives a process; what this machine can do |
-//! | 3 | [`store`], [`registry`], [`rootfs`], [`identity`], [`seccomp`], [`lsm`] | independent services |
+//! | 3 | [`store`], [`registry`], [`rootfs`], [`identity`], [`cgroup`], [`seccomp`], [`lsm`] | independent services |
 //! | 4 | [`runtime`] | plan, fork, init, exec |
 //! | 5 | [`image`], [`container`] | what users have names for |
 //! | 6 | [`cli`] | parse and render |
 #![deny(unsafe_code)]
 
+pub mod cgroup;
 pub mod cli;
 pub mod container;
 pub mod failure;

@@ -144,3 +144,76 @@ fn root_pauses_and_looks_at_processes_of_other_users() {
     lab.coracle(["unpause", &container.id]).ok();
     support::wait_until("it goes on", || state().contains(") S "));
 }
+
+/// Control groups of version 2 that were delegated to a user, in a mount namespace that shows no others: who made them is root.
+/// Which controllers version 2 has here is the machine's affair; to freeze and to kill needs none.
+#[test]
+fn root_delegates_a_v2_group() {
+    let lab = Lab::new();
+    let user = "coracle-test";
+    let prepare = format!(
+        "set -e
+        if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
+            umount -R /sys/fs/cgroup
+            mount -t cgroup2 cgroup2 /sys/fs/cgroup
+        fi
+        parent=/sys/fs/cgroup/$(basename {lab})
+        sed 's/\\<./+&/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
+        mkdir $parent $parent/runner
+        for group in $parent $parent/runner; do
+            chown {user}: $group $group/cgroup.procs $group/cgroup.subtree_control
+        done
+        home=$(mktemp -d /var/tmp/coracle-v2.XXXXXX)
+        chown {user}: $home
+        leave() {{
+            echo $$ >/sys/fs/cgroup/cgroup.procs
+            find $parent -depth -type d -exec rmdir {{}} +
+            rm -rf $home
+        }}
+        trap leave EXIT
+        echo $$ >$parent/runner/cgroup.procs
+        cd /
+        setpriv --reuid {user} --regid {user} --clear-groups \
+            env -u XDG_DATA_HOME -u XDG_CONFIG_HOME -u XDG_CACHE_HOME -u XDG_RUNTIME_DIR HOME=$home bash -eu -c \"$SCRIPT\"",
+        lab = lab.root().display()
+    );
+    let script = r#"
+        run() { "$CORACLE" "$@"; }
+        run info --format '{{.Host.CgroupVersion}} {{.Host.CgroupManager}} {{.Host.CgroupDelegated}}'
+        id=$(run run -d --cgroups=enabled --rootfs "$ROOTFS:O" sh -c 'while :; do :; done')
+        pid=$(run inspect --format '{{.State.Pid}}' $id)
+        grep -q "^0::/.*/coracle-$id/container$" /proc/$pid/cgroup && echo inside
+        run exec $id cat /proc/self/cgroup | grep '^0::'
+        used() { cut -d' ' -f14 /proc/$pid/stat; }
+        run pause $id >/dev/null
+        before=$(used); end=$(($(date +%s%N) + 300000000))
+        until [ "$(date +%s%N)" -gt $end ]; do :; done
+        [ "$(used)" = "$before" ] && echo frozen
+        run unpause $id >/dev/null
+        until [ "$(used)" != "$before" ]; do :; done; echo running
+        run pause $id >/dev/null
+        run rm -f $id >/dev/null
+        find /sys/fs/cgroup -name "coracle-$id"
+        run run --rm --cgroups=enabled --rootfs "$ROOTFS:O" sh -c 'ls /sys/fs/cgroup | grep -c cgroup.procs; cat /proc/self/cgroup | grep 0::'
+        run run --rm --cgroup-conf nothing.max=1 --rootfs "$ROOTFS:O" true 2>&1 | grep -o E_LIMIT_UNENFORCEABLE
+        if grep -qw hugetlb /sys/fs/cgroup/cgroup.controllers; then
+            run run --rm --cgroup-conf hugetlb.2MB.max=4194304 --rootfs "$ROOTFS:O" true && echo limited
+        else
+            echo limited
+        fi
+    "#;
+    let rootfs = support::busybox_tree();
+    let output = support::output::run(
+        lab.program("unshare")
+            .args(["--mount", "bash", "-c", &prepare, "bash"])
+            .env("SCRIPT", script)
+            .env("CORACLE", support::coracle_path())
+            .env("ROOTFS", &rootfs),
+        &[],
+        support::LIMIT,
+    );
+    assert_eq!(
+        output.ok().text(),
+        "v2 cgroupfs true\ninside\n0::/\nfrozen\nrunning\n1\n0::/\nE_LIMIT_UNENFORCEABLE\nlimited"
+    );
+}

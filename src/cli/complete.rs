@@ -261,10 +261,9 @@ impl<'c> Line<'c> {
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
             ["init"] | ["container", "init"] => self.containers(false),
             ["logs" | "start" | "restart"] | ["container", "logs" | "start" | "restart"] => self.containers(true),
-            ["rename"] | ["container", "rename"] if !first => Answer::of(More::None),
-            ["rename" | "wait" | "port"] | ["container", "exists" | "rename" | "wait" | "port"] => {
-                self.containers(true)
-            }
+            ["rename" | "update"] | ["container", "rename" | "update"] if !first => Answer::of(More::None),
+            ["rename" | "update" | "wait" | "port"]
+            | ["container", "exists" | "rename" | "update" | "wait" | "port"] => self.containers(true),
             ["exec"] | [_, "exec"] if !first || self.has("latest") || self.has("cidfile") => Answer::of(More::Files),
             ["top"] | [_, "top"] if !first || self.has("latest") => Answer::words(crate::container::top::columns()),
             ["attach" | "exec" | "kill" | "pause" | "unpause" | "stop" | "top" | "stats"]

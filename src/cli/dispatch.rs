@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use super::cp::Written;
 use super::error;
-use super::render::output;
+use super::render::{output, size};
 use super::run::{Asked, PlanUse};
 use crate::container::attach::Attachment;
 use crate::container::base::{Base, BaseImage};
@@ -30,6 +30,7 @@ use crate::container::diff::Subject;
 use crate::container::export::Archive;
 use crate::container::files::changes::Change;
 use crate::container::filter::{ContainerFilter, health};
+use crate::container::freeze::Means;
 use crate::container::launch::{Presence, Report};
 use crate::container::list::{Listed, NotFound};
 use crate::container::logs::{Audience, Selection, Source};
@@ -40,6 +41,7 @@ use crate::container::size::Size;
 use crate::container::start::{Found, Startable};
 use crate::container::stop::Stopping;
 use crate::container::summary::Summary;
+use crate::container::update::{Changes, Felt};
 use crate::container::wait::Condition;
 use crate::container::{event, freeze, remove, translate};
 use crate::failure::Failure;
@@ -77,6 +79,7 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
         let plan = container::run::plan(layout, &request, &base)?;
         return output::write(&format!("{plan:#?}\n")).map(|()| 0);
     }
+    warn_of(&request)?;
     if container::run::lacks_terminal(&presence) {
         error::warn("the input device is no terminal: what is typed into it is passed on as it is");
     }
@@ -85,9 +88,20 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     }
     match container::run::execute(layout, &request, &base, &presence, move || drop(guard))? {
         Report::Exited(code) => Ok(code),
+        Report::OutOfMemory { code, limit } => Ok(say_out_of_memory(code, limit)),
         Report::Running(id) if matches!(presence, Presence::Detached) => output::write(&format!("{id}\n")).map(|()| 0),
         Report::Running(_) => Ok(0),
     }
+}
+
+fn say_out_of_memory(code: u8, limit: Option<u64>) -> u8 {
+    let limit = limit.map(|bytes| format!(", limit {}", size::binary(bytes))).unwrap_or_default();
+    error::tell(&format!("killed: out of memory{limit}"));
+    code
+}
+
+fn warn_of(request: &Request) -> Result<(), Failure> {
+    container::run::warnings(request).map(|warnings| warnings.iter().for_each(|warning| error::warn(warning)))
 }
 
 /// Makes a container, and prints its id.
@@ -97,6 +111,7 @@ pub fn create(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     let Asked { mut request, access, progress, replaces, .. } = asked;
     let guard = store.lock_shared(&mut say_waiting)?;
     let base = base(&store, &mut request, access, progress, started)?;
+    warn_of(&request)?;
     if replaces {
         make_way(layout, &request)?;
     }
@@ -179,6 +194,7 @@ pub fn start_attached(
             let attachment = Attachment::to(&startable.container.record.process, input, signals, keys);
             match start_as(layout, *startable, &Presence::Attached(attachment))? {
                 Report::Exited(code) => Ok(code),
+                Report::OutOfMemory { code, limit } => Ok(say_out_of_memory(code, limit)),
                 Report::Running(_) => Ok(0),
             }
         }
@@ -291,10 +307,10 @@ pub fn note_health(layout: &Layout, name: &str) {
 }
 
 /// Stops all processes of a container.
-pub fn pause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
-    freeze::pause(layout, id)?;
+pub fn pause(layout: &Layout, id: &ContainerId) -> Result<Means, Failure> {
+    let means = freeze::pause(layout, id)?;
     note(layout, ContainerEvent::Pause, id);
-    Ok(())
+    Ok(means)
 }
 
 /// Lets all processes of a container go on.
@@ -409,6 +425,13 @@ pub fn measure_containers(layout: &Layout, containers: &mut [Summary]) -> Result
 /// The container of this name, identifier or beginning of one; `E_NOTFOUND`, and exit code 125, if there is none.
 pub fn find_container(layout: &Layout, name: &str) -> Result<ContainerId, Failure> {
     Ok(container::list::find(layout, name)?)
+}
+
+/// Changes what a container may use, and what happens when it ends.
+pub fn update(layout: &Layout, name: &str, changes: &Changes) -> Result<Felt, Failure> {
+    remove::collect_leftovers(layout);
+    let id = container::list::find(layout, name)?;
+    container::update::execute(layout, &id, changes)
 }
 
 /// Gives a container another name.

@@ -35,6 +35,11 @@ fn print(message: &str, hint: Option<&str>, usage: Option<&str>) {
     let _ = stderr.lock().write_all(text.as_bytes());
 }
 
+/// Prints `coracle: MESSAGE`: what happened, and was no failure of ours.
+pub fn tell(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "coracle: {}", escape_control(message));
+}
+
 /// Prints `Warning: MESSAGE`.
 pub fn warn(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "Warning: {}", escape_control(message));

@@ -5,6 +5,7 @@ use clap::Args;
 use super::selection::{IfMissing, Selection, for_each};
 use super::tree::{Globals, Invocation};
 use super::{dispatch, error};
+use crate::container::freeze::Means;
 use crate::container::summary::{Status, Summary};
 use crate::failure::Failure;
 
@@ -37,12 +38,14 @@ impl Invocation for PauseArgs {
         let names = self.selection.names(&layout, IfMissing::Report, is_meant)?;
         let mut any = false;
         let code = for_each(&names, IfMissing::Report, |name| {
-            dispatch::pause(&layout, &dispatch::find_container(&layout, name)?)?;
-            any = true;
+            let means = dispatch::pause(&layout, &dispatch::find_container(&layout, name)?)?;
+            any |= means == Means::Signals;
             Ok(())
         })?;
         if any {
-            error::warn("stopped by signals, since containers have no control group of their own");
+            error::warn(
+                "stopped by signals: a container has a control group only with a limit, or with --cgroups=enabled",
+            );
         }
         Ok(code)
     }

@@ -56,6 +56,7 @@ pub mod tag;
 pub mod top;
 pub mod tree;
 pub mod unshare;
+pub mod update;
 pub mod version;
 pub mod wait;
 

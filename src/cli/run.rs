@@ -1,13 +1,17 @@
 //! `run`.
 
+pub mod health;
+pub mod resources;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use self::health::HealthFlags;
+use self::resources::ResourceFlags;
 use super::dispatch;
 use super::log_flags::LogFlags;
 use super::registry_flags::{PlatformFlags, PullFlags};
@@ -24,10 +28,8 @@ use crate::failure::{Explain, Failure};
 use crate::host::security;
 use crate::image::request::{Progress, RegistryAccess};
 use crate::name::container_path::parse_container_path;
-use crate::name::duration::parse_duration;
 use crate::name::entrypoint::parse_entrypoint;
 use crate::name::env_setting::{EnvSetting, parse_env_file};
-use crate::name::health::{HealthRequest, OnFailure, parse_health_command};
 use crate::name::host_name::parse_host_name;
 use crate::name::image_location::ImageLocation;
 use crate::name::label::{parse_label, parse_label_file};
@@ -114,27 +116,8 @@ pub struct ContainerFlags {
     #[arg(long, value_name = "SECONDS", default_value_t = 0, help_heading = "End")]
     timeout: u32,
 
-    /// Command that shows whether the container is well: a line for its shell, or a JSON array of words; none for none
-    #[arg(long, value_name = "COMMAND", help_heading = "Health")]
-    health_cmd: Option<String>,
-    /// Time between two checks [default: the image's, or 30s]
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    health_interval: Option<String>,
-    /// Time that a check may take [default: the image's, or 30s]
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    health_timeout: Option<String>,
-    /// Time after a start in which failures do not count
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    health_start_period: Option<String>,
-    /// So many failures in a row are ill health [default: the image's, or 3]
-    #[arg(long, value_name = "N", help_heading = "Health")]
-    health_retries: Option<u32>,
-    /// What is done about ill health: none, kill, restart or stop
-    #[arg(long, value_name = "ACTION", help_heading = "Health")]
-    health_on_failure: Option<String>,
-    /// Make no health checks, whatever the image says
-    #[arg(long, conflicts_with = "health_cmd", help_heading = "Health")]
-    no_healthcheck: bool,
+    #[command(flatten, next_help_heading = "Health")]
+    health: HealthFlags,
 
     /// Set an environment variable; NAME alone takes the value from here, PREFIX* all that begin so
     #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Process")]
@@ -193,6 +176,9 @@ pub struct ContainerFlags {
     /// Write the container's id to this file, which must not exist
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
     cidfile: Option<PathBuf>,
+
+    #[command(flatten, next_help_heading = "Limits")]
+    resources: ResourceFlags,
 
     #[command(flatten, next_help_heading = "Log")]
     log: LogFlags,
@@ -263,6 +249,16 @@ impl Invocation for RunArgs {
             "A source that is not absolute must begin with a dot and is taken below the working directory. Mounts are \
              private, and set-user-id bits and devices on them have no effect. The options z and Z are accepted where \
              there is no SELinux to relabel for.",
+        ),
+        (
+            "LIMITS",
+            "What all processes of a container use together is limited by a control group, which is made where the kernel lets \
+             this user make one: below the own group, if that was delegated (control groups v2); in a scope that systemd's \
+             user manager is asked for; or below the own groups of the single controllers, as far as they may be written to \
+             (control groups v1). coracle info says which of these it is. A limit that cannot be enforced is an error; with \
+             --limits=soft the memory of each process, and the number of processes, are limited as far as limits of single \
+             processes can do that, and what is not enforced is said. When there is no memory left below the limit, the \
+             kernel kills a process of the container, and this is said, too.",
         ),
         (
             "LOGS",
@@ -366,43 +362,17 @@ impl ContainerFlags {
             tmpfs,
             labels: self.labels()?,
             restart,
-            health: self.health()?,
+            health: self.health.request()?,
             stop_signal: parsed("--stop-signal", self.stop_signal.as_deref())?,
             stop_timeout: self.stop_timeout.unwrap_or(STOP_TIMEOUT),
             time_limit: (self.timeout > 0).then_some(self.timeout),
+            limits: self.resources.request()?,
             cidfile: self.cidfile,
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
         let plan = if self.print_plan { PlanUse::Print } else { PlanUse::Execute };
         let access = self.registry.access()?;
         Ok(Asked { request, access, progress, plan, presence: Presence::Detached, replaces: self.replace })
-    }
-
-    fn health(&self) -> Result<HealthRequest, Failure> {
-        let time = |flag, text: &Option<String>| match text.as_deref() {
-            // podman's word for checks that are only made when asked for.
-            Some("disable") => Ok(Some(Duration::ZERO)),
-            text => with(flag, text, parse_duration),
-        };
-        let command = self.health_cmd.as_deref().map(parse_health_command);
-        Ok(HealthRequest {
-            off: self.no_healthcheck || command == Some(None),
-            command: command.flatten(),
-            interval: time("--health-interval", &self.health_interval)?,
-            timeout: time("--health-timeout", &self.health_timeout)?,
-            start_period: time("--health-start-period", &self.health_start_period)?,
-            retries: self.health_retries,
-            on_failure: match self.health_on_failure.as_deref() {
-                None | Some("none") => OnFailure::None,
-                Some("kill") => OnFailure::Kill,
-                Some("restart") => OnFailure::Restart,
-                Some("stop") => OnFailure::Stop,
-                Some(other) => {
-                    let message = format!("--health-on-failure: {other:?} is not none, kill, restart or stop");
-                    return Err(Failure::new("E_CONFIG", message));
-                }
-            },
-        })
     }
 
     fn rootfs_source(&self, working_directory: &Path) -> Result<RootfsSource, Failure> {
@@ -538,7 +508,7 @@ pub(super) fn with<T, E: Explain>(
     text.map(parse).transpose().map_err(|error| of_flag(flag, error))
 }
 
-fn all_parsed<T: FromStr<Err: Explain>>(flag: &'static str, texts: &[String]) -> Result<Vec<T>, Failure> {
+pub(super) fn all_parsed<T: FromStr<Err: Explain>>(flag: &'static str, texts: &[String]) -> Result<Vec<T>, Failure> {
     texts.iter().map(|text| text.parse()).collect::<Result<_, T::Err>>().map_err(|error| of_flag(flag, error))
 }
 

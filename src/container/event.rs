@@ -26,6 +26,12 @@ pub fn note_with(layout: &Layout, happened: ContainerEvent, record: &ContainerRe
 /// The attribute of `died` that tells the exit code.
 pub const EXIT_CODE: &str = "containerExitCode";
 
+/// The attribute of `died` that tells of a lack of memory.
+pub const OOM_KILLED: &str = "oomKilled";
+
+/// The attribute of `oom` that tells how much memory there was, in bytes.
+pub const MEMORY_LIMIT: &str = "memoryLimit";
+
 /// The attribute of `commit` that tells what was made, docker's.
 pub const IMAGE_ID: &str = "imageID";
 

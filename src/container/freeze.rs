@@ -1,6 +1,6 @@
 //! `pause` and `unpause`.
 //!
-//! Without a control group of its own to freeze, a container is stopped by signals: SIGSTOP to all processes of its pid
+//! A container with a control group of its own is frozen by that. Another one is stopped by signals: SIGSTOP to all processes of its pid
 //! namespace, again and again until there is none that has not got it. A process that is about to make another one handles
 //! the signal first (copy_process in kernel/fork.c), so that comes to an end.
 
@@ -14,7 +14,9 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
+use super::group;
 use super::live::Live;
+use crate::cgroup::group::Group;
 use crate::failure::{Explain, Failure};
 use crate::host::boot::process_start;
 use crate::host::processes;
@@ -48,11 +50,24 @@ impl Explain for FreezeError {
     }
 }
 
+/// How a container was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// By its control group: its processes do not know.
+    Group,
+    /// By signals.
+    Signals,
+}
+
 /// Stops all processes of a container.
-pub fn pause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
+pub fn pause(layout: &Layout, id: &ContainerId) -> Result<Means, Failure> {
     let live = Live::find(layout, id)?;
     let _alone = lock(layout, &live)?;
     mark(layout, &live)?;
+    if let Some(group) = freezable(layout, id) {
+        group.set_frozen(true)?;
+        return Ok(live.check().map(|()| Means::Group)?);
+    }
     let mut stopped = BTreeSet::new();
     loop {
         let mut found_more = false;
@@ -68,7 +83,7 @@ pub fn pause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
             break;
         }
     }
-    Ok(live.check()?)
+    Ok(live.check().map(|()| Means::Signals)?)
 }
 
 /// Lets all processes of a paused container go on.
@@ -78,8 +93,13 @@ pub fn unpause(layout: &Layout, id: &ContainerId) -> Result<(), Failure> {
     if !is_paused(layout, id, &live.processes) {
         return Err(FreezeError::NotPaused(id.clone()).into());
     }
-    for (_, process) in members(&live) {
-        let _ = pidfd::send_signal(process.as_fd(), libc::SIGCONT);
+    match freezable(layout, id) {
+        Some(group) => group.set_frozen(false)?,
+        None => {
+            for (_, process) in members(&live) {
+                let _ = pidfd::send_signal(process.as_fd(), libc::SIGCONT);
+            }
+        }
     }
     let marker = layout.paused_marker(id);
     fs::remove_file(&marker).or_else(|cause| match cause.kind() {
@@ -101,6 +121,10 @@ fn lock(layout: &Layout, live: &Live) -> Result<Flock<File>, Failure> {
 
 /// Stops a process that has just joined the container if that is paused by now: who paused it may have missed the process.
 pub fn include(layout: &Layout, live: &Live, process: BorrowedFd<'_>) {
+    // Where a control group freezes the container, the process is in it.
+    if freezable(layout, &live.record.id).is_some() {
+        return;
+    }
     let mut is_stopped = false;
     // Until nobody has changed it meanwhile.
     while is_paused(layout, &live.record.id, &live.processes) != is_stopped {
@@ -113,6 +137,11 @@ pub fn include(layout: &Layout, live: &Live, process: BorrowedFd<'_>) {
 /// Whether a running container, served by `processes`, is paused.
 pub fn is_paused(layout: &Layout, id: &ContainerId, processes: &ProcessesRecord) -> bool {
     fs::read_to_string(layout.paused_marker(id)).is_ok_and(|text| text == words(processes))
+}
+
+/// The control group by which the container is frozen, if there is one.
+pub fn freezable(layout: &Layout, id: &ContainerId) -> Option<Group> {
+    group::of(layout, id).filter(Group::can_freeze)
 }
 
 /// What the marker of a paused container says: which of its lives is meant.

@@ -38,7 +38,7 @@ pub const DEVICES: &[(&str, u64, u64)] =
     &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// Limits on processes of one user that a container gets where no cgroup bounds it: podman's default for pids.
-const PROCESS_LIMIT: u64 = 2048;
+pub const PROCESS_LIMIT: u64 = 2048;
 
 /// Paths to hide under `options`. With the host's network `/sys` is the host's.
 pub fn masked_paths(options: &SecurityOptions, host_network: bool) -> Vec<String> {

@@ -1,13 +1,17 @@
 //! Everything there is to know about a container, under the names that docker's and podman's `inspect` have for it.
 
+pub mod limits;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::limits::Limits;
 use super::list::Listed;
 use super::status;
 use super::summary::{Status, time};
+use crate::cgroup::group::Group;
 use crate::lsm::capability;
 use crate::name::capability::{Capability, CapabilitySet};
 use crate::name::restart_policy;
@@ -59,6 +63,8 @@ pub struct State {
     #[serde(rename = "OOMKilled")]
     pub oom_killed: bool,
     pub dead: bool,
+    /// Its control group below the hierarchy's root; empty if it has none.
+    pub cgroup_path: String,
     /// 0 if it does not run.
     pub pid: i32,
     pub exit_code: u8,
@@ -185,6 +191,8 @@ pub struct HostConfig {
     pub tmpfs: BTreeMap<String, String>,
     pub init: bool,
     pub restart_policy: RestartPolicy,
+    #[serde(flatten)]
+    pub limits: Limits,
 }
 
 /// What happens when the container ends.
@@ -258,8 +266,9 @@ impl State {
             running: matches!(status, status::Status::Running(_)),
             paused: listed.is_paused,
             restarting: matches!(status, status::Status::Restarting(_)),
-            oom_killed: false,
+            oom_killed: matches!(status, status::Status::Stopped(stopped) if stopped.oom_killed),
             dead: false,
+            cgroup_path: listed.group.as_ref().map(Group::path).unwrap_or_default(),
             pid,
             exit_code,
             error: reason.to_owned(),
@@ -327,6 +336,7 @@ impl HostConfig {
             tmpfs: of_kind("tmpfs").map(|mount| (mount.destination.clone(), mount.options.join(","))).collect(),
             init: record.init,
             restart_policy: RestartPolicy { name: restart.name().to_owned(), maximum_retry_count: restart.limit() },
+            limits: Limits::of(&record.limits),
         }
     }
 }
@@ -381,8 +391,9 @@ mod tests {
             health: None,
             request: None,
             log: crate::name::log_request::LogRequest::default(),
+            limits: crate::name::limit_request::LimitRequest::default(),
         };
-        Listed { record, status, is_paused: false, health: None }
+        Listed { record, status, is_paused: false, health: None, group: None }
     }
 
     fn json(status: status::Status) -> serde_json::Value {
@@ -400,7 +411,7 @@ mod tests {
         );
         assert_eq!(
             keys(&report["State"]),
-            "Status Running Paused Restarting OOMKilled Dead Pid ExitCode Error StartedAt FinishedAt"
+            "Status Running Paused Restarting OOMKilled Dead CgroupPath Pid ExitCode Error StartedAt FinishedAt"
         );
         assert_eq!(keys(&report["Mounts"][0]), "Type Source Destination Driver Mode Options RW Propagation");
         assert_eq!((&report["Path"], &report["Args"]), (&"/entry".into(), &serde_json::json!(["a", "b"])));
@@ -431,10 +442,12 @@ mod tests {
             finished: Timestamp(1_000_000_000),
             restarts: 0,
             stopped_by_user: false,
+            oom_killed: false,
             error: None,
         };
         let stopped = status::Stopped {
             restarts: 0,
+            oom_killed: false,
             by_user: false,
             code: exit.code,
             started: Some(exit.started),

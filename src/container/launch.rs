@@ -16,7 +16,9 @@ use super::monitor::{self, Care, Channel, Clients, Cure, Hold, Monitor, Pause, h
 use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
-use super::{event, list, remove, stand_alone, stop};
+use super::update::Changes;
+use super::{event, group, list, remove, stand_alone, stop};
+use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::ContainerId;
@@ -50,6 +52,13 @@ pub enum Presence {
 pub enum Report {
     /// The container has ended with this exit code.
     Exited(u8),
+    /// The same, and there was no memory left for its processes.
+    OutOfMemory {
+        /// The exit code.
+        code: u8,
+        /// Bytes that they could have, where known.
+        limit: Option<u64>,
+    },
     /// The container runs, or is ready to, and the command leaves.
     Running(ContainerId),
 }
@@ -60,6 +69,9 @@ const RESTART_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duratio
 
 /// A container that has run for so long did not fail at its start.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// Exit code of a container that was killed: 128 and SIGKILL.
+const KILLED: u8 = 137;
 
 /// A container that is there, and ours to start.
 pub struct Launch<'a> {
@@ -143,13 +155,26 @@ impl<'a> Launch<'a> {
             self.execution.set(Execution::WhenTold);
         }
         match presence {
-            Presence::Monitor => self.as_monitor().map(Report::Exited),
+            Presence::Monitor => self.as_monitor().map(|code| self.ended(code)),
             Presence::Detached | Presence::Ready => self.fork_monitor().map(|_| Report::Running(self.id.clone())),
             Presence::Attached(attachment) => {
                 let end = attach::serve(&self.fork_monitor()?, attachment);
                 let code = attach::finish(self.layout, &self.id, end)?;
-                Ok(code.map_or_else(|| Report::Running(self.id.clone()), Report::Exited))
+                Ok(code.map_or_else(|| Report::Running(self.id.clone()), |code| self.ended(code)))
             }
+        }
+    }
+
+    fn ended(&self, code: u8) -> Report {
+        match self
+            .plan
+            .group
+            .as_ref()
+            .filter(|_| code == KILLED)
+            .and_then(|_| group::memory_lack(self.layout, &self.id))
+        {
+            Some(lack) => Report::OutOfMemory { code, limit: lack.limit },
+            None => Report::Exited(code),
         }
     }
 
@@ -254,8 +279,17 @@ impl<'a> Launch<'a> {
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
         let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
-        let given = Given { streams: given, preserved: Vec::new(), execution };
-        let running = spawn::launch(&proof, &self.plan, given, None)?;
+        let group = self.plan.group.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose()?;
+        let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
+            let group = leaf.flatten().map(OwnedFd::from);
+            let given = Given { streams: given, preserved: Vec::new(), execution, group };
+            Ok(spawn::launch(&proof, &self.plan, given, None)?)
+        });
+        if launched.is_err() {
+            group::remove_left(self.layout, &self.id);
+        }
+        let mut running = launched?;
+        running.group = group;
         self.was_executed.set(true);
         if let Some(master) = &running.terminal {
             channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
@@ -286,6 +320,7 @@ impl<'a> Launch<'a> {
             });
             if released.is_err() {
                 // It is what it was before it was made ready.
+                group::remove_left(self.layout, &self.id);
                 remove::tidy_work(self.layout, &self.id);
                 self.forget_processes();
             }
@@ -346,24 +381,34 @@ impl<'a> Launch<'a> {
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
+            let lack = running.group.as_ref().and_then(group::lack_of_memory);
+            if let Some(group) = &running.group {
+                // What cannot be removed now is removed by the next command that looks.
+                let _ = group::remove(self.layout, &self.id, group);
+            }
             drop(running);
-            let more = [(event::EXIT_CODE, code.to_string())];
+            let mut more = vec![(event::EXIT_CODE, code.to_string())];
+            if let Some(lack) = &lack {
+                group::note(self.layout, &self.record, lack);
+                more.push((event::OOM_KILLED, true.to_string()));
+            }
             event::note_with(self.layout, ContainerEvent::Died, &self.record, &more);
+            let oom_killed = lack.is_some();
             let mut error = None;
             if born.elapsed() > SETTLED {
                 delay = RESTART_DELAY.0;
             }
             // What cannot be started is tried again like what fails at once.
             life = loop {
-                let is_restarted = must_restart.take() || self.request.restart.restarts(code, restarts);
+                let is_restarted = must_restart.take() || self.restart_policy().restarts(code, restarts);
                 if !is_restarted || self.was_stopped() || monitor.is_asked_to_end() {
-                    self.finish(ExitRecord { error, ..self.exit(code, started, restarts) });
+                    self.finish(ExitRecord { error, oom_killed, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
                 restarts += 1;
                 self.write_processes(None, started, restarts);
                 if monitor.pause(delay).map_err(watching)? == Pause::AskedToEnd {
-                    self.finish(ExitRecord { error, ..self.exit(code, started, restarts) });
+                    self.finish(ExitRecord { error, oom_killed, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
                 delay = (delay * 2).min(longest);
@@ -398,7 +443,16 @@ impl<'a> Launch<'a> {
 
     fn exit(&self, code: u8, started: Timestamp, restarts: u32) -> ExitRecord {
         let stopped_by_user = self.layout.stop_marker(&self.id).exists();
-        ExitRecord { code, started, finished: Timestamp::now(), restarts, stopped_by_user, error: None }
+        let finished = Timestamp::now();
+        ExitRecord { code, started, finished, restarts, stopped_by_user, oom_killed: false, error: None }
+    }
+
+    /// What happens when it ends: it can be changed at any time.
+    fn restart_policy(&self) -> RestartPolicy {
+        match self.request.removal {
+            Removal::AtExit => RestartPolicy::No,
+            Removal::Never => Changes::of(self.layout, &self.id).restart.unwrap_or(self.request.restart),
+        }
     }
 
     fn stop_signal(&self) -> Signal {
@@ -406,7 +460,7 @@ impl<'a> Launch<'a> {
     }
 
     fn was_stopped(&self) -> bool {
-        let may_restart = self.request.restart != RestartPolicy::No || self.record.health.is_some();
+        let may_restart = self.restart_policy() != RestartPolicy::No || self.record.health.is_some();
         may_restart && self.layout.stop_marker(&self.id).exists()
     }
 

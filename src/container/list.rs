@@ -6,7 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use super::freeze;
+use super::group;
 use super::status::{self, Status};
+use super::update::Changes;
+use crate::cgroup::group::Group;
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
@@ -24,6 +27,8 @@ pub struct Listed {
     pub is_paused: bool,
     /// What its health checks have shown since it was started.
     pub health: Option<HealthRecord>,
+    /// Its control group, if it runs and has one; known of a container that was loaded by itself.
+    pub group: Option<Group>,
 }
 
 impl Listed {
@@ -100,7 +105,14 @@ pub fn with_names(layout: &Layout, names: &HashMap<ContainerId, Vec<ContainerNam
 
 /// One container; `None` if it was removed meanwhile.
 pub fn load(layout: &Layout, id: &ContainerId) -> Result<Option<Listed>, Failure> {
-    load_knowing(layout, id, None, true)
+    let mut container = load_knowing(layout, id, None, true)?;
+    if let Some(container) = &mut container {
+        Changes::of(layout, id).apply(&mut container.record);
+        let runs = matches!(container.status, Status::Running(_) | Status::Initialized(_));
+        let may_have_group = runs && !container.record.limits.is_default();
+        container.group = may_have_group.then(|| group::of(layout, id)).flatten();
+    }
+    Ok(container)
 }
 
 /// The same with what is known: its name, and whether it may be paused. Each file less is felt where there are many containers.
@@ -122,7 +134,7 @@ fn load_knowing(
         (Some(_), Status::Running(_)) => record::read(&layout.health_record(id)).ok().flatten(),
         _ => None,
     };
-    Ok(Some(Listed { record, status, is_paused, health }))
+    Ok(Some(Listed { record, status, is_paused, health, group: None }))
 }
 
 /// The name in the file that `rename` writes; absent for a container that was not renamed.

@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::create::{Owned, Taken};
 use super::list::{self, Listed};
 use super::status::{self, Status};
-use super::{event, stop};
+use super::{event, group, stop};
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::journal::ContainerEvent;
@@ -163,6 +163,7 @@ fn hide(
     id: &ContainerId,
     name: Option<&ContainerName>,
 ) -> Result<Option<TemporaryDirectory>, RemoveError> {
+    group::remove_left(layout, id);
     let container = layout.container(id);
     let bin = match TemporaryDirectory::take(&container, &layout.tmp(), Kind::Trash) {
         Ok(bin) => Some(bin),
@@ -248,6 +249,7 @@ fn remove_untouched(path: &Path) -> io::Result<()> {
 /// their exit. Tells the containers that there are then, as [`list::execute`].
 pub fn collect_leftovers(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
     let _ = temporary::collect_abandoned(&layout.tmp());
+    group::sweep(layout);
     let names = list::names(layout);
     let (mut listed, failures) = list::with_names(layout, &names);
     let known: HashSet<&ContainerId> = listed.iter().map(|container| &container.record.id).collect();

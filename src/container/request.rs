@@ -12,6 +12,7 @@ pub use crate::name::env_setting::EnvSetting;
 pub use crate::name::health::{HealthCheck, HealthRequest, OnFailure};
 use crate::name::image_location::ArchiveLocation;
 pub use crate::name::image_selector::ImageSelector;
+pub use crate::name::limit_request::{Enforcement, GroupMode, GroupNamespace, LimitRequest};
 pub use crate::name::log_request::{LogDriver, LogRequest};
 pub use crate::name::mount::{Access, BindMount, TmpfsMount};
 pub use crate::name::network_mode::NetworkMode;
@@ -79,6 +80,9 @@ pub struct Request {
     pub stop_timeout: u32,
     /// Seconds after which it is asked to end, counted from its start; without limit where absent.
     pub time_limit: Option<u32>,
+    /// Its share of the machine.
+    #[serde(default)]
+    pub limits: LimitRequest,
     /// Where to write the container's identifier; must not exist.
     #[serde(skip)]
     pub cidfile: Option<PathBuf>,

@@ -12,7 +12,8 @@ use super::create::{self, CreateError, Owned};
 use super::launch::{Launch, Presence, Report};
 use super::monitor::{self, streams};
 use super::request::{Removal, Request};
-use super::translate::{Surroundings, translate};
+use super::translate::resources::{self, Share};
+use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
 use super::{environment, event, random_name, remove};
 use crate::failure::Failure;
@@ -89,6 +90,16 @@ pub fn plan_again(
 ) -> Result<LaunchPlan, Failure> {
     let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, id, name)?;
     Ok(LaunchPlan::new(blueprint))
+}
+
+/// What a container would get otherwise than it was asked for.
+pub fn warnings(request: &Request) -> Result<Vec<String>, Failure> {
+    if request.limits.is_default() {
+        return Ok(Vec::new());
+    }
+    let id = ContainerId::from_random([0; 32]);
+    let per_namespace = kernel::version() >= PER_NAMESPACE_PROCESS_COUNT;
+    resources::share(&request.limits, &id, per_namespace).map(|Share { warnings, .. }| warnings)
 }
 
 /// The plan of a container that is not made.

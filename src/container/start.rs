@@ -4,6 +4,7 @@ use std::fs;
 
 use super::base::Base;
 use super::create::{Owned, Taken};
+use super::group;
 use super::launch::{self, Launch, Presence, Report};
 use super::list::{self, Listed};
 use super::request::{Request, RootfsSource};
@@ -57,10 +58,13 @@ pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
         return Err(failure.with_hint("a container of `run --rm` is removed when it ends; make it with `create`"));
     };
     let request = serde_json::from_str(kept.get());
-    let request = request.map_err(|cause| {
+    let mut request: Request = request.map_err(|cause| {
         let failure = Failure::new("E_STATE", format!("starting container {short}: its record is damaged: {cause}"));
         failure.with_hint("remove it, and make it anew")
     })?;
+    // As it was changed.
+    request.limits = container.record.limits.clone();
+    request.restart = container.record.restart.parse().unwrap_or(request.restart);
     Ok(Found::Startable(Box::new(Startable { container, owned, request })))
 }
 
@@ -90,6 +94,7 @@ impl Startable {
         let record = self.container.record;
         let id = &record.id.clone();
         launch::tidy(layout, &self.request, id);
+        group::remove_left(layout, id);
         let plan = run::plan_again(layout, &self.request, base, id, &record.name)?;
         let _ = fs::remove_file(layout.stop_marker(id));
         Launch::again(layout, &self.request, record, plan, self.owned).execute(presence)

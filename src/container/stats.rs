@@ -1,6 +1,7 @@
 //! `stats`: what the processes of a container use, summed up from the host's `/proc`. Without a control group of its own nobody
 //! counts for the container; time of processes that have ended is known as far as their parents waited for them.
 
+use super::group;
 use super::live::Live;
 use crate::failure::Failure;
 use crate::host::processes::{self, Process};
@@ -20,9 +21,9 @@ pub struct Sample {
     pub age: f64,
     /// Seconds on processors.
     pub cpu: f64,
-    /// Bytes of memory in use, shared ones in proportion.
+    /// Bytes of memory in use; without a control group, shared ones in proportion.
     pub memory: u64,
-    /// Bytes of memory that it can have: the machine's.
+    /// Bytes of memory that it can have: its limit, or the machine's.
     pub memory_limit: u64,
     /// Bytes received and sent; nothing if the network is not the container's own.
     pub network: Option<(u64, u64)>,
@@ -42,17 +43,18 @@ pub fn sample(layout: &Layout, id: &ContainerId) -> Result<Sample, Failure> {
     let cpu: u64 = members.iter().map(|process| process.cpu_ticks + process.waited_ticks).sum();
     let disk = members.iter().map(Process::disk_bytes).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     let threads = |process: &Process| process.status("Threads").parse::<u64>().unwrap_or(1);
+    let usage = group::of(layout, id).map(|group| group.usage()).unwrap_or_default();
     let sample = Sample {
         id: id.clone(),
         name: live.record.name.clone(),
         at,
         age: (at - live.processes.init_start as f64 / ticks).max(0.0),
-        cpu: cpu as f64 / ticks,
-        memory: members.iter().map(Process::proportional_bytes).sum(),
-        memory_limit: processes::memory_bytes(),
+        cpu: usage.cpu.unwrap_or(cpu as f64 / ticks),
+        memory: usage.memory.unwrap_or_else(|| members.iter().map(Process::proportional_bytes).sum()),
+        memory_limit: processes::memory_bytes().min(usage.memory_limit.unwrap_or(u64::MAX)),
         network: (live.record.network != "host").then(|| processes::network_bytes(init)),
-        disk,
-        pids: members.iter().map(threads).sum(),
+        disk: usage.disk.unwrap_or(disk),
+        pids: usage.pids.unwrap_or_else(|| members.iter().map(threads).sum()),
     };
     live.check()?;
     Ok(sample)

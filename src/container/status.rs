@@ -42,6 +42,8 @@ pub struct Stopped {
     pub restarts: u32,
     /// Whether a user asked it to end.
     pub by_user: bool,
+    /// Whether processes of it were killed for lack of memory.
+    pub oom_killed: bool,
 }
 
 /// Exit code of a container whose end nobody saw: it was killed with its monitor.
@@ -74,9 +76,9 @@ pub fn of_open(layout: &Layout, id: &ContainerId, record: Option<&File>) -> Resu
     }
     Ok(Status::Stopped(match exit {
         Some(exit) => {
-            let (restarts, by_user) = (exit.restarts, exit.stopped_by_user);
+            let (restarts, by_user, oom_killed) = (exit.restarts, exit.stopped_by_user, exit.oom_killed);
             let (started, finished) = (Some(exit.started), Some(exit.finished));
-            Stopped { code: exit.code, started, finished, reason: exit.error, restarts, by_user }
+            Stopped { code: exit.code, started, finished, reason: exit.error, restarts, by_user, oom_killed }
         }
         None => {
             let processes = processes();
@@ -89,6 +91,7 @@ pub fn of_open(layout: &Layout, id: &ContainerId, record: Option<&File>) -> Resu
                 reason: Some("its monitor was killed, or the host restarted".into()),
                 restarts,
                 by_user: false,
+                oom_killed: false,
             }
         }
     }))

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::group;
 use super::list::Listed;
 use super::status::Status;
 use crate::failure::Failure;
@@ -55,7 +56,7 @@ pub fn stop(layout: &Layout, container: &Listed, patience: Option<Duration>) -> 
             send(&process, record.process.stop_signal.parse().unwrap_or(Signal::TERM));
         }
         if !ends_within(&process, patience)? {
-            send(&process, Signal::KILL);
+            kill_first(layout, id, &process);
             if !ends_within(&process, KILL_PATIENCE)? {
                 return Err(unkillable(id));
             }
@@ -76,6 +77,7 @@ pub fn kill(layout: &Layout, container: &Listed, signal: Signal) -> Result<(), F
     }
     match &container.status {
         Status::Running(processes) => match open(processes) {
+            Some(process) if signal == Signal::KILL => kill_first(layout, id, &process),
             Some(process) => send(&process, signal),
             None => return Err(not_running(id)),
         },
@@ -91,6 +93,14 @@ pub fn kill(layout: &Layout, container: &Listed, signal: Signal) -> Result<(), F
         }
     }
     Ok(())
+}
+
+/// Kills the container's first process, even one that stands still.
+fn kill_first(layout: &Layout, id: &ContainerId, process: &OwnedFd) {
+    send(process, Signal::KILL);
+    if let Some(group) = group::of(layout, id) {
+        group.let_die();
+    }
 }
 
 fn not_running(id: &ContainerId) -> Failure {

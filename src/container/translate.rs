@@ -6,6 +6,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+pub mod resources;
+
+use self::resources::{SHM_SIZE, Share};
 use super::base::Base;
 use super::environment::{DEFAULT_PATH, Environment};
 use super::request::{
@@ -122,7 +125,9 @@ pub fn translate(
         Base::Directory(_) => RunDefaults::default(),
     };
     let hostname = request.hostname.clone().unwrap_or_else(|| id.short().to_owned());
-    let (process, argv) = process(request, surroundings, &defaults, &hostname)?;
+    let per_namespace = surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT;
+    let Share { group, limits, .. } = resources::share(&request.limits, id, per_namespace)?;
+    let (process, argv) = process(request, surroundings, &defaults, &hostname, limits)?;
     let mounts = mounts(request, surroundings.layout, &defaults, id)?;
     let record =
         record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
@@ -144,6 +149,9 @@ pub fn translate(
         mounts,
         files,
         cgroup2: surroundings.cgroup2 && !host_network,
+        group,
+        group_namespace: request.limits.namespace,
+        shm_size: request.limits.shm_size.unwrap_or(SHM_SIZE),
         devices: hardening::DEVICES
             .iter()
             .map(|&(name, major, minor)| (name, libc::makedev(major as u32, minor as u32)))
@@ -212,6 +220,7 @@ fn process(
     surroundings: &Surroundings<'_>,
     defaults: &RunDefaults,
     hostname: &str,
+    limits: Vec<(u32, u64, u64)>,
 ) -> Result<(Process, Vec<OsString>), Failure> {
     let argv = arguments(request, defaults);
     let program = argv.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
@@ -234,7 +243,8 @@ fn process(
         capabilities,
         no_new_privileges,
         filter: filter(&request.security.seccomp, surroundings.has_32_bit_programs, surroundings.kernel, bounding)?,
-        limits: hardening::limits(surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT),
+        limits,
+        oom_score_adj: request.limits.oom_score_adj.map(resources::oom_score_adj),
         umask: 0o022,
         terminal: (request.terminal == Terminal::New).then_some(surroundings.window),
     };
@@ -463,6 +473,7 @@ fn record(
         health: request.health.settle(defaults.healthcheck.as_ref()),
         request: None,
         log: request.log.clone(),
+        limits: request.limits.clone(),
     }
 }
 

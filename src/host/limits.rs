@@ -1,9 +1,28 @@
 //! Resource limits of this process (getrlimit(2)).
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use serde_json::{Value, json};
+
+use super::kernel::one_line;
+
+/// Soft and hard limit of `RLIMIT_*`.
+pub fn of(resource: u32) -> Option<(u64, u64)> {
+    crate::sys::process::rlimit(resource).ok()
+}
+
+/// How readily the kernel kills this process when memory is short (proc_pid_oom_score_adj(5)).
+pub fn oom_score_adj() -> i16 {
+    one_line(Path::new("/proc/self/oom_score_adj")).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Sets that.
+pub fn set_oom_score_adj(score: i16) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().write(true).open("/proc/self/oom_score_adj")?.write_all(score.to_string().as_bytes())
+}
 
 /// Soft and hard limits by the names that podman's `--ulimit` has for them; -1 is none.
 pub fn limits() -> BTreeMap<&'static str, Value> {

@@ -82,6 +82,24 @@ impl HealthRequest {
     }
 }
 
+impl HealthRequest {
+    /// The check that was made before, with what is given here.
+    pub fn change(&self, before: Option<HealthCheck>) -> Option<HealthCheck> {
+        if self.off {
+            return None;
+        }
+        let Some(before) = before else { return self.settle(None) };
+        Some(HealthCheck {
+            command: self.command.clone().unwrap_or(before.command),
+            interval: self.interval.unwrap_or(before.interval),
+            timeout: self.timeout.unwrap_or(before.timeout),
+            start_period: self.start_period.unwrap_or(before.start_period),
+            retries: self.retries.unwrap_or(before.retries).max(1),
+            on_failure: if self.on_failure == OnFailure::None { before.on_failure } else { self.on_failure },
+        })
+    }
+}
+
 /// What `Test` of an image's configuration says: `["CMD", ...]` or `["CMD-SHELL", line]`.
 fn command_of(test: &serde_json::Value) -> Option<Vec<String>> {
     let words: Vec<String> = test.as_array()?.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect();
@@ -137,5 +155,14 @@ mod tests {
         assert_eq!(HealthRequest { off: true, ..Default::default() }.settle(Some(&image)), None);
         assert_eq!(HealthRequest::default().settle(Some(&serde_json::json!({"Test": ["NONE"]}))), None);
         assert_eq!(HealthRequest::default().settle(None), None);
+    }
+
+    #[test]
+    fn what_is_not_given_stays() {
+        let before = HealthRequest { command: Some(shell("ok")), retries: Some(7), ..Default::default() }.settle(None);
+        let changed = HealthRequest { retries: Some(1), ..Default::default() }.change(before.clone()).unwrap();
+        assert_eq!((changed.command, changed.retries), (shell("ok"), 1));
+        assert_eq!(HealthRequest { off: true, ..Default::default() }.change(before), None);
+        assert_eq!(HealthRequest { retries: Some(1), ..Default::default() }.change(None), None);
     }
 }

@@ -3,7 +3,10 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
+use crate::cgroup::draft::Draft;
 use crate::lsm::capability::Sets;
+use crate::name::limit_request::GroupNamespace;
+use crate::name::resources::Bound;
 use crate::seccomp::Filter;
 
 /// A container to be launched.
@@ -29,6 +32,12 @@ pub struct Blueprint {
     pub files: Vec<GivenFile>,
     /// Whether `/sys/fs/cgroup` shows the container's subtree of a cgroup v2 hierarchy.
     pub cgroup2: bool,
+    /// Its control group, if it gets one.
+    pub group: Option<Draft>,
+    /// What it sees of the control groups.
+    pub group_namespace: GroupNamespace,
+    /// Bytes of `/dev/shm`.
+    pub shm_size: Bound,
     /// Devices of the host shown in `/dev`: name and `st_rdev`.
     pub devices: Vec<(&'static str, u64)>,
     /// Absolute paths to hide.
@@ -235,6 +244,8 @@ pub struct Process {
     pub filter: Option<Filter>,
     /// Resource limits: `RLIMIT_*`, soft, hard; lowered to what we may have.
     pub limits: Vec<(u32, u64, u64)>,
+    /// How readily the kernel kills it when memory is short; ours where absent.
+    pub oom_score_adj: Option<i16>,
     /// File mode creation mask.
     pub umask: u32,
     /// The terminal of its own, if it has one.

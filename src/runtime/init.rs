@@ -40,6 +40,8 @@ pub struct Given {
     pub preserved: Vec<OwnedFd>,
     /// When it is executed.
     pub execution: Execution,
+    /// The v2 control group in which it begins.
+    pub group: Option<OwnedFd>,
 }
 
 impl Given {
@@ -81,6 +83,12 @@ struct Init<'a> {
     /// The network namespace that is being made.
     network: Option<network_namespace::Making>,
     slots: Vec<Option<Held>>,
+}
+
+/// Writes into a file of the host, by one call.
+fn write_file(path: &CStr, content: &[u8]) -> Result<(), Errno> {
+    let file = nix::fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    nix::unistd::write(&file, content).map(drop)
 }
 
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
@@ -183,6 +191,13 @@ impl Init<'_> {
             }
             Step::CopyUp { into, from, keep_mode } => self.copy_up(*into, from, *keep_mode)?,
             Step::WriteSetting { at, value } => self.write_setting(at, value)?,
+            Step::JoinGroup(entrances) => {
+                for entrance in entrances {
+                    write_file(entrance, b"0")?;
+                }
+            }
+            Step::NewGroupNamespace => nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)?,
+            Step::SetOomScore(score) => write_file(c"/proc/self/oom_score_adj", score.to_string().as_bytes())?,
             Step::BeginNetwork => self.network = Some(network_namespace::begin()?),
             Step::EnterNetwork => self.network.take().ok_or(Errno::EBADF)?.enter()?,
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,

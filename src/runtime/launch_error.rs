@@ -17,6 +17,9 @@ pub enum LaunchError {
     /// The fork into new namespaces.
     #[error("making the container's namespaces")]
     Fork(#[source] Errno),
+    /// The fork into a control group.
+    #[error("entering the container's control group")]
+    EnterGroup(#[source] Errno),
     /// The maps of the user namespace.
     #[error("writing the id maps of the container's user namespace")]
     IdMaps(#[source] std::io::Error),
@@ -54,6 +57,7 @@ impl Explain for LaunchError {
             Self::Fork(Errno::EAGAIN | Errno::ENOMEM) => "E_NOPROC",
             Self::Fork(Errno::ENOSYS) => "E_KERNEL",
             Self::Fork(_) | Self::IdMaps(_) => "E_USERNS_DISABLED",
+            Self::EnterGroup(_) => "E_CGROUP",
             Self::Channel(_) | Self::Threads(_) => "E_IO",
             Self::Killed | Self::Interrupted => "E_STATE",
             Self::Step { code, .. } => code,
@@ -69,6 +73,9 @@ impl Explain for LaunchError {
             Self::Fork(errno) => Some(userns::cure(*errno)),
             Self::IdMaps(_) => Some(userns::cure(Errno::EPERM)),
             Self::Killed => Some("the container ends, or something in it kills new processes".into()),
+            Self::EnterGroup(_) => {
+                Some("the group around this process and the container's is not ours: see coracle info".into())
+            }
             Self::Channel(_) | Self::Threads(_) | Self::Interrupted => None,
             Self::Step { hint, .. } => hint.clone(),
         }
@@ -136,6 +143,14 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             "making a terminal in the container".into(),
             "E_MOUNT_TARGET",
             "the container's own processes have put something else in the place of /dev/pts: leave -t out",
+        ),
+        Step::JoinGroup(_) | Step::NewGroupNamespace => {
+            Story::plain("entering the container's control group".into(), "E_CGROUP")
+        }
+        Step::BeginNetwork if errno == Errno::EAGAIN => Story::hinted(
+            "making the container's network namespace".into(),
+            "E_NOPROC",
+            "too many processes: raise --pids-limit, or see ulimit -u",
         ),
         Step::BeginNetwork | Step::EnterNetwork => {
             let what = "making the container's network namespace".into();

@@ -12,6 +12,10 @@ use nix::sched::CloneFlags;
 
 use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, ViewEntry};
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
+use crate::cgroup::draft::Draft;
+use crate::cgroup::group::Group;
+use crate::name::limit_request::GroupNamespace;
+use crate::name::resources::Bound;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
 
@@ -22,6 +26,8 @@ pub struct LaunchPlan {
     pub namespaces: CloneFlags,
     /// What the monitor writes into the child's `uid_map` and `gid_map`, if the child cannot do it itself.
     pub id_maps: Option<(String, String)>,
+    /// The control group that is made for it before.
+    pub group: Option<Draft>,
     /// What the child does.
     pub steps: Vec<Step>,
 }
@@ -85,13 +91,31 @@ impl LaunchPlan {
     }
 
     /// The plan for `blueprint`.
-    pub fn new(blueprint: Blueprint) -> Self {
+    pub fn new(mut blueprint: Blueprint) -> Self {
         let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE };
         // What is made has the permissions that the plan says, whatever the caller's mask.
         planner.steps.push(Step::SetUmask(0));
+        // Before it hides from ptrace: its files in /proc are root's then.
+        planner.steps.extend(blueprint.process.oom_score_adj.map(Step::SetOomScore));
+        // As the user that the group belongs to; after the helper that makes the network, which would count in it.
+        let join = join_group(blueprint.group.as_ref().and_then(Draft::known));
+        let (early, late) = match blueprint.ids {
+            IdMaps::Single { .. } => (None, join),
+            IdMaps::Ranges { .. } => (join, None),
+        };
+        planner.steps.extend(early);
         let id_maps = planner.identity(&blueprint.ids);
         if blueprint.network == Network::Isolated {
             planner.steps.push(Step::BeginNetwork);
+        }
+        planner.steps.extend(late);
+        let mut namespaces = NAMESPACES;
+        if blueprint.group.is_some() || blueprint.group_namespace == GroupNamespace::Host {
+            namespaces.remove(CloneFlags::CLONE_NEWCGROUP);
+        }
+        // The kernel takes the group of who makes the namespace for its root, and a fork into a group makes it before.
+        if blueprint.group.is_some() && blueprint.group_namespace == GroupNamespace::Private {
+            planner.steps.push(Step::NewGroupNamespace);
         }
         planner.steps.push(Step::EnterStore(path(&blueprint.store)));
         let parts = planner.rootfs(&blueprint.rootfs, &blueprint.mountpoint);
@@ -113,8 +137,9 @@ impl LaunchPlan {
         }
         planner.kernel_settings(&blueprint);
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
+        let group = blueprint.group.take();
         planner.process(blueprint);
-        Self { namespaces: NAMESPACES, id_maps, steps: planner.steps }
+        Self { namespaces, id_maps, group, steps: planner.steps }
     }
 }
 
@@ -254,10 +279,27 @@ impl Planner {
             devpts_options.push(("gid", "5"));
         }
         self.new_filesystem(DEVPTS, c"devpts", &devpts_options, DEVICE_ATTRS);
-        self.new_filesystem(SHM, c"tmpfs", &[("mode", "1777"), ("size", "64m")], NO_EXEC_SUID_DEV);
+        // To a tmpfs 0 is no limit (tmpfs(5)).
+        let shm_size = match blueprint.shm_size {
+            Bound::Unlimited => 0,
+            Bound::At(bytes) => bytes,
+        };
+        let shm_size = shm_size.to_string();
+        self.new_filesystem(SHM, c"tmpfs", &[("mode", "1777"), ("size", &shm_size)], NO_EXEC_SUID_DEV);
         self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
-        if blueprint.cgroup2 {
-            self.new_filesystem(CGROUP, c"cgroup2", &[], READ_ONLY_KERNEL);
+        match blueprint.group_namespace {
+            GroupNamespace::Private if blueprint.cgroup2 => {
+                self.new_filesystem(CGROUP, c"cgroup2", &[], READ_ONLY_KERNEL);
+            }
+            // With the host's network its sysfs has them.
+            GroupNamespace::Host if blueprint.network == Network::Isolated => self.steps.push(Step::CloneHost {
+                slot: CGROUP,
+                path: text(crate::host::cgroup::ROOT),
+                expect: None,
+                depth: Depth::Recursive,
+                attrs: READ_ONLY_KERNEL,
+            }),
+            _ => {}
         }
     }
 
@@ -373,7 +415,8 @@ impl Planner {
         };
         directory(self, PROC, ROOT, "proc");
         directory(self, SYS, ROOT, "sys");
-        if blueprint.cgroup2 && blueprint.network == Network::Isolated {
+        let shows_groups = blueprint.cgroup2 || blueprint.group_namespace == GroupNamespace::Host;
+        if shows_groups && blueprint.network == Network::Isolated {
             directory(self, CGROUP, SYS, "fs/cgroup");
         }
         directory(self, DEV, ROOT, "dev");
@@ -491,6 +534,12 @@ impl Planner {
         }
         self.steps.extend(late);
     }
+}
+
+/// The step into a group of version 1; into one of version 2 a process is forked.
+fn join_group(group: Option<&Group>) -> Option<Step> {
+    let entrances = group.map(Group::entrances)?;
+    (!entrances.is_empty()).then_some(Step::JoinGroup(entrances))
 }
 
 /// Where a path to restrict is. In the kernel's file systems it is looked up from their own roots: whoever moves the

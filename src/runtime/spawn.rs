@@ -12,6 +12,7 @@ use super::init::{self, Given};
 use super::launch_error::LaunchError;
 use super::plan::{ChildMemory, Execution, LaunchPlan};
 use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
+use crate::cgroup::group::Group;
 use crate::host::processes;
 use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
@@ -24,11 +25,21 @@ pub struct Running {
     pub child: Child,
     /// The master of its terminal, if it has one.
     pub terminal: Option<OwnedFd>,
+    /// Its control group, if it has one of its own.
+    pub group: Option<Group>,
     /// Where an init that waits before the program is told to go on.
     waiting: Option<OwnedFd>,
 }
 
 impl Running {
+    /// Kills it.
+    pub fn kill(&self) {
+        let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
+        if let Some(group) = &self.group {
+            group.let_die();
+        }
+    }
+
     /// Whether the program waits for [`Self::release`].
     pub fn is_waiting(&self) -> bool {
         self.waiting.is_some()
@@ -54,18 +65,19 @@ pub fn launch(
     interrupt: Option<BorrowedFd<'_>>,
 ) -> Result<Running, LaunchError> {
     let kept: Vec<RawFd> = given.descriptors().map(AsRawFd::as_raw_fd).collect();
-    let memory = match given.execution {
-        Execution::AtOnce => plan.child_memory(),
-        Execution::WhenTold => ChildMemory::Own,
+    let memory = match (given.execution, &given.group) {
+        (Execution::AtOnce, None) => plan.child_memory(),
+        _ => ChildMemory::Own,
     };
     let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, &given);
-    let (child, heard) = fork(proof, plan, (c"coracle-init", memory), &kept, run_init, interrupt)?;
+    let group = given.group.as_ref().map(AsFd::as_fd);
+    let (child, heard) = fork(proof, plan, (c"coracle-init", memory, group), &kept, run_init, interrupt)?;
     // The end of the report is the program's execution, or the child's death.
     if plan.joined().is_some() && !processes::has_executed(child.pid.as_raw()) {
         end(&child);
         return Err(LaunchError::Killed);
     }
-    Ok(Running { child, terminal: heard.terminal, waiting: heard.waiting })
+    Ok(Running { child, terminal: heard.terminal, group: None, waiting: heard.waiting })
 }
 
 /// Leaves nothing behind of a child that may be gone already.
@@ -91,14 +103,14 @@ pub fn visit(
         }
         None => crate::failure::EXIT_OWN_FAILURE,
     };
-    fork(proof, plan, (c"coracle-visit", plan.child_memory()), kept, prepare, None).map(|(child, _)| child)
+    fork(proof, plan, (c"coracle-visit", plan.child_memory(), None), kept, prepare, None).map(|(child, _)| child)
 }
 
 /// Forks, and returns once there is nothing more to hear from the child, which closes the channel over which it reports or waits.
 fn fork(
     proof: &SingleThreaded,
     plan: &LaunchPlan,
-    (name, memory): (&CStr, ChildMemory),
+    (name, memory, group): (&CStr, ChildMemory, Option<BorrowedFd<'_>>),
     kept: &[RawFd],
     execute: impl FnOnce(BorrowedFd<'_>) -> u8,
     interrupt: Option<BorrowedFd<'_>>,
@@ -117,9 +129,12 @@ fn fork(
     };
     let child = match memory {
         ChildMemory::Shared => spawn_sharing_memory(proof, plan.namespaces, run),
-        ChildMemory::Own => fork_into(proof, plan.namespaces, run),
+        ChildMemory::Own => fork_into(proof, plan.namespaces, group, run),
     };
-    let child = child.map_err(LaunchError::Fork)?;
+    let child = child.map_err(|errno| match (group, errno) {
+        (Some(_), Errno::EACCES | Errno::EBUSY | Errno::ENODEV | Errno::EOPNOTSUPP) => LaunchError::EnterGroup(errno),
+        _ => LaunchError::Fork(errno),
+    })?;
     drop(theirs);
     match start(plan, ours, &child, interrupt) {
         Ok(heard) => Ok((child, heard)),

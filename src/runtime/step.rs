@@ -238,6 +238,12 @@ pub enum Step {
         /// Its value.
         value: String,
     },
+    /// Enter a v1 control group: write into these files.
+    JoinGroup(Vec<CString>),
+    /// Make our control group the root of those that we see.
+    NewGroupNamespace,
+    /// Set how readily the kernel kills us when memory is short.
+    SetOomScore(i16),
     /// Begin to make a network namespace, with a loopback device that is up.
     BeginNetwork,
     /// Enter the network namespace that was begun.

@@ -242,6 +242,16 @@ impl Layout {
         self.process_records().join(format!("{id}.paused"))
     }
 
+    /// Where a container's control group is.
+    pub fn group_record(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.group.json"))
+    }
+
+    /// What was changed of a container's limits, and of what happens when it ends, since it was made.
+    pub fn container_changes(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("changes.json")
+    }
+
     /// Which processes serve one container.
     pub fn process_record(&self, id: &ContainerId) -> PathBuf {
         self.process_records().join(format!("{id}.json"))

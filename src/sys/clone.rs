@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -10,6 +10,9 @@ use nix::unistd::Pid;
 
 use super::process::exit_now;
 use super::single_threaded::SingleThreaded;
+
+/// clone(2).
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// A child process. Not reaped by `Drop`: whoever has the pidfd waits.
 #[derive(Debug)]
@@ -21,22 +24,40 @@ pub struct Child {
 }
 
 /// Forks into the namespaces of `namespaces` (`CLONE_NEW*`; clone3(2), Linux 5.3). The child runs `child` and exits with
-/// the status it returns; it never returns to the caller's code.
-pub fn fork_into(proof: &SingleThreaded, namespaces: CloneFlags, child: impl FnOnce() -> u8) -> Result<Child, Errno> {
-    match fork_or_child(proof, namespaces)? {
+/// the status it returns; it never returns to the caller's code. Where `group` is the directory of a v2 control group, the child
+/// begins in that (CLONE_INTO_CGROUP, Linux 5.7).
+pub fn fork_into(
+    proof: &SingleThreaded,
+    namespaces: CloneFlags,
+    group: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> u8,
+) -> Result<Child, Errno> {
+    match clone3(proof, namespaces, group)? {
         Some(process) => Ok(process),
         None => exit_now(child()),
     }
 }
 
 /// The same, but both sides return: `None` is the child.
-pub fn fork_or_child(_proof: &SingleThreaded, namespaces: CloneFlags) -> Result<Option<Child>, Errno> {
+pub fn fork_or_child(proof: &SingleThreaded, namespaces: CloneFlags) -> Result<Option<Child>, Errno> {
+    clone3(proof, namespaces, None)
+}
+
+fn clone3(
+    _proof: &SingleThreaded,
+    namespaces: CloneFlags,
+    group: Option<BorrowedFd<'_>>,
+) -> Result<Option<Child>, Errno> {
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain data, for which zeroes are valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = u64::from(namespaces.bits() as u32) | libc::CLONE_PIDFD as u64;
     args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(group) = group {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = group.as_raw_fd() as u64;
+    }
     // SAFETY: without CLONE_VM and with a null stack this is a fork: the child has its own copy of all memory. The proof
     // says that no other thread held a lock. `args` and `pidfd` outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };

@@ -28,6 +28,7 @@ mod init;
 mod joining;
 mod life;
 mod lifecycle;
+mod limits;
 mod logs;
 mod mounts;
 mod namespaces;

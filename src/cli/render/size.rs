@@ -14,6 +14,14 @@ pub fn compact(bytes: u64) -> String {
     format!("{number}{unit}")
 }
 
+/// `bytes` in powers of 1024, as limits are given: `64 MiB`.
+pub fn binary(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let exact = |power: &usize| bytes.is_multiple_of(1 << (10 * power)) && bytes >= 1 << (10 * power);
+    let power = (0..units.len()).rev().find(exact).unwrap_or(0);
+    format!("{} {}", bytes >> (10 * power), units[power])
+}
+
 /// A number with so many significant digits, and its unit.
 fn in_units(bytes: u64, digits: usize) -> (String, &'static str) {
     let mut unit = 0;
@@ -39,6 +47,12 @@ fn in_units(bytes: u64, digits: usize) -> (String, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn powers_of_1024() {
+        let cases = [0, 1023, 1024, 64 << 20, 1536 << 20, 3 << 40].map(binary);
+        assert_eq!(cases, ["0 B", "1023 B", "1 KiB", "64 MiB", "1536 MiB", "3 TiB"]);
+    }
 
     #[test]
     fn three_significant_digits() {

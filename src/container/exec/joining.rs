@@ -12,8 +12,10 @@ use crate::container::monitor::frame::Frame;
 use crate::container::monitor::streams::{self, Streams};
 use crate::container::monitor::{self, Care, Channel, Clients, Monitor};
 use crate::container::request::{Stdin, Terminal};
-use crate::container::{event, freeze, stand_alone};
+use crate::container::translate::resources;
+use crate::container::{event, freeze, group, stand_alone};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::host::limits;
 use crate::runtime::init::Given;
 use crate::runtime::plan::{Execution, LaunchPlan};
 use crate::runtime::spawn::{self, Running};
@@ -148,6 +150,12 @@ impl Joining<'_> {
     ) -> Result<Running, Failure> {
         // The child has our command line until it executes the program, and anybody in the container may read that.
         memory::set_command_line(&format!("coracle-exec {}", self.live.record.id.short()));
+        if let Some(score) = self.live.record.limits.oom_score_adj {
+            let score = resources::oom_score_adj(score);
+            limits::set_oom_score_adj(score).map_err(|cause| failed("setting the process's oom score", &cause))?;
+        }
+        let group = group::of(self.layout, &self.live.record.id);
+        let leaf = group.map(|group| group.admit_caller().and_then(|()| group.open_leaf())).transpose()?.flatten();
         self.enter().map_err(|errno| match errno {
             // Its process is about to end, and has no namespaces any more.
             Errno::ESRCH => NotLive::Ended(self.live.record.id.clone()).into(),
@@ -155,7 +163,7 @@ impl Joining<'_> {
         })?;
         // Ours are closed once the process has them.
         let preserved = std::mem::take(&mut self.preserved);
-        let given = Given { streams, preserved, execution: Execution::AtOnce };
+        let given = Given { streams, preserved, execution: Execution::AtOnce, group: leaf.map(OwnedFd::from) };
         let running = spawn::launch(proof, &self.plan, given, Some(interrupt));
         let running = running.map_err(|error| self.explained(error.into()))?;
         freeze::include(self.layout, &self.live, running.child.pidfd.as_fd());

@@ -10,9 +10,10 @@ use super::{Privileges, Request};
 use crate::container::environment::Environment;
 use crate::container::live::{Live, NotLive};
 use crate::container::request::{CapabilityChanges, SeccompChoice, Terminal};
+use crate::container::translate::resources;
 use crate::container::translate::{self, Refused, c_string};
 use crate::container::user::ContainerUser;
-use crate::container::{hardening, monitor};
+use crate::container::{group, monitor};
 use crate::failure::Failure;
 use crate::host::{kernel, processes};
 use crate::lsm::capability::{self, Sets};
@@ -33,7 +34,8 @@ pub fn plan(layout: &Layout, live: &Live, request: &Request) -> Result<LaunchPla
     let namespaces = foreign_namespaces(number);
     // All that was read under a number is that process's if it still is there.
     live.check()?;
-    Ok(LaunchPlan::joining(Joined { member, namespaces, ids }, process))
+    let group = group::of(layout, &live.record.id);
+    Ok(LaunchPlan::joining(Joined { member, namespaces, ids, group }, process))
 }
 
 /// Namespaces of a process that are not ours: entering those needs privilege where they do not belong to the container.
@@ -104,7 +106,9 @@ fn process(
         capabilities,
         no_new_privileges: record.process.no_new_privileges,
         filter: translate::filter(&seccomp, has_32_bit_programs, kernel, bounding)?,
-        limits: hardening::limits(kernel >= translate::PER_NAMESPACE_PROCESS_COUNT),
+        limits: resources::rlimits(&record.limits, kernel >= translate::PER_NAMESPACE_PROCESS_COUNT),
+        // Its parent has it already: it hides from ptrace, and may not change its own any more.
+        oom_score_adj: None,
         umask: 0o022,
         terminal: (request.terminal == Terminal::New).then_some(window),
     })

@@ -214,7 +214,7 @@ impl<'a> Monitor<'a> {
             }
             if kill {
                 deadline = None;
-                let _ = pidfd::send_signal(running.child.pidfd.as_fd(), libc::SIGKILL);
+                running.kill();
             }
         }
         self.health = None;
@@ -386,9 +386,7 @@ impl<'a> Monitor<'a> {
             (Said::Signal(signal), _) => {
                 self.forward(running, signal);
             }
-            (Said::Lost, Some(running)) => {
-                let _ = pidfd::send_signal(running.child.pidfd.as_fd(), libc::SIGKILL);
-            }
+            (Said::Lost, Some(running)) => running.kill(),
             (Said::Lost, None) => {}
             (Said::Start, _) if !self.holds => self.clients.tell_start(),
             (Said::Start, _) => {}

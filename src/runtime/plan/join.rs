@@ -5,7 +5,8 @@ use std::os::fd::OwnedFd;
 
 use nix::sched::CloneFlags;
 
-use super::{DEVPTS, LaunchPlan, Planner, ROOT};
+use super::{DEVPTS, LaunchPlan, Planner, ROOT, join_group};
+use crate::cgroup::group::Group;
 use crate::runtime::blueprint::{IdMaps, Process};
 use crate::runtime::step::{Missing, Place, Step};
 
@@ -18,14 +19,17 @@ pub struct Joined {
     pub namespaces: CloneFlags,
     /// The maps of its user namespace.
     pub ids: IdMaps,
+    /// Its control group, if it has one.
+    pub group: Option<Group>,
 }
 
 impl LaunchPlan {
     /// The plan that puts `process` into a container. Nothing is opened before the container's own root is ours, and nothing
     /// is made in it.
     pub fn joining(container: Joined, process: Process) -> Self {
-        let Joined { member, namespaces, ids } = container;
+        let Joined { member, namespaces, ids, group } = container;
         let mut planner = Planner { steps: Vec::with_capacity(24), next_slot: 0 };
+        planner.steps.extend(join_group(group.as_ref()));
         planner.steps.extend([
             Step::TieToMonitor,
             Step::Join { member, namespaces },
@@ -40,7 +44,7 @@ impl LaunchPlan {
         planner.surroundings(&process);
         planner.privileges(&process, &ids);
         planner.execute(process);
-        Self { namespaces: CloneFlags::empty(), id_maps: None, steps: planner.steps }
+        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, steps: planner.steps }
     }
 
     /// The plan that puts a process of ours where the files of a container are, with what may be done there: into the user and
@@ -49,6 +53,6 @@ impl LaunchPlan {
         let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
         // Hidden before it is where others could look at it, and again: new credentials undo both.
         let steps = vec![Step::SetUmask(0), Step::TieToMonitor, Step::Join { member, namespaces }, Step::TieToMonitor];
-        Self { namespaces: CloneFlags::empty(), id_maps: None, steps }
+        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, steps }
     }
 }

@@ -33,6 +33,9 @@ fn blueprint() -> Blueprint {
         mounts: Vec::new(),
         files: vec![GivenFile { name: "hosts", content: "hosts".into(), destination: "/etc/hosts" }],
         cgroup2: false,
+        group: None,
+        group_namespace: GroupNamespace::Private,
+        shm_size: Bound::At(64 << 20),
         devices: vec![("null", 259), ("zero", 261)],
         masked: vec!["/proc/kcore".into()],
         read_only_paths: vec!["/proc/sys".into()],
@@ -49,6 +52,7 @@ fn blueprint() -> Blueprint {
             no_new_privileges: false,
             filter: Some(default_filter(DEFAULT, Arch::NATIVE, ForeignAbi::Killed)),
             limits: vec![(libc::RLIMIT_CORE, 0, 0)],
+            oom_score_adj: None,
             umask: 0o022,
             terminal: None,
         },
@@ -215,7 +219,7 @@ fn joining_makes_nothing() {
         let member = std::fs::File::open("/dev/null").unwrap().into();
         let namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC;
         let process = Process { terminal, ..blueprint().process };
-        LaunchPlan::joining(join::Joined { member, namespaces, ids }, process)
+        LaunchPlan::joining(join::Joined { member, namespaces, ids, group: None }, process)
     };
     let names = |plan: &LaunchPlan| -> Vec<String> {
         let name = |step: &Step| format!("{step:?}").split([' ', '(', '{']).next().unwrap().to_owned();
@@ -259,4 +263,27 @@ fn paths_of_the_kernel_are_restricted_from_the_roots_of_their_file_systems() {
         let place = restricted_place(path);
         assert_eq!((place.base, place.path.to_str().unwrap()), (base, below), "{path}");
     }
+}
+
+fn in_group(ids: IdMaps, namespace: GroupNamespace) -> LaunchPlan {
+    let directories = [("pids".to_owned(), "/sys/fs/cgroup/pids/mine/x".into())].into();
+    let group = Some(Draft::of(Group::Legacy { directories }));
+    LaunchPlan::new(Blueprint { group, ids, group_namespace: namespace, ..blueprint() })
+}
+
+/// The group is entered by who may: the user it belongs to. Who makes the namespace is in it by then.
+#[test]
+fn a_group_is_entered_before_it_becomes_the_root() {
+    for ids in [single(), ranges()] {
+        let is_single = ids == single();
+        let plan = in_group(ids, GroupNamespace::Private);
+        assert!(!plan.namespaces.contains(CloneFlags::CLONE_NEWCGROUP));
+        let join = position(&plan.steps, |step| matches!(step, Step::JoinGroup(_))).unwrap();
+        let root = position(&plan.steps, |step| matches!(step, Step::NewGroupNamespace)).unwrap();
+        let network = position(&plan.steps, |step| matches!(step, Step::BeginNetwork)).unwrap();
+        assert!(join < root && (network < join) == is_single);
+    }
+    let plan = in_group(single(), GroupNamespace::Host);
+    assert_eq!(position(&plan.steps, |step| matches!(step, Step::NewGroupNamespace)), None);
+    assert!(LaunchPlan::new(blueprint()).namespaces.contains(CloneFlags::CLONE_NEWCGROUP));
 }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::health::HealthCheck;
+use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
 use crate::oci::digest::{DiffId, ImageId};
 use crate::state::record::Record;
@@ -62,6 +63,9 @@ pub struct ContainerRecord {
     /// Where its output is kept.
     #[serde(default)]
     pub log: LogRequest,
+    /// Its share of the machine.
+    #[serde(default, skip_serializing_if = "LimitRequest::is_default")]
+    pub limits: LimitRequest,
 }
 
 /// The image of a container.
@@ -180,6 +184,9 @@ pub struct ExitRecord {
     /// Whether a user asked it to end.
     #[serde(default)]
     pub stopped_by_user: bool,
+    /// Whether processes of it were killed because there was no memory left for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub oom_killed: bool,
     /// Why it could not be started again, if that is how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
