@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::manifest_list::ListError;
 use super::push::Members;
 use super::send::Outgoing;
 use crate::failure::Failure;
@@ -55,6 +56,10 @@ pub fn pack(
 ) -> Result<Packed, Failure> {
     let record = &image.record;
     let (image_id, manifests, index) = match pointed(store, image)? {
+        Some((_, _, Document::Index(index))) if index.manifests.is_empty() => {
+            let name = image.reference.as_ref().map_or_else(|| record.id.short().to_owned(), Reference::to_string);
+            return Err(ListError::Empty(name).into());
+        }
         Some((described, bytes, Document::Index(index))) => {
             let complete = complete_manifests(store, &index);
             let own = if record.is_list() { for_host(index, &complete) } else { Some(record.id.clone()) };

@@ -23,14 +23,19 @@ fn skopeo(lab: &Lab, arguments: &[&str]) -> String {
 }
 
 /// podman, which takes no long path for a run root, in a store of its own and with a file that lets it trust everything.
+/// No process of it remains.
 fn podman(lab: &Lab, verb: &str, arguments: &[&str]) -> Output {
-    let policy = lab.write("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#);
-    let mut command = lab.program("podman");
-    command.args(["--root", &lab.arg("podman"), "--runroot", &lab.arg("r"), "--storage-driver", "vfs", verb]);
-    if matches!(verb, "load" | "pull") {
-        command.arg("--signature-policy").arg(policy);
-    }
-    output::run(command.args(arguments), &[], LIMIT)
+    lab.write("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#);
+    let (root, run, policy) = (lab.arg("podman"), lab.arg("r"), lab.arg("policy.json"));
+    let begun = |verb: &[&str]| {
+        let mut command = lab.program("podman");
+        command.args(["--root", &root, "--runroot", &run, "--storage-driver", "vfs"]).args(verb);
+        command
+    };
+    let trust = if matches!(verb, "load" | "pull") { vec!["--signature-policy", &policy] } else { Vec::new() };
+    let outcome = output::run(begun(&[verb]).args(trust).args(arguments), &[], LIMIT);
+    output::run(&mut begun(&["system", "migrate"]), &[], LIMIT).ok();
+    outcome
 }
 
 fn arguments<'a>(verb: &'a [&'a str], more: &[&'a str]) -> Vec<&'a str> {
@@ -412,4 +417,59 @@ fn images_are_copied_between_machines() {
     scp(&["--", &name, "-oProxyCommand=x::"]).refused(125, "E_NAME_INVALID");
     scp(&[&name, "good::renamed"]).refused(125, "E_CONFIG");
     lab.assert_clean();
+}
+
+#[test]
+fn what_is_pushed_to_a_file_can_be_changed_on_the_way() {
+    let lab = Lab::new();
+    lab.pull("layers");
+    let (tar, dir) = (format!("oci-archive:{}:new", lab.arg("a.tar")), format!("dir:{}", lab.arg("d")));
+    let push = |flags: &[&str], to: &str| {
+        let digest = lab.arg("digest");
+        let name = image("layers");
+        let flags = [&["push", "-q", "--digestfile", &digest], flags, &[&name, to]].concat();
+        lab.coracle(flags).ok();
+        let manifest: Value = serde_json::from_str(&skopeo(&lab, &["inspect", "--raw", to])).unwrap();
+        assert_eq!(skopeo(&lab, &["inspect", "--format", "{{.Digest}}", to]), fs::read_to_string(digest).unwrap());
+        manifest
+    };
+    let manifest = push(&["--compression-format", "zstd"], &tar);
+    assert!(manifest["layers"][2]["mediaType"].as_str().unwrap().ends_with("tar+zstd"), "{manifest}");
+    let manifest = push(&["--format", "v2s2"], &dir);
+    assert_eq!(manifest["mediaType"], "application/vnd.docker.distribution.manifest.v2+json");
+    for location in [&tar, &dir] {
+        let other = Lab::new();
+        let id = other.coracle(["pull", "-q", location]).ok().text();
+        assert_eq!(id, lab.inspect(&image("layers"))["Id"].as_str().unwrap());
+        assert_eq!(other.coracle(["run", "--rm", "--pull=never", &id, "cat", "changed"]).ok().text(), "second");
+        other.assert_clean();
+    }
+    lab.coracle(["push", "-q", &image("layers"), "containers-storage:other"]).refused(125, "E_CONFIG");
+    lab.coracle(["push", "-q", "nobody", &dir]).refused(125, "E_NOTFOUND");
+}
+
+#[test]
+fn a_list_goes_into_a_file_with_its_images() {
+    let lab = Lab::new();
+    lab.pull("busybox");
+    lab.coracle(["manifest", "create", "many"]).ok();
+    let layout = format!("oci:{}:many", lab.arg("layout"));
+    lab.coracle(["manifest", "push", "-q", "many", &layout])
+        .refused(125, "E_CONFIG")
+        .says("manifest add localhost/many");
+    assert!(!lab.path("layout").exists());
+    lab.coracle(["manifest", "add", "many", &image("busybox")]).ok();
+    for verb in [&["manifest", "push", "-q", "many"][..], &["push", "-q", "many"]] {
+        lab.coracle(arguments(verb, &[&layout])).ok();
+        let index: Value = serde_json::from_str(&skopeo(&lab, &["inspect", "--raw", &layout])).unwrap();
+        assert_eq!(index["manifests"][0]["digest"], lab.inspect(&image("busybox"))["Digest"]);
+    }
+    for (format, _) in FORMATS {
+        let path = lab.arg(format);
+        lab.coracle(["save", "-q", "--format", format, "-o", &path, "many"]).ok();
+        let other = Lab::new();
+        other.coracle(["load", "-qi", &path]).ok();
+        let id = other.coracle(["images", "-q", "--no-trunc"]).ok().text();
+        assert!(id.ends_with(lab.inspect(&image("busybox"))["Id"].as_str().unwrap()), "{format}: {id}");
+    }
 }
