@@ -20,6 +20,7 @@ use jiff::Timestamp;
 
 use super::cp::Written;
 use super::error;
+use super::render::progress::{PullProgress, Quiet};
 use super::render::{output, size};
 use super::run::{Asked, PlanUse};
 use crate::container::attach::Attachment;
@@ -49,7 +50,7 @@ use crate::host::env;
 use crate::host::report::{Choice, Slots};
 use crate::image::find::{self, Wanted};
 use crate::image::import::ImportRequest;
-use crate::image::request::{Progress, PullRequest, RegistryAccess};
+use crate::image::request::{Progress, RegistryAccess};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::filter::Filters;
 use crate::name::image_selector::ImageSelector;
@@ -369,27 +370,25 @@ fn retry_policy(retries: Option<u32>, delay: Option<Duration>) -> RetryPolicy {
 
 fn reporter(progress: Progress) -> Box<dyn image::progress::Progress> {
     match progress {
-        Progress::Shown => Box::new(super::render::progress::PullProgress::stderr()),
-        Progress::Quiet => Box::new(super::render::progress::Quiet),
+        Progress::Shown => Box::new(PullProgress::stderr()),
+        Progress::Quiet => Box::new(Quiet),
     }
+}
+
+/// For so many images at once.
+fn reporters(progress: Progress, count: usize) -> Vec<Box<dyn image::progress::Progress>> {
+    let first = PullProgress::stderr();
+    (0..count)
+        .map(|_| match progress {
+            Progress::Shown => Box::new(first.beside()) as Box<dyn image::progress::Progress>,
+            Progress::Quiet => reporter(progress),
+        })
+        .collect()
 }
 
 fn say_waiting(waiting: &Waiting<'_>) {
     let holder = waiting.holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
     error::warn(&format!("waiting for {holder}, which uses {}", waiting.path.display()));
-}
-
-/// Fetches one of the request's images; its id.
-pub fn pull(layout: &Layout, request: &PullRequest, reference: &Reference) -> Result<ImageId, Failure> {
-    let store = Store::open(layout.clone())?;
-    let wanted = image::pull::Request {
-        reference: reference.clone(),
-        platform: request.platform.clone(),
-        policy: request.policy,
-        access: registry_access(request.access.clone()),
-    };
-    let report = image::pull::execute(&store, &wanted, &*reporter(request.progress))?;
-    Ok(report.image)
 }
 
 /// The containers that `filters` mean, in any order. One whose record is damaged is reported and left out.

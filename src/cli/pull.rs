@@ -74,20 +74,22 @@ impl Invocation for PullArgs {
             error::report(&failure);
             exit_code = failure.exit_code();
         };
+        let mut wanted = Vec::new();
         for location in &request.images {
-            let locations = match location {
-                ImageLocation::Registry(reference) if all_tags => dispatch::registry::all_tags(&request, reference)
-                    .map(|references| references.into_iter().map(ImageLocation::Registry).collect()),
-                other => Ok(vec![other.clone()]),
-            };
-            for location in locations.unwrap_or_else(|failure| {
-                failed(failure);
-                Vec::new()
-            }) {
-                match dispatch::pull_from(&layout, &request, &location) {
-                    Ok(ids) => ids.iter().try_for_each(|id| output::write(&format!("{}\n", id.hex())))?,
-                    Err(failure) => failed(failure),
+            match location {
+                ImageLocation::Registry(reference) if all_tags => {
+                    match dispatch::registry::all_tags(&request, reference) {
+                        Ok(references) => wanted.extend(references.into_iter().map(ImageLocation::Registry)),
+                        Err(failure) => failed(failure),
+                    }
                 }
+                location => wanted.push(location.clone()),
+            }
+        }
+        for outcome in dispatch::pull_all(&layout, &request, &wanted) {
+            match outcome {
+                Ok(ids) => ids.iter().try_for_each(|id| output::write(&format!("{}\n", id.hex())))?,
+                Err(failure) => failed(failure),
             }
         }
         Ok(exit_code)

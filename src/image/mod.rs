@@ -18,7 +18,7 @@ pub mod login;
 pub mod manifest_list;
 pub mod mount;
 pub mod pack;
-mod parallel;
+pub mod parallel;
 pub mod progress;
 pub mod prune;
 pub mod pull;

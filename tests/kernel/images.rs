@@ -153,6 +153,19 @@ fn pull_prints_the_id_that_inspect_shows() {
     lab.coracle(["run", "--rm", &id[..12], "true"]).ok();
 }
 
+#[test]
+fn several_images_are_pulled_in_one_go_and_told_in_their_order() {
+    let lab = Lab::new();
+    let names = ["layers", "nothing-there", "busybox", "layers-zstd", "busybox"].map(image);
+    let pulled = lab.coracle(["pull"].iter().copied().chain(names.iter().map(String::as_str)));
+    pulled.exited(125).says("nothing-there");
+    let id = |name: &str| lab.inspect(name)["Id"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+    let expected: Vec<String> = [0, 2, 3, 4].map(|position: usize| id(&names[position])).into();
+    assert_eq!(pulled.text().lines().map(str::to_owned).collect::<Vec<_>>(), expected, "{pulled:?}");
+    let lines = pulled.errors();
+    assert!(lines.lines().filter(|line| line.starts_with("layer ")).count() >= 3, "{lines}");
+}
+
 /// Ownership in layers is recorded, not lost, though only one id is mapped.
 #[test]
 fn layers_of_many_owners_can_be_unpacked() {

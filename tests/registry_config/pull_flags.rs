@@ -32,6 +32,24 @@ fn all_tags_of_a_repository() {
 }
 
 #[test]
+fn images_pulled_at_once_share_a_download() {
+    let image = Image::simple(5_000_000);
+    let (good, bytes) = (image.clone(), image.manifest_bytes());
+    let server = Faulty::start(move |asked| match asked.path.as_str() {
+        "/v2/app/manifests/a" | "/v2/app/manifests/b" | "/v2/app/manifests/c" => {
+            document(&bytes, "application/vnd.oci.image.manifest.v1+json")
+        }
+        _ => good.answer(asked),
+    });
+    let names = ["a", "b", "c"].map(|tag| format!("{}/app:{tag}", server.name()));
+    let user = User::with("");
+    let pulled = user.coracle(["pull", &names[0], &names[1], &names[2]]);
+    assert_eq!(pulled.ok().text().lines().count(), 3, "{pulled:?}");
+    assert_eq!(server.count(&image.layer_path(0)), 1, "{pulled:?}");
+    assert_eq!(user.images().len(), 3);
+}
+
+#[test]
 fn several_images_and_one_that_fails() {
     let image = Image::simple(1000);
     let (good, bad) = (serve(&image), always(Answer::new(404, "")));

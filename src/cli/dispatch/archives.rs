@@ -7,10 +7,12 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::super::save::SaveRequest;
-use super::{reporter, say_waiting};
+use super::{registry_access, reporter, reporters, say_waiting};
 use crate::failure::Failure;
+use crate::image;
 use crate::image::archive::{Archive, Writer};
 use crate::image::load::{self, Loaded};
+use crate::image::parallel;
 use crate::image::request::{Progress, PullRequest};
 use crate::image::save::{self, Content, Saved};
 use crate::image::scp::Remote;
@@ -37,15 +39,45 @@ pub fn load(
         Some(path) => Archive::open(&store, path)?,
         None => Archive::read(&store, standard(io::stdin())?, "standard input")?,
     };
-    load_from(&store, &archive, None, platform, progress)
+    load_from(&store, &archive, None, platform, &*reporter(progress))
 }
 
-/// Fetches what one of the request's locations means; the ids of the images.
-pub fn pull_from(layout: &Layout, request: &PullRequest, location: &ImageLocation) -> Result<Vec<ImageId>, Failure> {
+/// Images fetched at once.
+const AT_ONCE: usize = 3;
+
+/// Fetches what the locations mean, several at once; for each, in their order, the ids of the images.
+pub fn pull_all(
+    layout: &Layout,
+    request: &PullRequest,
+    locations: &[ImageLocation],
+) -> Vec<Result<Vec<ImageId>, Failure>> {
+    let work: Vec<_> = locations.iter().zip(reporters(request.progress, locations.len())).collect();
+    parallel::all(&work, AT_ONCE, |(location, progress)| pull_from(layout, request, location, &**progress))
+}
+
+fn pull_from(
+    layout: &Layout,
+    request: &PullRequest,
+    location: &ImageLocation,
+    progress: &dyn image::progress::Progress,
+) -> Result<Vec<ImageId>, Failure> {
+    let store = Store::open(layout.clone())?;
     match location {
-        ImageLocation::Registry(reference) => Ok(vec![super::pull(layout, request, reference)?]),
-        ImageLocation::Store(selector) => Ok(vec![stored(&Store::open(layout.clone())?, selector)?.record.id]),
-        ImageLocation::Archive(location) => load_archive(layout, location, request.platform.as_ref(), request.progress),
+        ImageLocation::Registry(reference) => {
+            let wanted = image::pull::Request {
+                reference: reference.clone(),
+                platform: request.platform.clone(),
+                policy: request.policy,
+                access: registry_access(request.access.clone()),
+            };
+            Ok(vec![image::pull::execute(&store, &wanted, progress)?.image])
+        }
+        ImageLocation::Store(selector) => Ok(vec![stored(&store, selector)?.record.id]),
+        ImageLocation::Archive(location) => {
+            let archive = Archive::open(&store, &location.path)?;
+            let loaded = load_from(&store, &archive, location.member.as_ref(), request.platform.as_ref(), progress)?;
+            loaded.into_iter().map(|outcome| outcome.map(|loaded| loaded.image)).collect()
+        }
     }
 }
 
@@ -58,19 +90,6 @@ pub(super) fn stored(store: &Store, selector: &ImageSelector) -> Result<Resolved
 fn standard(stream: impl AsFd) -> Result<File, Failure> {
     let owned = stream.as_fd().try_clone_to_owned();
     owned.map(File::from).map_err(|cause| failure("opening a standard stream again", &cause))
-}
-
-/// Loads the images that `location` means; their ids.
-fn load_archive(
-    layout: &Layout,
-    location: &ArchiveLocation,
-    platform: Option<&Platform>,
-    progress: Progress,
-) -> Result<Vec<ImageId>, Failure> {
-    let store = Store::open(layout.clone())?;
-    let archive = Archive::open(&store, &location.path)?;
-    let loaded = load_from(&store, &archive, location.member.as_ref(), platform, progress)?;
-    loaded.into_iter().map(|outcome| outcome.map(|loaded| loaded.image)).collect()
 }
 
 /// Loads the one image that `location` means.
@@ -92,11 +111,11 @@ fn load_from(
     archive: &Archive,
     member: Option<&Member>,
     platform: Option<&Platform>,
-    progress: Progress,
+    progress: &dyn image::progress::Progress,
 ) -> Result<Vec<Result<Loaded, Failure>>, Failure> {
     let _stays = store.lock_shared(&mut say_waiting)?;
     let images = archive.select(member).map_err(|cause| archive.failed(cause))?;
-    let load = |image| load::execute(store, archive, image, platform, &*reporter(progress)).map_err(Failure::from);
+    let load = |image| load::execute(store, archive, image, platform, progress).map_err(Failure::from);
     Ok(images.into_iter().map(load).collect())
 }
 
@@ -171,7 +190,7 @@ pub fn receive_image(
     let archive = stream.map(|stream| Archive::read(&store, stream, &machine.to_string()));
     remote.finish()?;
     match archive {
-        Some(archive) => load_from(&store, &archive?, None, None, progress),
+        Some(archive) => load_from(&store, &archive?, None, None, &*reporter(progress)),
         None => Ok(Vec::new()),
     }
 }

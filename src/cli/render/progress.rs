@@ -1,7 +1,7 @@
 //! The progress of a pull on standard error: bars on a terminal, lines elsewhere.
 
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -16,29 +16,46 @@ const TEMPLATE: &str = "{prefix} {bar:24.cyan/blue} {bytes:>10} / {total_bytes:<
 /// A layer that has arrived.
 const FINISHED: &str = "{prefix} {msg}";
 
-/// Shows one pull. Starts no threads: bars move when something happens.
+/// Shows one image on its way. Starts no threads: bars move when something happens.
 pub struct PullProgress {
-    screen: Screen,
+    screen: Arc<Screen>,
+    layers: Mutex<Vec<Shown>>,
 }
 
+/// Where all images are shown that are on their way at once.
 enum Screen {
-    Bars { all: MultiProgress, layers: Mutex<Vec<ProgressBar>> },
-    Lines { out: Mutex<Box<dyn Write + Send>>, layers: Mutex<Vec<String>> },
+    Bars(MultiProgress),
+    Lines(Mutex<Box<dyn Write + Send>>),
+}
+
+/// A layer, as it is shown.
+enum Shown {
+    Bar(ProgressBar),
+    Line(String),
 }
 
 impl PullProgress {
     /// On standard error.
     pub fn stderr() -> Self {
         if std::io::stderr().is_terminal() {
-            let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-            return Self { screen: Screen::Bars { all, layers: Mutex::default() } };
+            let target = ProgressDrawTarget::stderr_with_hz(10);
+            return Self::on(Screen::Bars(MultiProgress::with_draw_target(target)));
         }
         Self::lines(Box::new(std::io::stderr()))
     }
 
     /// Lines, into `out`.
     fn lines(out: Box<dyn Write + Send>) -> Self {
-        Self { screen: Screen::Lines { out: Mutex::new(out), layers: Mutex::default() } }
+        Self::on(Screen::Lines(Mutex::new(out)))
+    }
+
+    fn on(screen: Screen) -> Self {
+        Self { screen: Arc::new(screen), layers: Mutex::default() }
+    }
+
+    /// Of another image, shown beside this one.
+    pub fn beside(&self) -> Self {
+        Self { screen: Arc::clone(&self.screen), layers: Mutex::default() }
     }
 }
 
@@ -57,34 +74,40 @@ impl Progress for Quiet {
 
 impl Progress for PullProgress {
     fn choose(&self, short: &str, candidates: &[Reference]) -> Chosen {
-        prompt::choose(short, candidates)
+        // One question at a time, and nothing drawn over it.
+        match &*self.screen {
+            Screen::Bars(all) => all.suspend(|| prompt::choose(short, candidates)),
+            Screen::Lines(_) => prompt::choose(short, candidates),
+        }
     }
 
     fn message(&self, line: &str) {
         let line = escape_control(line);
-        match &self.screen {
+        match &*self.screen {
             // Nobody is left to be told if standard error is gone.
-            Screen::Bars { all, .. } => drop(all.println(line)),
-            Screen::Lines { out, .. } => write_line(out, &line),
+            Screen::Bars(all) => drop(all.println(line)),
+            Screen::Lines(out) => write_line(out, &line),
         }
     }
 
     fn layer(&self, position: usize, event: LayerEvent<'_>) {
-        match &self.screen {
-            Screen::Bars { all, layers } => move_bar(all, layers, position, event),
-            Screen::Lines { out, layers } => tell(out, layers, position, event),
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*self.screen, event, layers.get(position)) {
+            (Screen::Bars(all), LayerEvent::Found { digest, size }, _) => {
+                let bar = all.add(ProgressBar::new(size).with_prefix(digest.short().to_owned()));
+                layers.push(Shown::Bar(bar.with_style(style(TEMPLATE))));
+            }
+            (Screen::Lines(_), LayerEvent::Found { digest, size }, _) => {
+                layers.push(Shown::Line(format!("layer {} ({})", digest.short(), HumanBytes(size))));
+            }
+            (_, event, Some(Shown::Bar(bar))) => move_bar(bar, event),
+            (Screen::Lines(out), event, Some(Shown::Line(layer))) => tell(out, layer, event),
+            _ => {}
         }
     }
 }
 
-fn move_bar(all: &MultiProgress, layers: &Mutex<Vec<ProgressBar>>, position: usize, event: LayerEvent<'_>) {
-    let mut layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
-    if let LayerEvent::Found { digest, size } = event {
-        let bar = all.add(ProgressBar::new(size).with_prefix(digest.short().to_owned()));
-        layers.push(bar.with_style(style(TEMPLATE)));
-        return;
-    }
-    let Some(bar) = layers.get(position) else { return };
+fn move_bar(bar: &ProgressBar, event: LayerEvent<'_>) {
     let finish = |words: String| {
         bar.set_style(style(FINISHED));
         bar.finish_with_message(words);
@@ -103,19 +126,11 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// One line when a layer is settled: a file or a pipe has no use for the steps between.
-fn tell(out: &Mutex<Box<dyn Write + Send>>, layers: &Mutex<Vec<String>>, position: usize, event: LayerEvent<'_>) {
-    let mut layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
-    let words = match event {
-        LayerEvent::Found { digest, size } => {
-            layers.push(format!("layer {} ({})", digest.short(), HumanBytes(size)));
-            return;
-        }
-        LayerEvent::Moved(_) | LayerEvent::Unpacking => return,
-        LayerEvent::AlreadyPresent => "already present",
-        LayerEvent::Done => "done",
-    };
-    if let Some(layer) = layers.get(position) {
-        write_line(out, &format!("{layer}: {words}"));
+fn tell(out: &Mutex<Box<dyn Write + Send>>, layer: &str, event: LayerEvent<'_>) {
+    match event {
+        LayerEvent::Found { .. } | LayerEvent::Moved(_) | LayerEvent::Unpacking => {}
+        LayerEvent::AlreadyPresent => write_line(out, &format!("{layer}: already present")),
+        LayerEvent::Done => write_line(out, &format!("{layer}: done")),
     }
 }
 
@@ -129,7 +144,6 @@ fn write_line(out: &Mutex<Box<dyn Write + Send>>, line: &str) {
 mod tests {
     use super::*;
     use crate::oci::digest::Digest;
-    use std::sync::Arc;
 
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
@@ -221,7 +235,7 @@ mod tests {
     fn bars_end_with_what_became_of_the_layers() {
         let paper = Paper::default();
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(paper.clone())));
-        let progress = PullProgress { screen: Screen::Bars { all, layers: Mutex::default() } };
+        let progress = PullProgress::on(Screen::Bars(all));
         events(&progress);
         drop(progress);
         let shown = paper.0.lock().unwrap().clone();
