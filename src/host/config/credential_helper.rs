@@ -240,10 +240,12 @@ mod tests {
 
     /// A helper that runs this shell script, with the action as `$1`.
     fn helper(directory: &tempfile::TempDir, script: &str) -> Helper {
-        use std::os::unix::fs::PermissionsExt;
         let path = directory.path().join("docker-credential-test");
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // By another process: a test that forks at this moment would have our descriptor too, and what is open for writing
+        // cannot be executed.
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0""#;
+        let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).arg(script).status().unwrap();
+        assert!(written.success());
         Helper { program: path.to_str().unwrap().into(), patience: Duration::from_secs(20) }
     }
 
