@@ -152,10 +152,15 @@ impl ImagesArgs {
     }
 
     fn text(&self, format: &Format, lines: &[Line], now: Timestamp, zone: &TimeZone) -> Result<String, Failure> {
-        let mut seen = BTreeSet::new();
-        let items = lines.iter().filter(|line| seen.insert(line.image.id.clone()));
-        let items: Vec<Value> = items.map(|line| item(&line.image)).collect();
-        let rows: Vec<Value> = lines.iter().map(|line| self.row(line, now, zone)).collect();
+        let (mut items, mut rows) = (Vec::new(), Vec::new());
+        match format {
+            Format::Json => {
+                let mut seen = BTreeSet::new();
+                let images = lines.iter().filter(|line| seen.insert(&line.image.id));
+                items.extend(images.map(|line| item(&line.image)));
+            }
+            Format::Table(_) | Format::Template(_) => rows.extend(lines.iter().map(|line| self.row(line, now, zone))),
+        }
         let header = if self.noheading { Header::Hidden } else { Header::Shown };
         format.list(&items, &rows, TITLES, header)
     }
