@@ -145,9 +145,9 @@ fn usage_errors_say_what_is_wrong_and_how_it_is_right() {
     insta::assert_snapshot!(usage_error(&["run", "--name", "a/b", "debian"]), @r#"
     Error: --name: "a/b" is not a container name: expected a letter or digit, then up to 127 of letters, digits, '_', '.', '-' [E_NAME_INVALID]
     "#);
-    insta::assert_snapshot!(usage_error(&["run", "-v", "data:/x", "debian"]), @r#"
-    Error: --volume: "data" is the name of a volume: this version has no named volumes [E_CONFIG]
-    hint: for the directory of the host of that name, write ./data or its absolute path
+    insta::assert_snapshot!(usage_error(&["run", "-v", "my/data:/x", "debian"]), @r#"
+    Error: --volume: "my/data" is not a volume name: expected a letter or digit, then letters, digits, '_', '.', '-', at most 255 in all [E_NAME_INVALID]
+    hint: for the directory of the host, write ./my/data or its absolute path
     "#);
     insta::assert_snapshot!(usage_error(&["ps", "--format", "{{.Foo"]), @r#"
     Error: reading the template "{{.Foo": an action has no }} [E_CONFIG]

@@ -505,3 +505,57 @@ fn death_at_every_change_of_a_login_leaves_the_old_file_or_the_new_one() {
     let left: Vec<_> = std::fs::read_dir(lab.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "the file and the trace, nothing unfinished: {left:?}");
 }
+
+/// Volumes are whole or gone, and none is left that was made for a container which is gone.
+fn assert_volumes_sound(lab: &Lab, context: &str) {
+    let works = lab.coracle(["run", "--rm", "-v", "data:/changed.d", &image("layers"), "touch", "/changed.d/x"]);
+    assert_eq!(works.code, 0, "{context}: {works:?}");
+    wait_until(&format!("no container is left, {context}"), || lab.containers().is_empty());
+    let listed = lab.coracle(["volume", "ls", "--format", "json"]);
+    assert_eq!((listed.code, listed.errors().as_str()), (0, ""), "{context}");
+    for volume in listed.json().as_array().unwrap() {
+        assert_eq!(volume["Anonymous"], false, "{context}: {volume}");
+        assert!(PathBuf::from(volume["Mountpoint"].as_str().unwrap()).is_dir(), "{context}: {volume}");
+    }
+    assert_eq!(lab.leftovers(), Vec::<PathBuf>::new(), "{context}");
+}
+
+fn death_in_volume_verbs(calls: &str) {
+    let lab = Lab::new();
+    lab.pull("layers");
+    let image = image("layers");
+    let verbs: [&[&str]; 4] = [
+        &["volume", "create", "--ignore", "data"],
+        &["run", "--rm", "-v", "data:/etc", "-v", "/swap", &image, "true"],
+        &["volume", "rm", "data"],
+        &["volume", "prune", "--all", "--force"],
+    ];
+    for verb in verbs {
+        let mut hits = 0;
+        for when in 1..=60 {
+            if verb[1] == "rm" || verb[1] == "prune" {
+                lab.coracle(["volume", "create", "--ignore", "data"]).ok();
+            } else {
+                lab.coracle(["volume", "rm", "--force", "data"]).ok();
+            }
+            let (hit, output) = inject(&lab, calls, "signal=KILL", when, verb);
+            assert!(!output.errors().contains("panicked"), "{verb:?} {when}: {output:?}");
+            assert_volumes_sound(&lab, &format!("death at {calls} number {when} of {verb:?}"));
+            if !hit {
+                break;
+            }
+            hits += 1;
+        }
+        assert!(hits > 0, "no {calls} was seen in {verb:?}: nothing was tested");
+    }
+}
+
+#[test]
+fn death_at_every_rename_of_a_volume_verb_leaves_sound_volumes() {
+    death_in_volume_verbs("rename,renameat,renameat2");
+}
+
+#[test]
+fn death_at_every_other_change_of_a_volume_verb_leaves_sound_volumes() {
+    death_in_volume_verbs("unlink,unlinkat,rmdir,mkdir,mkdirat,write");
+}

@@ -257,6 +257,7 @@ impl<'c> Line<'c> {
                 "rm" | "pull" | "ls" | "inspect" | "tag" | "untag" | "history" | "tree" | "exists" | "mount"
                 | "unmount",
             ] => self.images(),
+            ["volume", "rm" | "inspect" | "exists"] => self.volumes(),
             ["unshare"] => Answer::of(More::Files),
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
             ["init"] | ["container", "init"] => self.containers(false),
@@ -318,7 +319,10 @@ impl<'c> Line<'c> {
                 let names = env::all().filter_map(|(name, _)| name.into_string().ok());
                 Answer { candidates: names.map(|name| (name, String::new())).collect(), more: More::None }
             }
-            "volume" => Answer::of(More::Files),
+            "volume" => {
+                let named = self.volumes().candidates.into_iter().map(|(name, what)| (format!("{name}:"), what));
+                Answer { candidates: named.collect(), more: More::Files }
+            }
             _ => self.declared_values(option),
         }
     }
@@ -362,6 +366,13 @@ impl<'c> Line<'c> {
         let mut answer = self.containers(true);
         answer.candidates.retain(|(_, what)| what == "running");
         answer
+    }
+
+    /// Names of volumes.
+    fn volumes(&self) -> Answer {
+        let Some(layout) = self.layout() else { return Answer::of(More::None) };
+        let names = crate::volume::names(&layout);
+        Answer { candidates: names.iter().map(|name| (name.to_string(), "volume".into())).collect(), more: More::None }
     }
 
     /// Names of images, in the shortest form that is read as the same.

@@ -11,14 +11,15 @@ use super::tree::{Globals, Invocation};
 use super::{ps, selection};
 use crate::failure::Failure;
 use crate::name::reference::Reference;
+use crate::volume::summary::Summary as Volume;
 
-/// Show how much room images and containers take
+/// Show how much room images, containers and volumes take
 ///
 /// Bytes on the disk, in whole blocks; what several images share counts once. RECLAIMABLE is what `coracle system prune
 /// --all` would free. Leftovers are what interrupted commands and removals have left, and what is being written just now.
 #[derive(Args, Clone, Debug)]
 pub struct DfArgs {
-    /// Show each image and container
+    /// Show each image, container and volume
     #[arg(short, long, conflicts_with = "format")]
     verbose: bool,
     /// Print JSON (json), or a Go template for each kind (table TEMPLATE aligns the columns)
@@ -76,9 +77,18 @@ fn kinds(report: &DiskReport) -> Vec<Value> {
     vec![
         kind("Images", images.images.len(), active, images.size, images.reclaimable),
         kind("Containers", report.containers.len(), up.len(), bytes(&up) + bytes(&down), bytes(&down)),
-        kind("Local Volumes", 0, 0, 0, 0),
+        volumes(&report.volumes),
         kind("Leftovers", left.count + unfinished.count, unfinished.count, left.bytes + unfinished.bytes, left.bytes),
     ]
+}
+
+fn volumes(measured: &[(Volume, u64)]) -> Value {
+    let size = |used: Option<bool>| {
+        let meant = measured.iter().filter(|(volume, _)| used.is_none_or(|used| used != volume.users.is_empty()));
+        meant.map(|(_, bytes)| bytes).sum::<u64>()
+    };
+    let active = measured.iter().filter(|(volume, _)| !volume.users.is_empty()).count();
+    kind("Local Volumes", measured.len(), active, size(None), size(Some(false)))
 }
 
 fn verbose(report: &DiskReport, now: Timestamp) -> String {
@@ -103,11 +113,19 @@ fn verbose(report: &DiskReport, now: Timestamp) -> String {
         let created = time::ago(container.created, now);
         let (id, command) = (container.id.short(), container.command.join(" "));
         let (status, size) = (ps::status(container, now), size::compact(*bytes));
-        let row = [id, &container.image, &command, "0", &size, &created, &status, container.name.as_str()];
+        let links =
+            report.volumes.iter().filter(|(volume, _)| volume.users.iter().any(|user| user == container.name.as_str()));
+        let links = links.count().to_string();
+        let row = [id, &container.image, &command, &links, &size, &created, &status, container.name.as_str()];
         containers.push(row.map(|cell| cell.replace(['\t', '\n'], " ")).join("\t"));
     }
     let section = |title: &str, rows: &[String]| format!("{title} space usage:\n\n{}", table::align(rows));
-    let volumes = ["VOLUME NAME\tLINKS\tSIZE".to_owned()];
+    let mut volumes = vec!["VOLUME NAME\tLINKS\tSIZE".to_owned()];
+    volumes.extend(
+        report.volumes.iter().map(|(volume, bytes)| {
+            format!("{}\t{}\t{}", volume.record.name, volume.users.len(), size::compact(*bytes))
+        }),
+    );
     let (left, unfinished) = (report.images.unreferenced, report.images.unfinished);
     let leftovers = [
         "KIND\tCOUNT\tSIZE".to_owned(),

@@ -6,10 +6,12 @@ pub mod manifest;
 pub mod push;
 pub mod registry;
 mod store;
+mod volumes;
 
 pub use archives::*;
 pub use images::*;
 pub use store::*;
+pub use volumes::*;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
@@ -36,7 +38,7 @@ use crate::container::launch::{Presence, Report};
 use crate::container::list::{Listed, NotFound};
 use crate::container::logs::{Audience, Selection, Source};
 use crate::container::monitor::detach_keys::DetachKeys;
-use crate::container::remove::IfRunning;
+use crate::container::remove::{IfRunning, OwnVolumes};
 use crate::container::request::{EnvSetting, Request, RootfsSource, Stdin, Terminal};
 use crate::container::size::Size;
 use crate::container::start::{Found, Startable};
@@ -123,7 +125,7 @@ pub fn create(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
 /// Removes the container whose name is wanted.
 fn make_way(layout: &Layout, request: &Request) -> Result<(), Failure> {
     let Some(name) = &request.name else { return Ok(()) };
-    match remove_container(layout, name.as_str(), IfRunning::KILL) {
+    match remove_container(layout, name.as_str(), IfRunning::KILL, OwnVolumes::Keep) {
         Err(failure) if failure.code() != "E_NOTFOUND" => Err(failure),
         _ => Ok(()),
     }
@@ -493,9 +495,14 @@ pub fn show_logs(
 }
 
 /// Removes a container: `E_NOTFOUND` if there is none, `E_BUSY` if it runs and is not to be killed.
-pub fn remove_container(layout: &Layout, name: &str, if_running: IfRunning) -> Result<(), Failure> {
+pub fn remove_container(
+    layout: &Layout,
+    name: &str,
+    if_running: IfRunning,
+    volumes: OwnVolumes,
+) -> Result<(), Failure> {
     let id = container::list::find(layout, name)?;
-    container::remove::execute(layout, &id, if_running)
+    container::remove::execute(layout, &id, if_running, volumes)
 }
 
 /// Everything about a container; nothing if there is none.

@@ -1,4 +1,4 @@
-//! `container prune`, `image prune` and `system prune`.
+//! `container prune`, `image prune`, `volume prune` and `system prune`.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -12,7 +12,8 @@ use crate::container::filter::KEYS;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::image::filter;
 use crate::image::prune::Unused;
-use crate::name::filter::Filters;
+use crate::name::filter::{Filters, boolean};
+use crate::volume;
 
 /// Remove all containers that do not run
 ///
@@ -34,7 +35,8 @@ impl Invocation for ContainerPruneArgs {
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        let request = PruneRequest { containers: Some(Filters::parse(&self.filter, KEYS)?), images: None };
+        let containers = Some(Filters::parse(&self.filter, KEYS)?);
+        let request = PruneRequest { containers, ..PruneRequest::default() };
         prune(globals, self.force, "All containers that do not run are removed.", &request, |pruned| {
             ids(pruned.containers.iter())
         })
@@ -69,7 +71,7 @@ impl Invocation for ImagePruneArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let filters = Filters::parse(&self.filter, filter::KEYS)?;
-        let request = PruneRequest { containers: None, images: Some((which(self.all), filters)) };
+        let request = PruneRequest { images: Some((which(self.all), filters)), ..PruneRequest::default() };
         let what = match which(self.all) {
             Unused::Dangling => "All images that have no name and are not used are removed.",
             Unused::All => "All images that no container uses are removed.",
@@ -78,9 +80,47 @@ impl Invocation for ImagePruneArgs {
     }
 }
 
+/// Remove anonymous volumes that no container has
+///
+/// Prints the name of each, and how much room there is now. Asks first if there is somebody to ask.
+#[derive(Args, Clone, Debug)]
+pub struct VolumePruneArgs {
+    /// Remove all volumes that no container has, those that were given a name, too
+    #[arg(short, long)]
+    all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Remove volumes for which this is true only, for example label=KEY, until=24h; all=true is --all
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+}
+
+impl Invocation for VolumePruneArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("Those that were made for a container", "coracle volume prune --force"),
+        ("All with a label", "coracle volume prune --all --force --filter label=test"),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let filters = Filters::parse(&self.filter, volume::filter::PRUNE_KEYS)?;
+        let all = match filters.iter().find(|(key, _)| *key == "all").and_then(|(_, values)| values.last()) {
+            Some(value) => boolean("all", value)?,
+            None => self.all,
+        };
+        let (which, what) = match all {
+            true => (volume::Unused::All, "All volumes that no container has are removed, with their files."),
+            false => (volume::Unused::Anonymous, "All anonymous volumes that no container has are removed."),
+        };
+        let request = PruneRequest { volumes: Some((which, filters)), ..PruneRequest::default() };
+        prune(globals, self.force, what, &request, |pruned| ids(pruned.volumes.iter()))
+    }
+}
+
 /// Remove what nobody uses
 ///
-/// Containers that do not run, images that have no name and that no container uses, and what interrupted commands have left.
+/// Containers that do not run, images that have no name and that no container uses, and what interrupted commands have left;
+/// with --volumes, anonymous volumes that no container has then.
 /// Prints what was removed, and how much room there is now. Asks first if there is somebody to ask.
 #[derive(Args, Clone, Debug)]
 pub struct SystemPruneArgs {
@@ -90,7 +130,7 @@ pub struct SystemPruneArgs {
     /// Do not ask
     #[arg(short, long)]
     force: bool,
-    /// Remove volumes that no container uses, too; there are none: a container's volumes go with it
+    /// Remove anonymous volumes that no container has, too
     #[arg(long)]
     volumes: bool,
     /// Remove what this is true for only: label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME
@@ -106,7 +146,9 @@ impl Invocation for SystemPruneArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let filters = Filters::parse(&self.filter, filter::PRUNE_KEYS)?;
-        let request = PruneRequest { containers: Some(filters.clone()), images: Some((which(self.all), filters)) };
+        let volumes = self.volumes.then(|| (volume::Unused::Anonymous, filters.clone()));
+        let images = Some((which(self.all), filters.clone()));
+        let request = PruneRequest { containers: Some(filters), images, volumes };
         let what = match which(self.all) {
             Unused::Dangling => "All containers that do not run, and images that have no name, are removed.",
             Unused::All => "All containers that do not run, and images that no other uses, are removed.",
@@ -114,6 +156,7 @@ impl Invocation for SystemPruneArgs {
         prune(globals, self.force, what, &request, |pruned| {
             let title = |title: &str, ids: String| if ids.is_empty() { ids } else { format!("{title}\n{ids}") };
             title("Deleted Containers", ids(pruned.containers.iter()))
+                + &title("Deleted Volumes", ids(pruned.volumes.iter()))
                 + &title("Deleted Images", ids(pruned.images.iter().map(|id| id.hex())))
         })
     }

@@ -9,7 +9,7 @@ use super::selection::{IfMissing, Selection, is_up};
 use super::stop::patience;
 use super::tree::{Globals, Invocation};
 use super::{dispatch, error};
-use crate::container::remove::IfRunning;
+use crate::container::remove::{IfRunning, OwnVolumes};
 use crate::container::summary::Summary;
 use crate::failure::Failure;
 
@@ -29,7 +29,7 @@ pub struct RmArgs {
     /// With --force: ask a container to end, and kill it only after so many seconds; -1 waits for it
     #[arg(short, long, value_name = "SECONDS", requires = "force", allow_negative_numbers = true)]
     time: Option<i64>,
-    /// Remove the container's own volumes, too; they always go with it
+    /// Remove the volumes that were made for the container, too, unless another has them
     #[arg(short, long)]
     volumes: bool,
     /// Remove containers that depend on it, too; none ever does
@@ -59,6 +59,7 @@ impl Invocation for RmArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
         let if_running = self.if_running();
+        let own_volumes = if self.volumes { OwnVolumes::Remove } else { OwnVolumes::Keep };
         let if_missing = if self.ignore || self.force { IfMissing::Ignore } else { IfMissing::Report };
         let mut removals = Removals::default();
         // Once: it looks at all containers.
@@ -66,7 +67,7 @@ impl Invocation for RmArgs {
         // All that can be removed; with a filter all that it means.
         let is_meant = |container: &Summary| !self.selection.all || self.force || !is_up(container);
         for name in self.selection.names(&layout, if_missing, is_meant)? {
-            match dispatch::remove_container(&layout, &name, if_running) {
+            match dispatch::remove_container(&layout, &name, if_running, own_volumes) {
                 Ok(()) => output::write(&format!("{name}\n"))?,
                 Err(failure) if failure.code() == "E_NOTFOUND" && if_missing == IfMissing::Ignore => {}
                 Err(failure) => removals.failed(&failure),

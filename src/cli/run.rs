@@ -2,6 +2,7 @@
 
 pub mod health;
 pub mod resources;
+pub mod volumes;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -12,6 +13,7 @@ use clap::{Args, ValueHint};
 
 use self::health::HealthFlags;
 use self::resources::ResourceFlags;
+use self::volumes::{MountFlags, Mounts};
 use super::dispatch;
 use super::log_flags::LogFlags;
 use super::registry_flags::{PlatformFlags, PullFlags};
@@ -20,8 +22,8 @@ use crate::container::attach::Attachment;
 use crate::container::launch::Presence;
 use crate::container::monitor::detach_keys::DetachKeys;
 use crate::container::request::{
-    BindMount, CapabilityChanges, DirectoryWrites, Init, Removal, Request, RestartPolicy, RootfsSource, STOP_TIMEOUT,
-    Stdin, Terminal, TmpfsMount,
+    CapabilityChanges, DirectoryWrites, Init, Removal, Request, RestartPolicy, RootfsSource, STOP_TIMEOUT, Stdin,
+    Terminal,
 };
 use crate::container::run::check_cidfile;
 use crate::failure::{Explain, Failure};
@@ -33,7 +35,7 @@ use crate::name::env_setting::{EnvSetting, parse_env_file};
 use crate::name::host_name::parse_host_name;
 use crate::name::image_location::ImageLocation;
 use crate::name::label::{parse_label, parse_label_file};
-use crate::name::mount::{Access, Relabel, parse_bind_mount, parse_tmpfs};
+use crate::name::mount::Access;
 use crate::name::network_mode::NetworkMode;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::security_option::{SecurityOption, SecurityOptions};
@@ -147,12 +149,8 @@ pub struct ContainerFlags {
     /// Make the container's root directory read-only
     #[arg(long, help_heading = "Surroundings")]
     read_only: bool,
-    /// Mount a directory or file of the host; options: ro, rw, rbind, bind, exec, noexec, nosuid, nodev
-    #[arg(short, long, value_name = "SOURCE:DESTINATION[:OPTIONS]", help_heading = "Surroundings")]
-    volume: Vec<String>,
-    /// Mount a tmpfs; options: ro, rw, size=, mode=, exec, noexec, tmpcopyup, notmpcopyup
-    #[arg(long, value_name = "DESTINATION[:OPTIONS]", help_heading = "Surroundings")]
-    tmpfs: Vec<String>,
+    #[command(flatten, next_help_heading = "Mounts")]
+    mounts: MountFlags,
     /// Take IMAGE for a directory of the host to use as the root directory; DIR:O throws away what is written to it
     #[arg(long, help_heading = "Surroundings")]
     rootfs: bool,
@@ -246,8 +244,11 @@ impl Invocation for RunArgs {
         ),
         (
             "MOUNTS",
-            "A source that is not absolute must begin with a dot and is taken below the working directory. Mounts are \
-             private, and set-user-id bits and devices on them have no effect. The options z and Z are accepted where \
+            "A source that begins with a slash or a dot is a path of the host, taken below the working directory if it is not \
+             absolute. Any other is the name of a volume, which is made if it is not there; without a source a volume is made \
+             for this container alone, and goes with it under --rm and rm --volumes. What the image has at the destination is \
+             copied into a new volume, unless the option nocopy says otherwise. Volumes that the image asks for are of this \
+             kind, too. Mounts are private, and set-user-id bits and devices on them have no effect. The options z and Z are accepted where \
              there is no SELinux to relabel for.",
         ),
         (
@@ -325,7 +326,7 @@ impl ContainerFlags {
     /// In types. Reads the files of `--env-file` and `--label-file`; `modules` is asked only where they matter.
     pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
         let rootfs = self.rootfs_source(working_directory)?;
-        let (mounts, tmpfs) = self.mounts(working_directory, modules)?;
+        let Mounts { binds, tmpfs, volumes } = self.mounts.parsed(working_directory, modules)?;
         if let Some(cidfile) = &self.cidfile {
             check_cidfile(cidfile)?;
         }
@@ -358,8 +359,9 @@ impl ContainerFlags {
                 drop: all_parsed("--cap-drop", &self.cap_drop)?,
             },
             security: self.security_options(modules)?,
-            mounts,
+            mounts: binds,
             tmpfs,
+            volumes,
             labels: self.labels()?,
             restart,
             health: self.health.request()?,
@@ -409,36 +411,6 @@ impl ContainerFlags {
             labels.extend([parse_label(text).map_err(|error| of_flag("--label", error))?]);
         }
         Ok(labels)
-    }
-
-    fn mounts(
-        &self,
-        working_directory: &Path,
-        modules: fn() -> security::Modules,
-    ) -> Result<(Vec<BindMount>, Vec<TmpfsMount>), Failure> {
-        let mut binds = Vec::new();
-        for text in &self.volume {
-            let (mount, relabel) =
-                parse_bind_mount(text, working_directory).map_err(|error| of_flag("--volume", error))?;
-            if relabel == Relabel::Yes && modules().selinux {
-                return Err(Failure::new(
-                    "E_CONFIG",
-                    format!("--volume {text}: this version cannot relabel for SELinux"),
-                )
-                .with_hint("leave z and Z out, and label the directory container_file_t with chcon"));
-            }
-            binds.push(mount);
-        }
-        let tmpfs = self.tmpfs.iter().map(|text| parse_tmpfs(text)).collect::<Result<Vec<_>, _>>();
-        let tmpfs = tmpfs.map_err(|error| of_flag("--tmpfs", error))?;
-        let mut destinations = std::collections::BTreeSet::new();
-        let all = binds.iter().map(|mount| &mount.destination).chain(tmpfs.iter().map(|mount| &mount.destination));
-        for destination in all {
-            if !destinations.insert(destination) {
-                return Err(Failure::new("E_CONFIG", format!("two mounts have the destination {destination:?}")));
-            }
-        }
-        Ok((binds, tmpfs))
     }
 
     fn security_options(&self, modules: fn() -> security::Modules) -> Result<SecurityOptions, Failure> {

@@ -228,6 +228,18 @@ pub static ENTRIES: &[Entry] = &[
         ],
     ),
     Entry::Group(
+        "volume",
+        "Manage volumes",
+        &[
+            Verb::of::<super::volume::create::CreateArgs>("create", &[]),
+            Verb::of::<super::volume::list::ListArgs>("ls", &["list"]),
+            Verb::of::<super::volume::remove::RmArgs>("rm", &["remove"]),
+            Verb::of::<super::volume::inspect::InspectArgs>("inspect", &[]),
+            Verb::of::<super::volume::inspect::ExistsArgs>("exists", &[]),
+            Verb::of::<super::prune::VolumePruneArgs>("prune", &[]),
+        ],
+    ),
+    Entry::Group(
         "manifest",
         "Manage lists of images for several platforms",
         &[

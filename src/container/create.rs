@@ -11,7 +11,6 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::status::{self, Status};
-use super::translate::volume_directory;
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
@@ -140,13 +139,12 @@ impl Owned {
     }
 }
 
-/// Makes the container's directory, with room for the image's `volumes`, and publishes it under `name`.
+/// Makes the container's directory, and publishes it under `name`.
 pub fn create(
     layout: &Layout,
     id: &ContainerId,
     name: &ContainerName,
     record: &ContainerRecord,
-    volumes: usize,
 ) -> Result<Owned, CreateError> {
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -159,8 +157,7 @@ pub fn create(
     let lock = fs::OpenOptions::new().write(true).open(&record_path).map_err(io(&record_path))?;
     ownership::take(lock.as_fd()).map_err(CreateError::Lock)?;
     // The upper directory becomes the container's root: its permissions are those of `/`.
-    let volumes = (0..volumes).map(|number| (volume_directory(number), 0o755));
-    for (directory, mode) in [("upper".to_owned(), 0o755), ("work".to_owned(), 0o700)].into_iter().chain(volumes) {
+    for (directory, mode) in [("upper", 0o755), ("work", 0o700)] {
         let path = building.path().join(directory);
         make_directory(&path, mode).map_err(io(&path))?;
     }

@@ -11,7 +11,7 @@ use crate::name::filter::{Filters, Moment, WantedLabel, pattern, refused};
 use crate::name::reference::Reference;
 use crate::name::restart_policy::RestartPolicy;
 use crate::state::layout::Layout;
-use crate::state::schema::container::HealthRecord;
+use crate::state::schema::container::{HealthRecord, MountRecord};
 
 /// The keys that are known.
 pub const KEYS: &[&str] = &[
@@ -181,12 +181,15 @@ fn is_made_from(container: &Listed, wanted: &str) -> bool {
     is_id || is_name
 }
 
-/// `PLACE` is the source or the destination of a mount; `SOURCE:DESTINATION` is both.
+/// `PLACE` is the source, which may be a volume, or the destination of a mount; `SOURCE:DESTINATION` is both.
 fn is_mounted(container: &Listed, place: &str) -> bool {
     let both = place.split_once(':');
+    let is_source = |mount: &MountRecord, text: &str| {
+        mount.source == text || mount.volume.as_ref().is_some_and(|name| name.as_str() == text)
+    };
     container.record.mounts.iter().any(|mount| match both {
-        Some((source, destination)) => mount.source == source && mount.destination == destination,
-        None => mount.source == place || mount.destination == place,
+        Some((source, destination)) => is_source(mount, source) && mount.destination == destination,
+        None => is_source(mount, place) || mount.destination == place,
     })
 }
 

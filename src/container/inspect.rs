@@ -121,9 +121,12 @@ impl Health {
 #[serde(rename_all = "PascalCase")]
 #[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
 pub struct Mount {
-    /// `bind` or `tmpfs`.
+    /// `bind`, `volume` or `tmpfs`.
     #[serde(rename = "Type")]
     pub kind: String,
+    /// The volume's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
     /// Path on the host; empty for a tmpfs.
     pub source: String,
     pub destination: String,
@@ -285,7 +288,8 @@ impl Mount {
             kind: record.kind.clone(),
             source: record.source.clone(),
             destination: record.destination.clone(),
-            driver: String::new(),
+            name: record.volume.as_ref().map(ToString::to_string).unwrap_or_default(),
+            driver: if record.volume.is_some() { "local".into() } else { String::new() },
             mode: String::new(),
             options: record.options.clone(),
             writable: record.writable,
@@ -321,10 +325,13 @@ impl HostConfig {
             one.iter().filter(|&capability| !without.contains(capability)).map(|name| name.to_string()).collect()
         };
         let of_kind = |kind: &'static str| record.mounts.iter().filter(move |mount| mount.kind == kind);
-        let bind = |mount: &MountRecord| format!("{}:{}:{}", mount.source, mount.destination, mount.options.join(","));
+        let bind = |mount: &MountRecord| {
+            let source = mount.volume.as_ref().map_or(mount.source.as_str(), |name| name.as_str());
+            format!("{source}:{}:{}", mount.destination, mount.options.join(","))
+        };
         let restart = record.restart.parse::<restart_policy::RestartPolicy>().unwrap_or_default();
         Self {
-            binds: of_kind("bind").map(bind).collect(),
+            binds: of_kind("bind").chain(of_kind("volume").filter(|mount| !mount.anonymous)).map(bind).collect(),
             log_config: LogConfig { kind: record.log.driver.as_str().to_owned(), config: record.log.options() },
             network_mode: record.network.clone(),
             auto_remove: record.remove_at_exit,
@@ -352,6 +359,8 @@ mod tests {
             kind: kind.into(),
             source: source.into(),
             destination: destination.into(),
+            volume: None,
+            anonymous: false,
             options: vec![if writable { "rw" } else { "ro" }.into(), "nosuid".into()],
             writable,
         };

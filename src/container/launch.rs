@@ -473,7 +473,7 @@ impl<'a> Launch<'a> {
         if self.request.removal == Removal::AtExit {
             // What cannot be removed now is removed by the next command that looks.
             let renamed = list::new_name(&self.layout.container_new_name(&self.id));
-            if remove::retire(self.layout, &self.id, &self.record.name).is_ok() {
+            if remove::retire(self.layout, &self.record).is_ok() {
                 let name = renamed.unwrap_or_else(|| self.record.name.clone());
                 event::note(self.layout, ContainerEvent::Remove, &ContainerRecord { name, ..self.record.clone() });
             }

@@ -40,4 +40,5 @@ pub mod top;
 pub mod translate;
 pub mod update;
 pub mod user;
+pub mod volumes;
 pub mod wait;

@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::create::{Owned, Taken};
 use super::list::{self, Listed};
 use super::status::{self, Status};
-use super::{event, group, stop};
+use super::{event, group, stop, volumes};
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::journal::ContainerEvent;
@@ -79,8 +79,17 @@ impl IfRunning {
     pub const KILL: Self = Self::End(Duration::ZERO);
 }
 
+/// What becomes of the volumes that were made for a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnVolumes {
+    /// They stay.
+    Keep,
+    /// They go with it, unless another container has them.
+    Remove,
+}
+
 /// Removes the container of this identifier.
-pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Result<(), Failure> {
+pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning, volumes: OwnVolumes) -> Result<(), Failure> {
     let taken = match (Owned::take_idle(layout, id)?, if_running) {
         (Taken::Served, IfRunning::End(patience)) => end_and_take(layout, id, patience)?,
         // Nothing of it runs that would have to be spared.
@@ -97,7 +106,7 @@ pub fn execute(layout: &Layout, id: &ContainerId, if_running: IfRunning) -> Resu
     };
     // Known before it is gone.
     let container = list::load(layout, id).ok().flatten();
-    if !delete(layout, id)? {
+    if !delete(layout, id, volumes)? {
         return Err(list::NotFound::Unknown(id.to_string()).into());
     }
     if let Some(container) = container {
@@ -130,10 +139,13 @@ fn end_and_take(layout: &Layout, id: &ContainerId, patience: Duration) -> Result
 
 /// Removes everything about a container that this process owns: first from sight, by one rename, then from the disk. Whether
 /// there was anything.
-pub fn delete(layout: &Layout, id: &ContainerId) -> Result<bool, RemoveError> {
+pub fn delete(layout: &Layout, id: &ContainerId, volumes: OwnVolumes) -> Result<bool, Failure> {
     let record = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten();
+    if let (Some(record), OwnVolumes::Remove) = (&record, volumes) {
+        volumes::remove_own(layout, record)?;
+    }
     match hide(layout, id, record.as_ref().map(|record| &record.name))? {
-        Some(bin) => remove_from_disk(bin).map(|()| true),
+        Some(bin) => Ok(remove_from_disk(bin).map(|()| true)?),
         None => Ok(false),
     }
 }
@@ -141,13 +153,14 @@ pub fn delete(layout: &Layout, id: &ContainerId) -> Result<bool, RemoveError> {
 /// The same at the end of `run --rm`. Of a container in which nothing was written a few empty directories are left: they are
 /// removed by the next run, while that waits for its own container ([`sweep`]). Nobody waits for a disk that discards each
 /// freed block at once.
-pub fn retire(layout: &Layout, id: &ContainerId, name: &ContainerName) -> Result<(), RemoveError> {
-    match hide(layout, id, Some(name))? {
+pub fn retire(layout: &Layout, record: &ContainerRecord) -> Result<(), Failure> {
+    volumes::remove_own(layout, record)?;
+    match hide(layout, &record.id, Some(&record.name))? {
         Some(bin) if is_untouched(bin.path()) => {
             bin.abandon();
             Ok(())
         }
-        Some(bin) => remove_from_disk(bin),
+        Some(bin) => Ok(remove_from_disk(bin)?),
         None => Ok(()),
     }
 }
@@ -265,7 +278,7 @@ pub fn collect_leftovers(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
 
 /// Removes a container that its monitor should have removed; whether it is gone.
 fn collect(layout: &Layout, container: &Listed) -> bool {
-    let removed = delete(layout, &container.record.id);
+    let removed = delete(layout, &container.record.id, OwnVolumes::Remove);
     if removed.is_ok() {
         event::note(layout, ContainerEvent::Remove, &container.record);
     }

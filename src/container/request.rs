@@ -14,7 +14,7 @@ use crate::name::image_location::ArchiveLocation;
 pub use crate::name::image_selector::ImageSelector;
 pub use crate::name::limit_request::{Enforcement, GroupMode, GroupNamespace, LimitRequest};
 pub use crate::name::log_request::{LogDriver, LogRequest};
-pub use crate::name::mount::{Access, BindMount, TmpfsMount};
+pub use crate::name::mount::{Access, BindMount, IfMissing, TmpfsMount, VolumeMount};
 pub use crate::name::network_mode::NetworkMode;
 pub use crate::name::pull_policy::PullPolicy;
 pub use crate::name::restart_policy::RestartPolicy;
@@ -68,6 +68,9 @@ pub struct Request {
     pub mounts: Vec<BindMount>,
     /// `--tmpfs`, in the order given.
     pub tmpfs: Vec<TmpfsMount>,
+    /// Volumes: those of `-v`, in the order given, then the image's.
+    #[serde(default)]
+    pub volumes: Vec<VolumeMount>,
     /// Labels, those of `--label-file` and `--label`.
     pub labels: BTreeMap<String, String>,
     /// What happens when it ends.
@@ -86,6 +89,15 @@ pub struct Request {
     /// Where to write the container's identifier; must not exist.
     #[serde(skip)]
     pub cidfile: Option<PathBuf>,
+}
+
+impl Request {
+    /// Where something is mounted.
+    pub fn destinations(&self) -> impl Iterator<Item = &str> {
+        let (binds, tmpfs, volumes) = (self.mounts.iter(), self.tmpfs.iter(), self.volumes.iter());
+        let binds = binds.map(|mount| &mount.destination).chain(tmpfs.map(|mount| &mount.destination));
+        binds.chain(volumes.map(|mount| &mount.destination)).map(String::as_str)
+    }
 }
 
 /// Where a container's files come from.

@@ -11,11 +11,12 @@ use super::base::Base;
 use super::create::{self, CreateError, Owned};
 use super::launch::{Launch, Presence, Report};
 use super::monitor::{self, streams};
+use super::remove::OwnVolumes;
 use super::request::{Removal, Request};
 use super::translate::resources::{self, Share};
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
-use super::{environment, event, random_name, remove};
+use super::{environment, event, random_name, remove, volumes};
 use crate::failure::Failure;
 use crate::host::kernel;
 use crate::identity::map::Caller;
@@ -51,7 +52,7 @@ pub fn execute(
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
     if result.is_err() && !launch.was_executed() {
         // Nothing of a container that never ran is left behind; what one wrote is not thrown away with an error.
-        let _ = remove::delete(layout, &id);
+        let _ = remove::delete(layout, &id, OwnVolumes::Remove);
     }
     result
 }
@@ -65,7 +66,7 @@ pub fn create(layout: &Layout, request: &Request, base: &Base, release: impl FnO
     let made = marked.map_err(|cause| record::failure("marking the new container", &cause));
     let result = made.and_then(|_| write_cidfile(request, &owned.id));
     if result.is_err() {
-        let _ = remove::delete(layout, &owned.id);
+        let _ = remove::delete(layout, &owned.id, OwnVolumes::Remove);
     }
     result.map(|()| {
         event::note(layout, ContainerEvent::Create, &record);
@@ -88,7 +89,9 @@ pub fn plan_again(
     id: &ContainerId,
     name: &ContainerName,
 ) -> Result<LaunchPlan, Failure> {
+    let _held = volumes::hold(layout, request)?;
     let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, id, name)?;
+    volumes::make(layout, request)?;
     Ok(LaunchPlan::new(blueprint))
 }
 
@@ -105,6 +108,7 @@ pub fn warnings(request: &Request) -> Result<Vec<String>, Failure> {
 /// The plan of a container that is not made.
 pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
     let id = ContainerId::from_random([0; 32]);
+    let request = &*volumes::settled(request, base)?;
     let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, &id, &name_from(&id))?;
     Ok(LaunchPlan::new(blueprint))
 }
@@ -144,10 +148,9 @@ fn make(
 ) -> Result<(Owned, ContainerRecord, LaunchPlan), Failure> {
     let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
     let id = ContainerId::from_random(random()?);
-    let volumes = match surroundings.base {
-        Base::Image(image) => image.defaults.volumes.len(),
-        Base::Directory(_) => 0,
-    };
+    let request = &*volumes::settled(request, surroundings.base)?;
+    let layout = surroundings.layout;
+    let held = volumes::hold(layout, request)?;
     let mut attempt = 0;
     loop {
         let name = match &request.name {
@@ -158,8 +161,15 @@ fn make(
         if keeps == Keeps::Request {
             record.request = Some(kept(request)?);
         }
-        match create::create(surroundings.layout, &id, &name, &record, volumes) {
-            Ok(owned) => return Ok((owned, record, LaunchPlan::new(blueprint))),
+        match create::create(layout, &id, &name, &record) {
+            Ok(owned) => {
+                if let Err(error) = volumes::make(layout, request) {
+                    drop(held);
+                    let _ = remove::delete(layout, &id, OwnVolumes::Remove);
+                    return Err(error.into());
+                }
+                return Ok((owned, record, LaunchPlan::new(blueprint)));
+            }
             Err(CreateError::NameInUse { .. }) if request.name.is_none() && attempt < NAME_ATTEMPTS => attempt += 1,
             Err(error) => return Err(error.into()),
         }

@@ -149,6 +149,6 @@ pub fn namespaces(pid: i32) -> BTreeMap<&'static str, String> {
 }
 
 /// A record's time. Any number of nanoseconds that fits 64 bits is a time.
-pub(super) fn time(time: schema::Timestamp) -> Timestamp {
+pub fn time(time: schema::Timestamp) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 pub mod resources;
+mod volumes;
 
 use self::resources::{SHM_SIZE, Share};
 use super::base::Base;
@@ -28,6 +29,7 @@ use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
 use crate::state::schema::container::{ContainerRecord, ImageOrigin, MountRecord, ProcessRecord, Timestamp};
 use crate::state::schema::image::RunDefaults;
+use crate::volume::VolumeError;
 
 /// What is known beside the request.
 pub struct Surroundings<'a> {
@@ -84,6 +86,9 @@ pub enum Refused {
     /// A mount over what the runtime mounts itself.
     #[error("mounting on {0} in the container: that place is coracle's own")]
     Reserved(String),
+    /// A volume.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     /// Two mounts on one place.
     #[error("two mounts on {0} in the container")]
     Twice(String),
@@ -97,6 +102,7 @@ impl Explain for Refused {
             Self::Source { .. } => "E_DIR",
             Self::OwnState { .. } => "E_PATH_ESCAPE",
             Self::Reserved(_) => "E_MOUNT_TARGET",
+            Self::Volume(error) => error.code(),
         }
     }
 
@@ -107,6 +113,7 @@ impl Explain for Refused {
                 Some(format!("make it first: mkdir -p {}", path.display()))
             }
             Self::OwnState { .. } => Some("a container that could write there could change other images".into()),
+            Self::Volume(error) => error.hint(),
             Self::Reserved(_) => Some("choose a directory below it, or another one".into()),
             _ => None,
         }
@@ -128,7 +135,7 @@ pub fn translate(
     let per_namespace = surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT;
     let Share { group, limits, .. } = resources::share(&request.limits, id, per_namespace)?;
     let (process, argv) = process(request, surroundings, &defaults, &hostname, limits)?;
-    let mounts = mounts(request, surroundings.layout, &defaults, id)?;
+    let mounts = mounts(request, surroundings.layout)?;
     let record =
         record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
     let host_network = request.network == NetworkMode::Host;
@@ -330,10 +337,11 @@ pub(super) fn candidates(program: &OsStr, path: Option<&OsStr>) -> Result<Vec<CS
 /// What `--read-only` leaves writable, in memory (podman's `--read-only-tmpfs`).
 const WRITABLE_IN_MEMORY: &[&str] = &["/run", "/tmp", "/var/tmp"];
 
-fn mounts(request: &Request, layout: &Layout, defaults: &RunDefaults, id: &ContainerId) -> Result<Vec<Mount>, Refused> {
+fn mounts(request: &Request, layout: &Layout) -> Result<Vec<Mount>, Refused> {
     let binds = request.mounts.iter().map(|mount| bind(mount, layout));
     let tmpfs = request.tmpfs.iter().map(|mount| Ok(self::tmpfs(mount)));
-    let mut mounts = binds.chain(tmpfs).collect::<Result<Vec<_>, _>>()?;
+    let volumes = request.volumes.iter().map(|mount| volumes::mount(mount, layout));
+    let mut mounts = binds.chain(tmpfs).chain(volumes).collect::<Result<Vec<_>, _>>()?;
     for (index, mount) in mounts.iter().enumerate() {
         let destination = normal(&mount.destination);
         if is_reserved(&destination) {
@@ -343,32 +351,15 @@ fn mounts(request: &Request, layout: &Layout, defaults: &RunDefaults, id: &Conta
             return Err(Refused::Twice(destination));
         }
     }
-    let is_free =
-        |mounts: &[Mount], destination: &str| !mounts.iter().any(|mount| normal(&mount.destination) == destination);
-    for (number, destination) in defaults.volumes.iter().enumerate() {
-        let destination = normal(destination);
-        if is_reserved(&destination) || destination.starts_with("/sys/") || destination.starts_with("/dev/") {
-            return Err(Refused::Reserved(destination));
-        }
-        if is_free(&mounts, &destination) {
-            let path = c_string(relative(id, &volume_directory(number)))?;
-            mounts.push(Mount { destination, source: MountSource::Volume { path }, read_only: false, exec: true });
-        }
-    }
     if request.rootfs_access == Access::ReadOnly {
         for &place in WRITABLE_IN_MEMORY {
-            if is_free(&mounts, place) {
+            if !mounts.iter().any(|mount| normal(&mount.destination) == place) {
                 let source = MountSource::Tmpfs { size: None, mode: None, copy_up: true };
                 mounts.push(Mount { destination: place.into(), source, read_only: false, exec: true });
             }
         }
     }
     Ok(mounts)
-}
-
-/// Where, in the container's directory, the files of one of the image's volumes are.
-pub fn volume_directory(number: usize) -> String {
-    format!("volume-{number}")
 }
 
 /// Files of `/proc` that programs such as lxcfs replace with their own: those that runc allows to be mounted on.
@@ -384,13 +375,13 @@ const REPLACEABLE: &[&str] = &[
 ];
 
 /// Whether the runtime's own mounts must not be covered there.
-fn is_reserved(destination: &str) -> bool {
+pub(super) fn is_reserved(destination: &str) -> bool {
     let own = ["/", "/proc", "/sys", "/dev"].contains(&destination);
     own || (destination.starts_with("/proc/") && !REPLACEABLE.contains(&destination))
 }
 
 /// An absolute path without empty and `.` components. `..` stays: only the kernel knows what it means.
-fn normal(path: &str) -> String {
+pub(super) fn normal(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     format!("/{}", parts.join("/"))
 }
@@ -463,7 +454,7 @@ fn record(
             NetworkMode::Host => "host",
         }
         .into(),
-        mounts: mount_records(request),
+        mounts: mount_records(request, surroundings.layout),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,
         init: request.init == Init::Reaper,
@@ -512,29 +503,36 @@ fn process_record(
     }
 }
 
-fn mount_records(request: &Request) -> Vec<MountRecord> {
-    let word = |access: Access| if access == Access::ReadOnly { "ro" } else { "rw" };
-    let options = |access, exec: bool| {
-        let mut options = vec![word(access).to_owned(), "nosuid".into(), "nodev".into()];
-        options.extend((!exec).then(|| "noexec".to_owned()));
-        options
-    };
+fn mount_records(request: &Request, layout: &Layout) -> Vec<MountRecord> {
     let bind = |mount: &BindMount| MountRecord {
         kind: "bind".into(),
+        volume: None,
+        anonymous: false,
         source: mount.source.display().to_string(),
         destination: mount.destination.clone(),
-        options: [options(mount.access, mount.exec), vec![if mount.recursive { "rbind" } else { "bind" }.into()]]
+        options: [option_words(mount.access, mount.exec), vec![if mount.recursive { "rbind" } else { "bind" }.into()]]
             .concat(),
         writable: mount.access == Access::ReadWrite,
     };
     let tmpfs = |mount: &TmpfsMount| MountRecord {
         kind: "tmpfs".into(),
+        volume: None,
+        anonymous: false,
         source: String::new(),
         destination: mount.destination.clone(),
-        options: options(mount.access, mount.exec),
+        options: option_words(mount.access, mount.exec),
         writable: mount.access == Access::ReadWrite,
     };
-    request.mounts.iter().map(bind).chain(request.tmpfs.iter().map(tmpfs)).collect()
+    let (binds, tmpfs) = (request.mounts.iter().map(bind), request.tmpfs.iter().map(tmpfs));
+    let volumes = request.volumes.iter().map(|mount| volumes::record(mount, layout));
+    binds.chain(tmpfs).chain(volumes).collect()
+}
+
+/// The options in effect.
+fn option_words(access: Access, exec: bool) -> Vec<String> {
+    let word = if access == Access::ReadOnly { "ro" } else { "rw" };
+    let noexec = (!exec).then_some("noexec");
+    [word, "nosuid", "nodev"].into_iter().chain(noexec).map(str::to_owned).collect()
 }
 
 fn security_words(request: &Request) -> Vec<String> {

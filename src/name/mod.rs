@@ -30,3 +30,4 @@ pub mod serialize;
 pub mod signal;
 pub mod ulimit;
 pub mod user;
+pub mod volume;

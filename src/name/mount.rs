@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::byte_size::{SizeRefused, parse_bytes};
 use super::container_path::{PathRefused, parse_container_path};
+use super::volume::{VolumeName, VolumeNameRefused};
 
 /// Whether something can be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,58 @@ pub struct BindMount {
     pub recursive: bool,
     /// `exec` (the default) or `noexec`.
     pub exec: bool,
+}
+
+/// `-v [NAME:]DESTINATION[:OPTIONS]`: a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// The volume; absent for an anonymous one that is not made yet.
+    pub name: Option<VolumeName>,
+    /// Whether it was made for the container, and goes with it.
+    pub anonymous: bool,
+    /// Path in the container, absolute.
+    pub destination: String,
+    /// Whether the container may write.
+    pub access: Access,
+    /// `exec` (the default) or `noexec`.
+    pub exec: bool,
+    /// Whether a new volume is filled with what it covers (`nocopy` turns it off).
+    pub copy_up: bool,
+    /// What becomes of a volume that is not there.
+    pub missing: IfMissing,
+}
+
+/// What becomes of a volume that is wanted and is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IfMissing {
+    /// It is made.
+    Create,
+    /// That is an error (`nocreate`).
+    Refuse,
+}
+
+impl VolumeMount {
+    /// One that is made with the container, with no options.
+    pub fn anonymous(destination: String) -> Self {
+        Self {
+            name: None,
+            anonymous: true,
+            destination,
+            access: Access::ReadWrite,
+            exec: true,
+            copy_up: true,
+            missing: IfMissing::Create,
+        }
+    }
+}
+
+/// What `-v` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeFlag {
+    /// A path of the host.
+    Bind(BindMount, Relabel),
+    /// A volume.
+    Volume(VolumeMount),
 }
 
 /// Whether `-v` asked for the source to be relabelled for SELinux (`z`, `Z`).
@@ -64,12 +117,9 @@ pub enum MountRefused {
     /// Not of the form.
     #[error("{0:?} is not a mount: expected SOURCE:DESTINATION[:OPTIONS]")]
     Malformed(String),
-    /// `-v /x`.
-    #[error("{0:?} asks for an anonymous volume: this version has no volumes, only directories and files of the host")]
-    AnonymousVolume(String),
-    /// `-v name:/x`.
-    #[error("{0:?} is the name of a volume: this version has no named volumes")]
-    NamedVolume(String),
+    /// `-v name:/x`, with what is no name.
+    #[error(transparent)]
+    Name(#[from] VolumeNameRefused),
     /// The destination does not parse.
     #[error("reading the destination of {0:?}")]
     Destination(String, #[source] PathRefused),
@@ -102,17 +152,15 @@ pub enum MountRefused {
 
 impl crate::failure::Explain for MountRefused {
     fn code(&self) -> &'static str {
-        "E_CONFIG"
+        match self {
+            Self::Name(error) => error.code(),
+            _ => "E_CONFIG",
+        }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NamedVolume(name) => {
-                Some(format!("for the directory of the host of that name, write ./{name} or its absolute path"))
-            }
-            Self::AnonymousVolume(path) => Some(format!(
-                "for scratch space use --tmpfs {path}; for a directory of the host write -v SOURCE:{path}"
-            )),
+            Self::Name(error) => error.hint(),
             Self::Malformed(_) => Some("a path that contains a colon cannot be given to -v".into()),
             _ => None,
         }
@@ -120,53 +168,79 @@ impl crate::failure::Explain for MountRefused {
 }
 
 const BIND_OPTIONS: &str = "ro, rw, rbind, bind, rprivate, private, nosuid, nodev, exec, noexec, z, Z";
+const VOLUME_OPTIONS: &str = "ro, rw, rprivate, private, nosuid, nodev, exec, noexec, copy, nocopy, nocreate, z, Z";
 const TMPFS_OPTIONS: &str = "ro, rw, size=BYTES, mode=OCTAL, exec, noexec, nosuid, nodev, tmpcopyup, notmpcopyup";
 const NO_SUID: &str = "set-user-id programs on a mount could not gain anything the container has not";
 const NO_DEV: &str = "devices on a mount of an unprivileged user never work";
 
-/// `-v`'s value. A source that is not absolute is taken below `working_directory`; it must begin with a dot, as podman
-/// and docker have it, because other words are names of volumes.
-pub fn parse_bind_mount(text: &str, working_directory: &Path) -> Result<(BindMount, Relabel), MountRefused> {
+/// `-v`'s value: a path of the host, or a volume. A path that is not absolute is taken below `working_directory`; it must begin
+/// with a dot, as podman and docker have it, because other words are names of volumes.
+pub fn parse_volume_flag(text: &str, working_directory: &Path) -> Result<VolumeFlag, MountRefused> {
     let shown = || text.chars().take(200).collect::<String>();
     let parts: Vec<&str> = text.split(':').collect();
     let (source, destination, options) = match parts[..] {
-        [path] if path.starts_with('/') => return Err(MountRefused::AnonymousVolume(shown())),
-        [source, destination] => (source, destination, ""),
-        [source, destination, options] => (source, destination, options),
+        [destination] if destination.starts_with('/') => (None, destination, ""),
+        [source, destination] => (Some(source), destination, ""),
+        [source, destination, options] => (Some(source), destination, options),
         _ => return Err(MountRefused::Malformed(shown())),
     };
-    if source.is_empty() {
+    if source.is_some_and(str::is_empty) {
         return Err(MountRefused::Malformed(shown()));
     }
-    if !source.starts_with(['/', '.']) {
-        return Err(MountRefused::NamedVolume(source.chars().take(200).collect()));
+    let destination = parse_destination(destination, text)?;
+    match source {
+        Some(source) if source.starts_with(['/', '.']) => {
+            // Written without what means nothing; `..` stays, for only the file system knows where it leads.
+            let source = working_directory.join(source).components().collect();
+            bind_mount(source, destination, options)
+        }
+        Some(name) => volume_mount(Some(name.parse()?), destination, options),
+        None => volume_mount(None, destination, options),
     }
-    let mut mount = BindMount {
-        // Written without what means nothing; `..` stays, for only the file system knows where it leads.
-        source: working_directory.join(source).components().collect(),
-        destination: parse_destination(destination, text)?,
-        access: Access::ReadWrite,
-        recursive: true,
-        exec: true,
-    };
+}
+
+fn bind_mount(source: PathBuf, destination: String, options: &str) -> Result<VolumeFlag, MountRefused> {
+    let mut mount = BindMount { source, destination, access: Access::ReadWrite, recursive: true, exec: true };
     let mut relabel = Relabel::No;
     for option in Options::new(options)? {
         match option {
-            "ro" => mount.access = Access::ReadOnly,
-            "rw" => mount.access = Access::ReadWrite,
             "rbind" => mount.recursive = true,
             "bind" => mount.recursive = false,
-            "exec" => mount.exec = true,
-            "noexec" => mount.exec = false,
-            // What every mount of a container has anyway.
-            "rprivate" | "private" | "nosuid" | "nodev" => {}
             "z" | "Z" => relabel = Relabel::Yes,
-            "suid" => return Err(MountRefused::Forbidden(option.into(), NO_SUID)),
-            "dev" => return Err(MountRefused::Forbidden(option.into(), NO_DEV)),
-            _ => return Err(unknown(option, "-v", BIND_OPTIONS)),
+            _ => common_option(option, BIND_OPTIONS, &mut mount.access, &mut mount.exec)?,
         }
     }
-    Ok((mount, relabel))
+    Ok(VolumeFlag::Bind(mount, relabel))
+}
+
+fn volume_mount(name: Option<VolumeName>, destination: String, options: &str) -> Result<VolumeFlag, MountRefused> {
+    let mut mount = VolumeMount { anonymous: name.is_none(), name, ..VolumeMount::anonymous(destination) };
+    for option in Options::new(options)? {
+        match option {
+            "copy" => mount.copy_up = true,
+            "nocopy" => mount.copy_up = false,
+            "nocreate" => mount.missing = IfMissing::Refuse,
+            // The files of the store have the label that containers need, where there is SELinux.
+            "z" | "Z" => {}
+            _ => common_option(option, VOLUME_OPTIONS, &mut mount.access, &mut mount.exec)?,
+        }
+    }
+    Ok(VolumeFlag::Volume(mount))
+}
+
+fn common_option(option: &str, all: &'static str, access: &mut Access, exec: &mut bool) -> Result<(), MountRefused> {
+    match option {
+        "ro" => *access = Access::ReadOnly,
+        "rw" => *access = Access::ReadWrite,
+        "exec" => *exec = true,
+        "noexec" => *exec = false,
+        // What every mount of a container has anyway.
+        "rprivate" | "private" | "nosuid" | "nodev" => {}
+        "suid" => return Err(MountRefused::Forbidden(option.into(), NO_SUID)),
+        "dev" => return Err(MountRefused::Forbidden(option.into(), NO_DEV)),
+        _ => return Err(unknown(option, "-v", all)),
+    }
+    Ok(())
 }
 
 /// `--tmpfs`'s value.
@@ -222,8 +296,14 @@ fn unknown(option: &str, flag: &'static str, expected: &'static str) -> MountRef
 struct Options;
 
 impl Options {
-    const OPPOSITES: &'static [(&'static str, &'static str)] =
-        &[("ro", "rw"), ("bind", "rbind"), ("exec", "noexec"), ("tmpcopyup", "notmpcopyup"), ("z", "Z")];
+    const OPPOSITES: &'static [(&'static str, &'static str)] = &[
+        ("ro", "rw"),
+        ("bind", "rbind"),
+        ("exec", "noexec"),
+        ("tmpcopyup", "notmpcopyup"),
+        ("z", "Z"),
+        ("copy", "nocopy"),
+    ];
 
     #[expect(clippy::new_ret_no_self, reason = "what is wanted is the iterator")]
     fn new(text: &str) -> Result<impl Iterator<Item = &str>, MountRefused> {
@@ -241,7 +321,34 @@ mod tests {
     use super::*;
 
     fn bind(text: &str) -> Result<(BindMount, Relabel), MountRefused> {
-        parse_bind_mount(text, Path::new("/here"))
+        match parse_volume_flag(text, Path::new("/here"))? {
+            VolumeFlag::Bind(mount, relabel) => Ok((mount, relabel)),
+            VolumeFlag::Volume(mount) => panic!("{mount:?}"),
+        }
+    }
+
+    fn volume(text: &str) -> VolumeMount {
+        match parse_volume_flag(text, Path::new("/here")) {
+            Ok(VolumeFlag::Volume(mount)) => mount,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn volumes() {
+        let anonymous = VolumeMount::anonymous("/b".into());
+        assert_eq!(volume("/b"), anonymous);
+        let named = VolumeMount { name: Some("data".parse().unwrap()), anonymous: false, ..anonymous };
+        assert_eq!(volume("data:/b"), named);
+        assert_eq!(volume("data:/b/:rw,copy,z"), named);
+        let other =
+            VolumeMount { access: Access::ReadOnly, exec: false, copy_up: false, missing: IfMissing::Refuse, ..named };
+        assert_eq!(volume("data:/b:ro,noexec,nocopy,nocreate"), other);
+        for text in ["-v:/b", "a b:/b", "a/b:/b", "data:b", "data:/", "data:/b:rbind", "data:/b:copy,nocopy", "/b:ro"] {
+            assert!(parse_volume_flag(text, Path::new("/here")).is_err(), "{text}");
+        }
+        let refused = parse_volume_flag("a/b:/b", Path::new("/here")).unwrap_err();
+        assert!(crate::failure::Explain::hint(&refused).unwrap().contains("./a/b"));
     }
 
     #[test]
@@ -267,9 +374,6 @@ mod tests {
 
     #[test]
     fn binds_that_are_refused() {
-        assert!(matches!(bind("/a"), Err(MountRefused::AnonymousVolume(_))));
-        assert!(matches!(bind("data:/b"), Err(MountRefused::NamedVolume(_))));
-        assert!(matches!(bind("-v:/b"), Err(MountRefused::NamedVolume(_))));
         assert!(matches!(bind("/a:b"), Err(MountRefused::Destination(..))));
         assert!(matches!(bind("/a:"), Err(MountRefused::Destination(..))));
         assert!(matches!(bind("/a:/x/.."), Err(MountRefused::Root(_))));

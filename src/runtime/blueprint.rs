@@ -194,10 +194,13 @@ pub enum MountSource {
         /// Whether mounts below it come along.
         recursive: bool,
     },
-    /// A directory of the store, relative to it, filled with what it covers.
+    /// A directory of the store.
     Volume {
-        /// The directory.
+        /// The directory, relative to the store.
         path: CString,
+        /// The directory beside which the marks are that say whether it is still to be filled with what it covers; none
+        /// if it is not.
+        fill: Option<CString>,
     },
     /// Memory.
     Tmpfs {

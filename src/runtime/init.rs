@@ -190,6 +190,11 @@ impl Init<'_> {
                 File::from(file).write_all(content.as_bytes())?;
             }
             Step::CopyUp { into, from, keep_mode } => self.copy_up(*into, from, *keep_mode)?,
+            Step::FillVolume { into, marks, from } => {
+                if let Some(source) = self.covered(from)? {
+                    copy_up::fill_volume(source.as_fd(), self.slot(*into)?, self.slot(*marks)?)?;
+                }
+            }
             Step::WriteSetting { at, value } => self.write_setting(at, value)?,
             Step::JoinGroup(entrances) => {
                 for entrance in entrances {
@@ -375,21 +380,25 @@ impl Init<'_> {
     }
 
     fn copy_up(&self, into: Slot, from: &Place, keep_mode: bool) -> Result<(), Cause> {
+        let Some(source) = self.covered(from)? else { return Ok(()) };
+        let into = self.slot(into)?;
+        let mode = Mode::from_bits_truncate(fstat(into)?.st_mode & 0o7777);
+        copy_up::copy_tree(source.as_fd(), into)?;
+        if keep_mode {
+            nix::sys::stat::fchmodat(into, c".", mode, nix::sys::stat::FchmodatFlags::FollowSymlink)?;
+        }
+        Ok(())
+    }
+
+    /// The directory that a mount is about to cover, if there is one whose files are the container's.
+    fn covered(&self, place: &Place) -> Result<Option<OwnedFd>, Cause> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        match open_below(self.slot(from.base)?, &from.path, flags, Resolve::InRoot) {
+        match open_below(self.slot(place.base)?, &place.path, flags, Resolve::InRoot) {
             // A link of the rootfs has led into a file system of the kernel's: nothing there is the image's to copy, and what
             // is to be masked is not masked yet.
-            Ok(source) if is_kernels(source.as_fd())? => Ok(()),
-            Ok(source) => {
-                let into = self.slot(into)?;
-                let mode = Mode::from_bits_truncate(fstat(into)?.st_mode & 0o7777);
-                copy_up::copy_tree(source.as_fd(), into)?;
-                if keep_mode {
-                    nix::sys::stat::fchmodat(into, c".", mode, nix::sys::stat::FchmodatFlags::FollowSymlink)?;
-                }
-                Ok(())
-            }
-            Err(Errno::ENOENT) => Ok(()),
+            Ok(source) if is_kernels(source.as_fd())? => Ok(None),
+            Ok(source) => Ok(Some(source)),
+            Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }

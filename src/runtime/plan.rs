@@ -151,6 +151,11 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
 
+/// Whether files are copied into the mount before the container has it, so that it can only then be made read-only.
+fn is_filled(mount: &Mount) -> bool {
+    matches!(mount.source, MountSource::Tmpfs { copy_up: true, .. } | MountSource::Volume { fill: Some(_), .. })
+}
+
 struct Planner {
     steps: Vec<Step>,
     next_slot: usize,
@@ -348,7 +353,7 @@ impl Planner {
         if !mount.exec {
             attrs = attrs.and(MountAttrs::NOEXEC);
         }
-        if mount.read_only && !matches!(mount.source, MountSource::Tmpfs { copy_up: true, .. }) {
+        if mount.read_only && !is_filled(mount) {
             attrs = attrs.and(MountAttrs::RDONLY);
         }
         match &mount.source {
@@ -359,8 +364,19 @@ impl Planner {
                 depth: if *recursive { Depth::Recursive } else { Depth::Single },
                 attrs,
             }),
-            MountSource::Volume { path } => {
-                self.steps.push(Step::CloneHost { slot, path: path.clone(), expect: None, depth: Depth::Single, attrs })
+            MountSource::Volume { path, fill } => {
+                let clone = |slot, path: &CString, attrs| Step::CloneHost {
+                    slot,
+                    path: path.clone(),
+                    expect: None,
+                    depth: Depth::Single,
+                    attrs,
+                };
+                self.steps.push(clone(slot, path, attrs));
+                if let Some(marks) = fill {
+                    let slot = self.new_slot();
+                    self.steps.push(clone(slot, marks, NO_EXEC_SUID_DEV));
+                }
             }
             MountSource::Tmpfs { size, mode, .. } => {
                 let mode = format!("{:o}", mode.unwrap_or(0o1777));
@@ -448,16 +464,19 @@ impl Planner {
                 MountSource::Bind { directory: false, .. } => TargetKind::File,
                 _ => TargetKind::Directory,
             };
-            let keep_mode = match mount.source {
-                MountSource::Tmpfs { copy_up: true, mode, .. } => Some(mode.is_some()),
-                MountSource::Volume { .. } => Some(false),
-                _ => None,
-            };
-            if let Some(keep_mode) = keep_mode {
-                self.steps.push(Step::CopyUp { into: slot, from: on.clone(), keep_mode });
-                if mount.read_only {
-                    self.steps.push(Step::SealMount(slot));
+            match mount.source {
+                MountSource::Tmpfs { copy_up: true, mode, .. } => {
+                    self.steps.push(Step::CopyUp { into: slot, from: on.clone(), keep_mode: mode.is_some() });
                 }
+                MountSource::Volume { fill: Some(_), .. } => {
+                    // Made right after it.
+                    let marks = Slot(slot.0 + 1);
+                    self.steps.push(Step::FillVolume { into: slot, marks, from: on.clone() });
+                }
+                _ => {}
+            }
+            if mount.read_only && is_filled(mount) {
+                self.steps.push(Step::SealMount(slot));
             }
             self.attach(slot, on, kind, Links::Follow);
         }

@@ -231,6 +231,15 @@ pub enum Step {
         /// Whether the mount keeps the permissions it was given.
         keep_mode: bool,
     },
+    /// The same for a volume, unless another container has done it or somebody has written into it.
+    FillVolume {
+        /// The mount of its files.
+        into: Slot,
+        /// The mount of the directory with its marks ([`crate::volume::NEW`]).
+        marks: Slot,
+        /// The covered directory.
+        from: Place,
+    },
     /// Write a kernel setting through our own procfs.
     WriteSetting {
         /// Below `/proc`.

@@ -118,6 +118,30 @@ impl ImageEvent {
     }
 }
 
+/// What can happen to a volume, in podman's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are podman's")]
+pub enum VolumeEvent {
+    Create,
+    Export,
+    Import,
+    Prune,
+    Remove,
+}
+
+impl VolumeEvent {
+    /// podman's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Export => "export",
+            Self::Import => "import",
+            Self::Prune => "prune",
+            Self::Remove => "remove",
+        }
+    }
+}
+
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -143,6 +167,11 @@ pub struct Event {
 /// Notes in the journal what happened to an image.
 pub fn note_image(layout: &Layout, happened: ImageEvent, id: &str, name: &str) {
     note(layout, "image", happened.as_str(), id, name);
+}
+
+/// Notes in the journal what happened to a volume.
+pub fn note_volume(layout: &Layout, happened: VolumeEvent, name: &str) {
+    note(layout, "volume", happened.as_str(), "", name);
 }
 
 /// Notes in the journal what was done to all of coracle, for example `prune` or `renumber`.

@@ -3,6 +3,7 @@
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
 //!                                       containers/ID/{record.json,exit.json,created,name,log.json,upper,work,...}  names/NAME  partial/  tmp/  lock
+//!                                       volumes/NAME/{record.json,data,new,filling}
 //! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  images/HEX (mounted)  events.jsonl  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
 //! CACHE    $XDG_CACHE_HOME/coracle
@@ -14,6 +15,7 @@ use crate::host::env;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::log_request::{LogDriver, LogRequest};
 use crate::name::reference::Reference;
+use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, Digest, ImageId};
 
 /// The four roots. All directories under them are the user's own, mode 0700.
@@ -195,6 +197,26 @@ impl Layout {
     /// made in the container's own layer would have to be removed with it.
     pub fn mount_targets(&self) -> PathBuf {
         self.data.join("targets")
+    }
+
+    /// The directory of volumes.
+    pub fn volumes(&self) -> PathBuf {
+        self.data.join("volumes")
+    }
+
+    /// Everything about one volume.
+    pub fn volume(&self, name: &VolumeName) -> PathBuf {
+        self.volumes().join(name.as_str())
+    }
+
+    /// The record of what a volume is.
+    pub fn volume_record(&self, name: &VolumeName) -> PathBuf {
+        self.volume(name).join("record.json")
+    }
+
+    /// The files of a volume.
+    pub fn volume_data(&self, name: &VolumeName) -> PathBuf {
+        self.volume(name).join("data")
     }
 
     /// The directory of container names.

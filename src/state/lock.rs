@@ -7,14 +7,16 @@
 //! 2. an image: one pull of one reference at a time;
 //! 3. a blob: its part that has arrived, held by whoever fetches it;
 //! 4. a container: its own lock file, held by its monitor ([`crate::sys::ownership`]);
-//! 5. a network.
+//! 5. a network;
+//! 6. the volumes: [`Shared`] from the look at the volumes that a container is to have until its record names them and they are
+//!    there, [`Exclusive`] for making one by itself and for removing one that nobody names.
 //!
 //! Nobody waits for an earlier one while holding a later one. A wait never times out; after two seconds the waiter is told
 //! who holds the lock.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -106,6 +108,24 @@ pub fn store_shared(layout: &Layout, on_wait: OnWait<'_>) -> Result<Shared, Lock
 pub fn store_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
     let path = layout.store_lock();
     acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock, only_for_this: None })
+}
+
+/// The volumes, shared.
+pub fn volumes_shared(layout: &Layout, on_wait: OnWait<'_>) -> Result<Shared, LockError> {
+    let path = made(layout.volumes())?;
+    acquire(open_file(&path)?, &path, Mode::Shared, on_wait).map(|_lock| Shared { _lock })
+}
+
+/// The volumes, for oneself.
+pub fn volumes_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
+    let path = made(layout.volumes())?;
+    acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock, only_for_this: None })
+}
+
+/// A directory whose lock is wanted: made with its first use.
+fn made(path: PathBuf) -> Result<PathBuf, LockError> {
+    let result = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+    result.map(|()| path.clone()).map_err(|source| LockError { path, source })
 }
 
 /// One image reference, for oneself: whoever pulls it holds this.

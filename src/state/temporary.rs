@@ -29,6 +29,8 @@ pub enum Kind {
     Record,
     /// A container.
     Container,
+    /// A volume.
+    Volume,
     /// Nothing: it is on its way out.
     Trash,
     /// The lock of a pull.
@@ -36,7 +38,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Blob, Self::Layer, Self::Record, Self::Container, Self::Trash, Self::Pull];
+    const ALL: [Self; 7] =
+        [Self::Blob, Self::Layer, Self::Record, Self::Container, Self::Volume, Self::Trash, Self::Pull];
 
     /// The beginning of the names of this kind.
     pub fn prefix(self) -> &'static str {
@@ -45,6 +48,7 @@ impl Kind {
             Self::Layer => "layer.",
             Self::Record => "record.",
             Self::Container => "container.",
+            Self::Volume => "volume.",
             Self::Trash => "trash.",
             Self::Pull => "pull.",
         }

@@ -31,6 +31,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mounts;
+mod named_volumes;
 mod namespaces;
 mod proc_sys_dev;
 mod process;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::say_waiting;
 use crate::cli::error;
 use crate::container::remove as container_remove;
-use crate::container::remove::IfRunning;
+use crate::container::remove::{IfRunning, OwnVolumes};
 use crate::failure::Failure;
 use crate::image::filter::ImageFilter;
 use crate::image::history::Step;
@@ -37,10 +37,11 @@ pub fn list_images(layout: &Layout, filters: &Filters) -> Result<Vec<Summary>, F
 pub fn remove_image(layout: &Layout, selector: &ImageSelector, if_used: IfUsed) -> Result<Vec<Removed>, Failure> {
     let store = Store::open(layout.clone())?;
     container_remove::collect_leftovers(layout);
-    let mut remove_container = |id: &str| match container_remove::execute(layout, &id.parse()?, IfRunning::KILL) {
-        Err(failure) if failure.code() != "E_NOTFOUND" => Err(failure),
-        _ => Ok(()),
-    };
+    let mut remove_container =
+        |id: &str| match container_remove::execute(layout, &id.parse()?, IfRunning::KILL, OwnVolumes::Keep) {
+            Err(failure) if failure.code() != "E_NOTFOUND" => Err(failure),
+            _ => Ok(()),
+        };
     remove::execute(&store, selector, if_used, &mut remove_container, &mut say_waiting)
 }
 

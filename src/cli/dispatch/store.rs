@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{collect_leftovers, list_containers, remove_container, say_waiting};
 use crate::cli::{error, selection};
-use crate::container::remove::IfRunning;
+use crate::container::remove::{IfRunning, OwnVolumes};
 use crate::container::summary::Summary;
 use crate::failure::Failure;
 use crate::image::check::{self, Depth, Repair};
@@ -13,13 +13,14 @@ use crate::image::prune::Unused;
 use crate::image::request::Progress;
 use crate::name::container::ContainerId;
 use crate::name::filter::Filters;
+use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, ImageId};
 use crate::runtime::unshare;
 use crate::state::layout::Layout;
 use crate::state::{disk_usage, journal, temporary};
 use crate::store::finding::{Finding, Kind};
 use crate::store::{Store, partial};
-use crate::{container, image};
+use crate::{container, image, volume};
 
 /// What takes how much room on the disk.
 pub struct DiskReport {
@@ -27,6 +28,8 @@ pub struct DiskReport {
     pub images: image::usage::Report,
     /// Containers, with the bytes that each takes.
     pub containers: Vec<(Summary, u64)>,
+    /// Volumes, with the bytes that each takes.
+    pub volumes: Vec<(volume::summary::Summary, u64)>,
 }
 
 /// Measures everything.
@@ -41,7 +44,11 @@ pub fn measure_disk(layout: &Layout) -> Result<DiskReport, Failure> {
         let bytes = disk_usage::of(&layout.container(&container.id));
         (container, bytes)
     });
-    Ok(DiskReport { images, containers: measured.collect() })
+    let volumes = super::list_volumes(layout, &Filters::default())?.into_iter().map(|volume| {
+        let bytes = disk_usage::of(&layout.volume(&volume.record.name));
+        (volume, bytes)
+    });
+    Ok(DiskReport { images, containers: measured.collect(), volumes: volumes.collect() })
 }
 
 /// What is to be removed where nobody uses it.
@@ -51,6 +58,8 @@ pub struct PruneRequest {
     pub containers: Option<Filters>,
     /// Images, and with them what nothing points to.
     pub images: Option<(Unused, Filters)>,
+    /// Volumes.
+    pub volumes: Option<(volume::Unused, Filters)>,
 }
 
 /// What was removed.
@@ -60,6 +69,8 @@ pub struct Pruned {
     pub containers: Vec<ContainerId>,
     /// Images.
     pub images: Vec<ImageId>,
+    /// Volumes.
+    pub volumes: Vec<VolumeName>,
     /// Bytes that are free now, what dead commands had left included.
     pub freed: u64,
     /// What could not be removed.
@@ -77,6 +88,11 @@ pub fn prune(layout: &Layout, request: &PruneRequest) -> Result<Pruned, Failure>
     if let Some(filters) = &request.containers {
         prune_containers(layout, filters, &mut pruned)?;
     }
+    if let Some((which, filters)) = &request.volumes {
+        let found = container::volumes::prune(layout, *which, filters)?;
+        pruned.volumes = found.removed;
+        pruned.freed += found.freed;
+    }
     if let Some((which, filters)) = &request.images {
         let mut report = |failure| error::report(&failure);
         let images = image::prune::execute(&store, *which, filters, &mut report, &mut say_waiting)?;
@@ -93,7 +109,7 @@ fn prune_containers(layout: &Layout, filters: &Filters, pruned: &mut Pruned) -> 
             continue;
         }
         let room = disk_usage::of(&layout.container(&container.id));
-        match remove_container(layout, container.id.as_str(), IfRunning::Refuse) {
+        match remove_container(layout, container.id.as_str(), IfRunning::Refuse, OwnVolumes::Keep) {
             Ok(()) => {
                 freed += room;
                 pruned.containers.push(container.id);
@@ -174,7 +190,7 @@ fn running_layers(layout: &Layout) -> BTreeMap<DiffId, String> {
 /// Removes containers that are not repaired and do not run.
 fn give_up_containers(layout: &Layout, findings: &mut [Finding]) {
     for finding in findings.iter_mut().filter(|finding| finding.kind == Kind::Container && !finding.repaired) {
-        match remove_container(layout, &finding.subject, IfRunning::Refuse) {
+        match remove_container(layout, &finding.subject, IfRunning::Refuse, OwnVolumes::Keep) {
             Err(failure) if failure.code() != "E_NOTFOUND" => finding.advice = failure.to_string(),
             _ => {
                 finding.repaired = true;

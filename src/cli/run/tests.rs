@@ -191,8 +191,8 @@ fn refusals_name_the_flag_and_the_cure() {
         (&["--pull", "sometimes", "debian"], "--pull", "E_CONFIG"),
         (&["--cap-add", "NET", "debian"], "--cap-add", "E_CONFIG"),
         (&["--security-opt", "x", "debian"], "--security-opt", "E_CONFIG"),
-        (&["-v", "data:/x", "debian"], "--volume", "E_CONFIG"),
-        (&["-v", "/x", "debian"], "--volume", "E_CONFIG"),
+        (&["-v", "my/data:/x", "debian"], "--volume", "E_NAME_INVALID"),
+        (&["-v", "/x:ro", "debian"], "--volume", "E_CONFIG"),
         (&["-v", "/x:y", "debian"], "--volume", "E_CONFIG"),
         (&["--tmpfs", "x", "debian"], "--tmpfs", "E_CONFIG"),
         (&["-l", "=x", "debian"], "--label", "E_CONFIG"),
@@ -205,7 +205,7 @@ fn refusals_name_the_flag_and_the_cure() {
         let failure = refused(words);
         assert!(failure.to_string().contains(part) && failure.code() == *code, "{words:?}: {failure}");
     }
-    assert!(refused(&["-v", "data:/x", "debian"]).hint().unwrap().contains("./data"));
+    assert!(refused(&["-v", "my/data:/x", "debian"]).hint().unwrap().contains("./my/data"));
     assert!(refused(&["--network", "bridge", "debian"]).hint().unwrap().contains("none"));
 }
 

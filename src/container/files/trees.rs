@@ -8,7 +8,7 @@ use nix::fcntl::OFlag;
 
 use super::recorded::Recorded;
 use super::visit;
-use crate::container::{host_view, translate};
+use crate::container::host_view;
 use crate::failure::Failure;
 use crate::oci::digest::DiffId;
 use crate::rootfs::view::View;
@@ -123,18 +123,18 @@ impl Trees {
             }
             Some(path) => trees.lower = vec![c_path(path)],
         }
-        trees.add_mounts(store, record);
+        trees.add_mounts(record);
         Ok(trees)
     }
 
-    fn add_mounts(&mut self, store: &Store, record: &ContainerRecord) {
+    fn add_mounts(&mut self, record: &ContainerRecord) {
         let plain = |destination: &str| -> Vec<u8> {
             let parts: Vec<&str> = destination.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
             parts.join("/").into_bytes()
         };
         self.mounted_on = OWN_TARGETS.iter().map(|target| target.as_bytes().to_vec()).collect();
         self.mounted_on.extend(record.mounts.iter().map(|mount| plain(&mount.destination)));
-        for mount in record.mounts.iter().filter(|mount| mount.kind == "bind") {
+        for mount in record.mounts.iter().filter(|mount| mount.kind != "tmpfs") {
             let Ok(metadata) = std::fs::metadata(&mount.source) else { continue };
             self.mounts.push(Mounted {
                 source: c_text(mount.source.clone()),
@@ -142,20 +142,6 @@ impl Trees {
                 kind: if metadata.is_dir() { TargetKind::Directory } else { TargetKind::File },
                 writable: mount.writable,
             });
-        }
-        let image = record.image.as_ref().and_then(|image| store.images().get(&image.id).ok().flatten());
-        for (number, destination) in image.iter().flat_map(|image| &image.config.volumes).enumerate() {
-            let directory = store.layout().container(&record.id).join(translate::volume_directory(number));
-            self.mounted_on.push(plain(destination));
-            let taken = record.mounts.iter().any(|mount| plain(&mount.destination) == plain(destination));
-            if directory.is_dir() && !taken {
-                self.mounts.push(Mounted {
-                    source: c_path(&directory),
-                    destination: destination.clone(),
-                    kind: TargetKind::Directory,
-                    writable: true,
-                });
-            }
         }
         self.mounts.sort_by_key(|mount| plain(&mount.destination).split(|&byte| byte == b'/').count());
     }

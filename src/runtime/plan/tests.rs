@@ -7,6 +7,7 @@ use crate::name::capability_change::CapabilityChanges;
 use crate::runtime::blueprint::{GivenFile, WindowSize};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{ForeignAbi, default_filter};
+use std::ffi::CStr;
 
 fn single() -> IdMaps {
     IdMaps::Single { uid: 0, gid: 0, host_uid: 1000, host_gid: 1000 }
@@ -192,6 +193,32 @@ fn mounts_of_users_grant_nothing() {
     });
     let expected = NOSUID_NODEV.and(MountAttrs::RDONLY);
     assert_eq!(attrs, Some((expected, Some(Expect::Inode { device: 1, inode: 2 }))));
+}
+
+/// A read-only volume that is new can be written to until it is filled, and not when the container gets it.
+#[test]
+fn a_new_volume_is_filled_then_sealed_then_attached() {
+    let mut blueprint = blueprint();
+    let source = MountSource::Volume { path: c"volumes/v/data".into(), fill: Some(c"volumes/v".into()) };
+    blueprint.mounts = vec![Mount { destination: "/v".into(), source, read_only: true, exec: true }];
+    let steps = LaunchPlan::new(blueprint).steps;
+    let slot_of = |path: &CStr| {
+        steps.iter().find_map(|step| match step {
+            Step::CloneHost { slot, path: cloned, attrs, .. } if cloned.as_c_str() == path => Some((*slot, *attrs)),
+            _ => None,
+        })
+    };
+    let (files, attrs) = slot_of(c"volumes/v/data").unwrap();
+    assert_eq!(attrs, NOSUID_NODEV);
+    let (marks, _) = slot_of(c"volumes/v").unwrap();
+    let filled = position(
+        &steps,
+        |step| matches!(step, Step::FillVolume { into, marks: beside, .. } if (*into, *beside) == (files, marks)),
+    );
+    let sealed = position(&steps, |step| matches!(step, Step::SealMount(slot) if *slot == files));
+    let attached = position(&steps, |step| matches!(step, Step::Attach { slot, .. } if *slot == files));
+    assert!(filled.is_some() && filled < sealed && sealed < attached, "{filled:?} {sealed:?} {attached:?}");
+    assert!(!steps.iter().any(|step| matches!(step, Step::Attach { slot, .. } if *slot == marks)), "for no container");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::name::container::{ContainerId, ContainerName};
 use crate::name::health::HealthCheck;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
+use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, ImageId};
 use crate::state::record::Record;
 
@@ -111,8 +112,14 @@ pub struct ProcessRecord {
 /// A mount of a container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MountRecord {
-    /// `bind` or `tmpfs`.
+    /// `bind`, `volume` or `tmpfs`.
     pub kind: String,
+    /// The volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeName>,
+    /// Whether the volume was made for the container, and goes with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anonymous: bool,
     /// Path on the host; empty for a tmpfs.
     pub source: String,
     /// Path in the container.

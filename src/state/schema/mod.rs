@@ -5,3 +5,4 @@
 pub mod container;
 pub mod image;
 pub mod layer;
+pub mod volume;

@@ -1,0 +1,78 @@
+//! `volume inspect` and `volume exists`.
+
+use clap::Args;
+
+use super::value;
+use crate::cli::render::format::{Format, Header};
+use crate::cli::render::output;
+use crate::cli::tree::{Globals, Invocation};
+use crate::cli::{dispatch, error};
+use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::name::filter::Filters;
+use crate::volume::VolumeError;
+
+/// Show everything about volumes
+///
+/// Prints a JSON list.
+#[derive(Args, Clone, Debug)]
+pub struct InspectArgs {
+    /// All volumes
+    #[arg(short, long, conflicts_with = "volumes")]
+    all: bool,
+    /// Print what this Go template makes of each, in place of JSON
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Names, or beginnings of names
+    #[arg(value_name = "VOLUME", required_unless_present = "all")]
+    volumes: Vec<String>,
+}
+
+impl Invocation for InspectArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] = &[
+        ("All of it", "coracle volume inspect data"),
+        ("Where its files are", "coracle volume inspect --format '{{.Mountpoint}}' data"),
+    ];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        let format = self.format.as_deref().map(Format::parse).transpose()?.unwrap_or(Format::Json);
+        let layout = globals.layout()?;
+        let mut exit_code = 0;
+        let mut found = Vec::new();
+        if self.all {
+            found.extend(dispatch::list_volumes(&layout, &Filters::default())?.iter().map(value));
+        }
+        for text in &self.volumes {
+            let summary = dispatch::find_volume(&layout, text);
+            match summary.and_then(|summary| summary.ok_or_else(|| VolumeError::Missing(text.clone()).into())) {
+                Ok(summary) => found.push(value(&summary)),
+                Err(failure) => {
+                    error::report(&failure);
+                    exit_code = EXIT_OWN_FAILURE;
+                }
+            }
+        }
+        output::write(&format.list(&found, &found, &[], Header::Shown)?)?;
+        Ok(exit_code)
+    }
+}
+
+/// Check whether a volume exists
+///
+/// Prints nothing; the exit code tells.
+#[derive(Args, Clone, Debug)]
+pub struct ExistsArgs {
+    /// Name, or beginning of a name
+    #[arg(value_name = "VOLUME")]
+    volume: String,
+}
+
+impl Invocation for ExistsArgs {
+    const EXAMPLES: &'static [(&'static str, &'static str)] =
+        &[("In a script", "coracle volume exists data || coracle volume create data")];
+    const EXIT_STATUS: &'static [(&'static str, &'static str)] =
+        &[("0", "It exists."), ("1", "It does not."), ("125", "A failure.")];
+
+    fn execute(self, globals: &Globals) -> Result<u8, Failure> {
+        Ok(if dispatch::volume_exists(&globals.layout()?, &self.volume)? { 0 } else { 1 })
+    }
+}
