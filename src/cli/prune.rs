@@ -55,6 +55,9 @@ pub struct ImagePruneArgs {
     /// Remove images that only containers of other programs use, too; they have none in this store
     #[arg(long)]
     external: bool,
+    /// Remove what builds have kept for the next ones, too; there is none: nothing is built here yet
+    #[arg(long)]
+    build_cache: bool,
     /// Do not ask
     #[arg(short, long)]
     force: bool,

@@ -63,6 +63,45 @@ pub struct SendFlags {
     /// Do not show progress
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    refused: RefusedFlags,
+}
+
+/// What others do to images on their way, and coracle does not: to send them without it would be the wrong thing.
+#[derive(Args, Clone, Debug)]
+struct RefusedFlags {
+    #[arg(long, value_name = "KEY", hide = true)]
+    sign_by: Option<String>,
+    #[arg(long, value_name = "FILE", hide = true)]
+    sign_by_sigstore: Option<String>,
+    #[arg(long, value_name = "FILE", hide = true)]
+    sign_by_sigstore_private_key: Option<String>,
+    #[arg(long, value_name = "FILE", hide = true)]
+    sign_passphrase_file: Option<String>,
+    #[arg(long, value_name = "KEY", hide = true)]
+    encryption_key: Vec<String>,
+    #[arg(long, value_name = "LAYER", hide = true)]
+    encrypt_layer: Vec<String>,
+}
+
+impl RefusedFlags {
+    fn check(&self) -> Result<(), Failure> {
+        let signs = [
+            ("--sign-by", &self.sign_by),
+            ("--sign-by-sigstore", &self.sign_by_sigstore),
+            ("--sign-by-sigstore-private-key", &self.sign_by_sigstore_private_key),
+            ("--sign-passphrase-file", &self.sign_passphrase_file),
+        ];
+        if let Some((flag, _)) = signs.iter().find(|(_, value)| value.is_some()) {
+            let failure = Failure::new("E_CONFIG", format!("{flag}: images are not signed"));
+            return Err(failure.with_hint("push it without, and sign what the registry has with `cosign sign`"));
+        }
+        if !self.encryption_key.is_empty() || !self.encrypt_layer.is_empty() {
+            let failure = Failure::new("E_CONFIG", "--encryption-key, --encrypt-layer: images are not encrypted");
+            return Err(failure.with_hint("save it, and send it with `skopeo copy --encryption-key`"));
+        }
+        Ok(())
+    }
 }
 
 impl Invocation for PushArgs {
@@ -117,6 +156,7 @@ impl DigestFile {
 impl SendFlags {
     /// In types.
     pub fn parse(self) -> Result<(Transfer, DigestFile), Failure> {
+        self.refused.check()?;
         let change = self.change()?;
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
         let transfer = Transfer { change, access: self.registry.access()?, progress };
@@ -184,6 +224,22 @@ mod tests {
         let command = SendFlags::augment_args(clap::Command::new("push").no_binary_name(true));
         let flags = SendFlags::from_arg_matches(&command.get_matches_from(words)).unwrap();
         flags.change().map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn what_would_have_to_be_signed_or_encrypted_is_not_sent() {
+        let refused = |words: &[&str]| {
+            let command = SendFlags::augment_args(clap::Command::new("push").no_binary_name(true));
+            let flags = SendFlags::from_arg_matches(&command.get_matches_from(words)).unwrap();
+            flags.parse().map(drop).map_err(|failure| failure.to_string())
+        };
+        assert_eq!(refused(&["--remove-signatures"]), Ok(()));
+        for words in [["--sign-by", "me"], ["--sign-by-sigstore", "file"], ["--sign-passphrase-file", "file"]] {
+            assert!(refused(&words).unwrap_err().contains("not signed"), "{words:?}");
+        }
+        for words in [["--encryption-key", "jwe:key"], ["--encrypt-layer", "0"]] {
+            assert!(refused(&words).unwrap_err().contains("not encrypted"), "{words:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
-use nix::unistd::{read, write};
+use nix::unistd::{Pid, read, write};
 
 use super::event;
 use super::list::Listed;
@@ -21,7 +21,11 @@ use crate::name::container::ContainerId;
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::schema::container::{ContainerRecord, ProcessRecord};
+use crate::sys::pidfd;
 use crate::sys::signal::SignalQueue;
+
+/// How long a process that was killed may take to die, in milliseconds.
+const DYING: u16 = 2000;
 
 /// How a user takes part in a container.
 #[derive(Clone, Debug)]
@@ -125,7 +129,7 @@ pub fn finish(layout: &Layout, id: &ContainerId, end: Result<End, Errno>) -> Res
     match end {
         Ok(End::Exited(code)) => Ok(Some(code)),
         Ok(End::Detached) => Ok(None),
-        Ok(End::Lost) => match status::of(layout, id)? {
+        Ok(End::Lost) => match status_after_loss(layout, id)? {
             Status::Stopped(Stopped { finished: None, reason: Some(reason), code, .. }) => {
                 let failure = Failure::new("E_STATE", format!("container {} has ended: {reason}", id.short()));
                 Err(failure.with_hint("if memory was short, the kernel's log says what it killed").with_exit_code(code))
@@ -136,6 +140,19 @@ pub fn finish(layout: &Layout, id: &ContainerId, end: Result<End, Errno>) -> Res
         },
         Err(errno) => Err(Failure::new("E_IO", format!("relaying the streams of container {}: {errno}", id.short()))),
     }
+}
+
+/// The status once the monitor, whose connection is gone, has had the time to die: a process that is killed closes its
+/// descriptors one by one, and its lock may be among the last. One that lives has parted with us.
+fn status_after_loss(layout: &Layout, id: &ContainerId) -> Result<Status, Failure> {
+    let status = status::of(layout, id)?;
+    let (Status::Running(processes) | Status::Restarting(processes) | Status::Initialized(processes)) = &status else {
+        return Ok(status);
+    };
+    // Nothing is done to the process: that the number may be another's by now only costs the time.
+    let Ok(monitor) = pidfd::open(Pid::from_raw(processes.monitor)) else { return Ok(status::of(layout, id)?) };
+    let _ = poll(&mut [PollFd::new(monitor.as_fd(), PollFlags::POLLIN)], DYING);
+    Ok(status::of(layout, id)?)
 }
 
 /// Stands between the user and a monitor until the container ends or the user leaves.
