@@ -70,16 +70,22 @@ pub struct SendFlags {
 /// What others do to images on their way, and coracle does not: to send them without it would be the wrong thing.
 #[derive(Args, Clone, Debug)]
 struct RefusedFlags {
+    /// Refused: images are not signed
     #[arg(long, value_name = "KEY", hide = true)]
     sign_by: Option<String>,
+    /// Refused: images are not signed
     #[arg(long, value_name = "FILE", hide = true)]
     sign_by_sigstore: Option<String>,
+    /// Refused: images are not signed
     #[arg(long, value_name = "FILE", hide = true)]
     sign_by_sigstore_private_key: Option<String>,
+    /// Refused: images are not signed
     #[arg(long, value_name = "FILE", hide = true)]
     sign_passphrase_file: Option<String>,
+    /// Refused: images are not encrypted
     #[arg(long, value_name = "KEY", hide = true)]
     encryption_key: Vec<String>,
+    /// Refused: images are not encrypted
     #[arg(long, value_name = "LAYER", hide = true)]
     encrypt_layer: Vec<String>,
 }
