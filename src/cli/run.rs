@@ -248,8 +248,9 @@ impl Invocation for RunArgs {
              absolute. Any other is the name of a volume, which is made if it is not there; without a source a volume is made \
              for this container alone, and goes with it under --rm and rm --volumes. What the image has at the destination is \
              copied into a new volume, unless the option nocopy says otherwise. Volumes that the image asks for are of this \
-             kind, too. Mounts are private, and set-user-id bits and devices on them have no effect. The options z and Z are accepted where \
-             there is no SELinux to relabel for.",
+             kind, too, unless --image-volume says otherwise. --mount says all this in words. Mounts are private, \
+             and set-user-id bits and devices on them have no effect. The options z and Z are accepted where there is no SELinux \
+             to relabel for, and U since all files have the one id of the container anyway.",
         ),
         (
             "LIMITS",
@@ -326,7 +327,7 @@ impl ContainerFlags {
     /// In types. Reads the files of `--env-file` and `--label-file`; `modules` is asked only where they matter.
     pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
         let rootfs = self.rootfs_source(working_directory)?;
-        let Mounts { binds, tmpfs, volumes } = self.mounts.parsed(working_directory, modules)?;
+        let Mounts { binds, tmpfs, volumes, from, of_image } = self.mounts.parsed(working_directory, modules)?;
         if let Some(cidfile) = &self.cidfile {
             check_cidfile(cidfile)?;
         }
@@ -362,6 +363,8 @@ impl ContainerFlags {
             mounts: binds,
             tmpfs,
             volumes,
+            volumes_from: from,
+            image_volumes: of_image,
             labels: self.labels()?,
             restart,
             health: self.health.request()?,

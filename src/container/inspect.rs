@@ -361,6 +361,7 @@ mod tests {
             destination: destination.into(),
             volume: None,
             anonymous: false,
+            subpath: None,
             options: vec![if writable { "rw" } else { "ro" }.into(), "nosuid".into()],
             writable,
         };

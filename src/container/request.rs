@@ -21,6 +21,7 @@ pub use crate::name::restart_policy::RestartPolicy;
 pub use crate::name::security_option::{SeccompChoice, SecurityOptions, Unmask};
 pub use crate::name::signal::Signal;
 pub use crate::name::user::{UserName, UserSpec};
+pub use crate::name::volumes_from::{ImageVolumes, VolumesFrom};
 use crate::oci::platform::Platform;
 
 /// Seconds between the signal that asks a container to end and the one that kills it, as docker's and podman's.
@@ -71,6 +72,12 @@ pub struct Request {
     /// Volumes: those of `-v`, in the order given, then the image's.
     #[serde(default)]
     pub volumes: Vec<VolumeMount>,
+    /// `--volumes-from`; once the container is made, what that means is among the other mounts.
+    #[serde(skip)]
+    pub volumes_from: Vec<VolumesFrom>,
+    /// `--image-volume`; as above.
+    #[serde(skip)]
+    pub image_volumes: ImageVolumes,
     /// Labels, those of `--label-file` and `--label`.
     pub labels: BTreeMap<String, String>,
     /// What happens when it ends.

@@ -108,7 +108,7 @@ pub fn warnings(request: &Request) -> Result<Vec<String>, Failure> {
 /// The plan of a container that is not made.
 pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
     let id = ContainerId::from_random([0; 32]);
-    let request = &*volumes::settled(request, base)?;
+    let request = &*volumes::settled(layout, request, base)?;
     let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, &id, &name_from(&id))?;
     Ok(LaunchPlan::new(blueprint))
 }
@@ -148,7 +148,7 @@ fn make(
 ) -> Result<(Owned, ContainerRecord, LaunchPlan), Failure> {
     let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
     let id = ContainerId::from_random(random()?);
-    let request = &*volumes::settled(request, surroundings.base)?;
+    let request = &*volumes::settled(surroundings.layout, request, surroundings.base)?;
     let layout = surroundings.layout;
     let held = volumes::hold(layout, request)?;
     let mut attempt = 0;

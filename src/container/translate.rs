@@ -86,6 +86,15 @@ pub enum Refused {
     /// A mount over what the runtime mounts itself.
     #[error("mounting on {0} in the container: that place is coracle's own")]
     Reserved(String),
+    /// A path below a volume.
+    #[error("mounting {} into the container", path.display())]
+    Subpath {
+        /// The path in the store.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        cause: std::io::Error,
+    },
     /// A volume.
     #[error(transparent)]
     Volume(#[from] VolumeError),
@@ -99,6 +108,8 @@ impl Explain for Refused {
         match self {
             Self::NoCommand | Self::Nul | Self::Twice(_) => "E_CONFIG",
             Self::Source { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => "E_NOTFOUND",
+            Self::Subpath { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => "E_NOTFOUND",
+            Self::Subpath { .. } => "E_PATH_ESCAPE",
             Self::Source { .. } => "E_DIR",
             Self::OwnState { .. } => "E_PATH_ESCAPE",
             Self::Reserved(_) => "E_MOUNT_TARGET",
@@ -113,6 +124,9 @@ impl Explain for Refused {
                 Some(format!("make it first: mkdir -p {}", path.display()))
             }
             Self::OwnState { .. } => Some("a container that could write there could change other images".into()),
+            Self::Subpath { .. } => {
+                Some("subpath names what is in the volume already, and no symbolic link leads to it".into())
+            }
             Self::Volume(error) => error.hint(),
             Self::Reserved(_) => Some("choose a directory below it, or another one".into()),
             _ => None,
@@ -508,6 +522,7 @@ fn mount_records(request: &Request, layout: &Layout) -> Vec<MountRecord> {
         kind: "bind".into(),
         volume: None,
         anonymous: false,
+        subpath: None,
         source: mount.source.display().to_string(),
         destination: mount.destination.clone(),
         options: [option_words(mount.access, mount.exec), vec![if mount.recursive { "rbind" } else { "bind" }.into()]]
@@ -518,6 +533,7 @@ fn mount_records(request: &Request, layout: &Layout) -> Vec<MountRecord> {
         kind: "tmpfs".into(),
         volume: None,
         anonymous: false,
+        subpath: None,
         source: String::new(),
         destination: mount.destination.clone(),
         options: option_words(mount.access, mount.exec),

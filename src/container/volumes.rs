@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::base::Base;
 use super::list;
-use super::request::{Request, VolumeMount};
+use super::request::{Access, BindMount, ImageVolumes, Request, TmpfsMount, VolumeMount, VolumesFrom};
 use super::translate::{Refused, is_reserved, normal};
 use crate::failure::Failure;
 use crate::name::container::{ContainerId, ContainerName};
@@ -26,23 +26,32 @@ use crate::volume::filter::VolumeFilter;
 use crate::volume::summary::Summary;
 use crate::volume::{self, Unused, VolumeError};
 
-/// The request with everything that it leaves open about volumes: those of the image, and the names of the anonymous ones.
-pub fn settled<'r>(request: &'r Request, base: &Base) -> Result<Cow<'r, Request>, Failure> {
+/// The request with everything that it leaves open about volumes: those of other containers and of the image, and the names of
+/// the anonymous ones.
+pub fn settled<'r>(layout: &Layout, request: &'r Request, base: &Base) -> Result<Cow<'r, Request>, Failure> {
     let of_image: Vec<String> = match base {
         Base::Image(image) => image.defaults.volumes.iter().map(|destination| normal(destination)).collect(),
         Base::Directory(_) => Vec::new(),
     };
-    if request.volumes.is_empty() && of_image.is_empty() {
+    if request.volumes.is_empty() && request.volumes_from.is_empty() && of_image.is_empty() {
         return Ok(Cow::Borrowed(request));
     }
     let mut settled = request.clone();
     let mut taken: HashSet<String> = request.destinations().map(normal).collect();
+    for from in &request.volumes_from {
+        add_from(layout, from, &mut settled, &mut taken)?;
+    }
     for destination in of_image {
         if is_reserved(&destination) || destination.starts_with("/sys/") || destination.starts_with("/dev/") {
             return Err(Refused::Reserved(destination).into());
         }
-        if taken.insert(destination.clone()) {
-            settled.volumes.push(VolumeMount::anonymous(destination));
+        if !taken.insert(destination.clone()) {
+            continue;
+        }
+        match request.image_volumes {
+            ImageVolumes::Anonymous => settled.volumes.push(VolumeMount::anonymous(destination)),
+            ImageVolumes::Tmpfs => settled.tmpfs.push(TmpfsMount { exec: true, ..TmpfsMount::new(destination) }),
+            ImageVolumes::Ignore => {}
         }
     }
     for mount in settled.volumes.iter_mut().filter(|mount| mount.name.is_none()) {
@@ -51,6 +60,45 @@ pub fn settled<'r>(request: &'r Request, base: &Base) -> Result<Cow<'r, Request>
         mount.name = Some(VolumeName::from_random(bytes));
     }
     Ok(Cow::Owned(settled))
+}
+
+/// Adds what another container has mounted, but where something is mounted already.
+fn add_from(
+    layout: &Layout,
+    from: &VolumesFrom,
+    settled: &mut Request,
+    taken: &mut HashSet<String>,
+) -> Result<(), Failure> {
+    let id = list::find(layout, &from.container)?;
+    let Some(container) = list::load(layout, &id)? else {
+        return Err(list::NotFound::Unknown(from.container.clone()).into());
+    };
+    for mount in container.record.mounts.into_iter().filter(|mount| mount.kind != "tmpfs") {
+        if !taken.insert(normal(&mount.destination)) {
+            continue;
+        }
+        let has = |word: &str| mount.options.iter().any(|option| option == word);
+        let theirs = if mount.writable { Access::ReadWrite } else { Access::ReadOnly };
+        let (access, exec) = (from.access.unwrap_or(theirs), !has("noexec"));
+        match mount.volume {
+            Some(name) => settled.volumes.push(VolumeMount {
+                name: Some(name),
+                anonymous: mount.anonymous,
+                access,
+                exec,
+                subpath: mount.subpath,
+                ..VolumeMount::anonymous(mount.destination)
+            }),
+            None => settled.mounts.push(BindMount {
+                source: mount.source.into(),
+                recursive: !has("bind"),
+                destination: mount.destination,
+                access,
+                exec,
+            }),
+        }
+    }
+    Ok(())
 }
 
 /// Volumes stay what they are while this lives; nothing for a container that has none.
@@ -67,7 +115,7 @@ pub fn make(layout: &Layout, request: &Request) -> Result<(), VolumeError> {
             name: name.clone(),
             created: Timestamp::now(),
             anonymous: mount.anonymous,
-            labels: BTreeMap::new(),
+            labels: mount.labels.clone(),
             options: BTreeMap::new(),
         };
         if volume::create(layout, &record)? == Published::Now {

@@ -31,3 +31,4 @@ pub mod signal;
 pub mod ulimit;
 pub mod user;
 pub mod volume;
+pub mod volumes_from;

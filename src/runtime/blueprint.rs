@@ -198,6 +198,8 @@ pub enum MountSource {
     Volume {
         /// The directory, relative to the store.
         path: CString,
+        /// What below it is mounted, and whether that is a directory; all of it where absent.
+        subpath: Option<(CString, bool)>,
         /// The directory beside which the marks are that say whether it is still to be filled with what it covers; none
         /// if it is not.
         fill: Option<CString>,

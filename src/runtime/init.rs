@@ -189,6 +189,7 @@ impl Init<'_> {
                 let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(0o644))?;
                 File::from(file).write_all(content.as_bytes())?;
             }
+            Step::CloneBelow { slot, directory, path, attrs } => self.clone_below(*slot, directory, path, *attrs)?,
             Step::CopyUp { into, from, keep_mode } => self.copy_up(*into, from, *keep_mode)?,
             Step::FillVolume { into, marks, from } => {
                 if let Some(source) = self.covered(from)? {
@@ -312,6 +313,16 @@ impl Init<'_> {
             return Err(Cause { errno: Errno::ESTALE, detail: Detail::Changed });
         }
         mount::restrict(clone.as_fd(), attrs, depth)?;
+        self.hold(slot, clone, false);
+        Ok(())
+    }
+
+    fn clone_below(&mut self, slot: Slot, directory: &CStr, path: &CStr, attrs: MountAttrs) -> Result<(), Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let directory = nix::fcntl::open(directory, flags | OFlag::O_DIRECTORY, Mode::empty())?;
+        let source = open_below(directory.as_fd(), path, flags, Resolve::NoSymlinks)?;
+        let clone = mount::clone_tree(source.as_fd(), c"", Depth::Single)?;
+        mount::restrict(clone.as_fd(), attrs, Depth::Single)?;
         self.hold(slot, clone, false);
         Ok(())
     }

@@ -171,6 +171,18 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
                 _ => Story::plain(what, if errno == Errno::ENOENT { "E_NOTFOUND" } else { "E_MOUNT_TARGET" }),
             }
         }
+        Step::CloneBelow { path, .. } => Story::plain(
+            format!("mounting {} of a volume into the container", path.to_string_lossy()),
+            "E_MOUNT_TARGET",
+        ),
+        Step::FillVolume { from, .. } => {
+            let what = format!("filling a volume with what the image has in {}", path_inside(from));
+            match errno {
+                Errno::ENOSPC => Story::hinted(what, "E_NOSPACE", "make room, for example with `coracle rmi`"),
+                Errno::EDQUOT => Story::hinted(what, "E_QUOTA", "make room within your disk quota"),
+                _ => Story::plain(what, "E_IO"),
+            }
+        }
         Step::Attach { on, kind, .. } => tell_attach(on, *kind, detail),
         Step::Mask { place, .. } => Story::plain(format!("masking {}", path_inside(place)), "E_MASK_FAILED"),
         Step::MakeReadOnly(place) => Story::plain(format!("making {} read-only", path_inside(place)), "E_MASK_FAILED"),

@@ -364,7 +364,7 @@ impl Planner {
                 depth: if *recursive { Depth::Recursive } else { Depth::Single },
                 attrs,
             }),
-            MountSource::Volume { path, fill } => {
+            MountSource::Volume { path, subpath, fill } => {
                 let clone = |slot, path: &CString, attrs| Step::CloneHost {
                     slot,
                     path: path.clone(),
@@ -372,7 +372,10 @@ impl Planner {
                     depth: Depth::Single,
                     attrs,
                 };
-                self.steps.push(clone(slot, path, attrs));
+                self.steps.push(match subpath {
+                    Some((below, _)) => Step::CloneBelow { slot, directory: path.clone(), path: below.clone(), attrs },
+                    None => clone(slot, path, attrs),
+                });
                 if let Some(marks) = fill {
                     let slot = self.new_slot();
                     self.steps.push(clone(slot, marks, NO_EXEC_SUID_DEV));
@@ -461,7 +464,9 @@ impl Planner {
         for (mount, &slot) in ordered {
             let on = Place::new(ROOT, &mount.destination);
             let kind = match mount.source {
-                MountSource::Bind { directory: false, .. } => TargetKind::File,
+                MountSource::Bind { directory: false, .. } | MountSource::Volume { subpath: Some((_, false)), .. } => {
+                    TargetKind::File
+                }
                 _ => TargetKind::Directory,
             };
             match mount.source {

@@ -168,6 +168,17 @@ pub enum Step {
     },
     /// Make directories of the host, relative to the store, with these permissions.
     MakeHostDirectories(Vec<(CString, u32)>),
+    /// Clone what is below a directory of the store, without following a link that a container may have made there.
+    CloneBelow {
+        /// Where it goes.
+        slot: Slot,
+        /// The directory, relative to the store.
+        directory: CString,
+        /// The path below it.
+        path: CString,
+        /// Attributes of the mount.
+        attrs: MountAttrs,
+    },
     /// Clone a mount of the host.
     CloneHost {
         /// Where it is kept.

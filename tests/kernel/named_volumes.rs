@@ -241,3 +241,107 @@ fn a_link_in_a_volume_leads_nowhere_else() {
     lab.coracle(["volume", "rm", "data"]).ok();
     assert_eq!(fs::read_to_string(lab.path("secret")).unwrap(), "of the host");
 }
+
+/// The mount at `destination` as the container sees it: its options, then those of its file system.
+fn mountinfo(lab: &Lab, flags: &[&str], destination: &str) -> String {
+    let script = format!("grep ' {destination} ' /proc/self/mountinfo");
+    let line = sh(lab, flags, &script).ok().text();
+    let fields: Vec<&str> = line.split(' ').collect();
+    let end = fields.iter().position(|field| *field == "-").unwrap();
+    assert_eq!(end, 6, "private: {line}");
+    format!("{} {}", fields[5], fields[end + 3])
+}
+
+#[test]
+fn mount_gives_what_the_short_forms_give() {
+    let lab = Lab::new();
+    fs::create_dir(lab.path("source")).unwrap();
+    let source = lab.arg("source");
+    for (long, short) in [
+        (format!("type=bind,src={source},dst=/m"), format!("{source}:/m")),
+        (format!("type=bind,source={source},target=/m,readonly,noexec"), format!("{source}:/m:ro,noexec")),
+        ("type=volume,src=v,dst=/m".into(), "v:/m".into()),
+        ("src=v,destination=/m,ro=true,volume-nocopy".into(), "v:/m:ro,nocopy".into()),
+        ("dst=/m,noexec".into(), "v:/m:noexec".into()),
+    ] {
+        assert_eq!(mountinfo(&lab, &["--mount", &long], "/m"), mountinfo(&lab, &["-v", &short], "/m"), "{long}");
+    }
+    let tmpfs = mountinfo(&lab, &["--mount", "type=tmpfs,dst=/m,tmpfs-size=1m,tmpfs-mode=700"], "/m");
+    assert_eq!(tmpfs, mountinfo(&lab, &["--tmpfs", "/m:size=1m,mode=700"], "/m"));
+    assert!(tmpfs.contains("size=1024k") && tmpfs.contains("mode=700"), "{tmpfs}");
+    // The working directory, and a path with a colon.
+    lab.write("a:b/file", "here");
+    assert_eq!(sh(&lab, &["--mount", "type=bind,src=./a:b,dst=/m"], "cat /m/file").ok().text(), "here");
+    sh(&lab, &["--mount", "src=labelled,dst=/m,volume-label=k=v"], "true").ok();
+    assert_eq!(inspect(&lab, "labelled")["Labels"]["k"], "v");
+}
+
+#[test]
+fn bad_mounts_are_refused_with_an_example() {
+    let lab = Lab::new();
+    for (value, part) in [
+        ("type=bind,src=/usr,dst=/m,bind-propagation=rshared", "rshared"),
+        ("type=bind,src=/usr,dst=/m,idmap", "idmap"),
+        ("type=bind,src=/nosuch,dst=/m", "/nosuch"),
+        ("type=nosuch,dst=/m", "bind, volume or tmpfs"),
+        ("type=bind,src=/usr", "dst=PATH"),
+        ("src=v,dst=/m,volume-subpath=../../..", ".."),
+    ] {
+        sh(&lab, &["--mount", value], "true").exited(125).says(part);
+    }
+    assert!(sh(&lab, &["--mount", "type=nosuch,dst=/m"], "true").errors().contains("--mount type=bind,src="));
+    assert_eq!(volumes(&lab, &[]), Vec::<String>::new(), "nothing is made of what is refused");
+}
+
+#[test]
+fn a_part_of_a_volume_is_mounted() {
+    let lab = Lab::new();
+    sh(&lab, &["-v", "data:/v"], "mkdir -p /v/a/b; echo deep >/v/a/b/file; ln -s / /v/out; ln -s a /v/in").ok();
+    let run = |subpath: &str, script: &str| {
+        sh(&lab, &["--mount", &format!("src=data,dst=/m,volume-subpath={subpath}")], script)
+    };
+    assert_eq!(run("a/b", "cat /m/file; ls /m; echo new >/m/new").ok().text(), "deep\nfile");
+    assert_eq!(run("/a/b/file", "cat /m").ok().text(), "deep");
+    assert_eq!(fs::read_to_string(data(&lab, "data").join("a/b/new")).unwrap(), "new\n");
+    run("nosuch", "true").refused(125, "E_NOTFOUND");
+    for link in ["out", "out/etc", "in", "in/b"] {
+        run(link, "true").refused(125, "E_PATH_ESCAPE");
+    }
+}
+
+#[test]
+fn volumes_from_another_container() {
+    let lab = Lab::new();
+    lab.write("host/file", "host");
+    let bind = format!("{}:/bound:ro", lab.arg("host"));
+    let image = image("configured");
+    let create = ["create", "--name", "first", "-v", &bind, "-v", "named:/n", "-v", "/own", "--tmpfs", "/mem", &image];
+    lab.coracle(create).ok();
+    assert_eq!(volumes(&lab, &[]).len(), 3, "the image has one, too");
+    let script = "cat /bound/file; touch /bound/x 2>/dev/null || echo ro; echo x >/own/x && echo y >/data/y; \
+                  grep -c -E ' (/bound|/n|/own|/data|/mem) ' /proc/self/mountinfo";
+    assert_eq!(sh(&lab, &["--volumes-from", "first"], script).ok().text(), "hostro\n4");
+    assert_eq!(volumes(&lab, &[]).len(), 3, "they are another's: --rm has left them");
+    let read_only = ["--volumes-from", "first:ro", "-v", "mine:/own"];
+    assert_eq!(sh(&lab, &read_only, "cat /data/y; ls /own; touch /n/x 2>/dev/null || echo ro").ok().text(), "y\nro");
+    lab.coracle(["create", "--name", "second", "--volumes-from", "first", &image]).ok();
+    lab.coracle(["rm", "-v", "first"]).ok();
+    assert_eq!(volumes(&lab, &["--filter", "anonymous=true"]).len(), 2, "the second has them still");
+    lab.coracle(["rm", "-v", "second"]).ok();
+    assert_eq!(volumes(&lab, &[]), ["mine", "named"]);
+    sh(&lab, &["--volumes-from", "first"], "true").refused(125, "E_NOTFOUND");
+}
+
+#[test]
+fn the_images_volumes_are_what_is_asked_for() {
+    let lab = Lab::new();
+    let kind = |how: &str| {
+        let script = "awk '$5 == \"/data\" { print $(NF-2) }' /proc/self/mountinfo";
+        let flags = ["run", "--rm", "--image-volume", how, "--entrypoint", "sh"];
+        lab.coracle([&flags[..], &[&image("configured"), "-c", script]].concat())
+    };
+    assert_eq!(kind("tmpfs").ok().text(), "tmpfs");
+    assert_eq!(kind("ignore").ok().text(), "");
+    assert!(!["", "tmpfs"].contains(&kind("anonymous").ok().text().as_str()));
+    kind("nosuch").exited(125).says("anonymous");
+}

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::of_flag;
-use crate::container::request::{BindMount, TmpfsMount, VolumeMount};
+use super::{all_parsed, of_flag, parsed};
+use crate::container::request::{BindMount, ImageVolumes, TmpfsMount, VolumeMount, VolumesFrom};
 use crate::failure::Failure;
 use crate::host::security::Modules;
-use crate::name::mount::{Relabel, VolumeFlag, parse_tmpfs, parse_volume_flag};
+use crate::name::mount::{MountFlag, Relabel, parse_mount_flag, parse_tmpfs, parse_volume_flag};
 
 /// What is mounted in a container: of `run` and `create`.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,6 +17,15 @@ pub struct MountFlags {
     /// Mount a volume, or a directory or file of the host; options: ro, rw, rbind, bind, exec, noexec, nosuid, nodev, copy, nocopy, nocreate
     #[arg(short, long, value_name = "[SOURCE:]DESTINATION[:OPTIONS]")]
     volume: Vec<String>,
+    /// The same in words: type=bind, volume or tmpfs, src=, dst=, and options
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    mount: Vec<String>,
+    /// Mount what another container has mounted, as it has it there; options: ro, rw
+    #[arg(long, value_name = "CONTAINER[:OPTIONS]")]
+    volumes_from: Vec<String>,
+    /// What becomes of volumes that the image asks for: anonymous, tmpfs or ignore [default: anonymous]
+    #[arg(long, value_name = "HOW")]
+    image_volume: Option<String>,
     /// Mount a tmpfs; options: ro, rw, size=, mode=, exec, noexec, tmpcopyup, notmpcopyup
     #[arg(long, value_name = "DESTINATION[:OPTIONS]")]
     tmpfs: Vec<String>,
@@ -31,6 +40,10 @@ pub struct Mounts {
     pub tmpfs: Vec<TmpfsMount>,
     /// Volumes.
     pub volumes: Vec<VolumeMount>,
+    /// Containers whose mounts it gets, too.
+    pub from: Vec<VolumesFrom>,
+    /// What becomes of the image's volumes.
+    pub of_image: ImageVolumes,
 }
 
 impl MountFlags {
@@ -38,20 +51,34 @@ impl MountFlags {
     pub fn parsed(&self, working_directory: &Path, modules: fn() -> Modules) -> Result<Mounts, Failure> {
         let mut mounts = Mounts::default();
         for text in &self.volume {
-            match parse_volume_flag(text, working_directory).map_err(|error| of_flag("--volume", error))? {
-                VolumeFlag::Bind(_, Relabel::Yes) if modules().selinux => return Err(cannot_relabel(text)),
-                VolumeFlag::Bind(mount, _) => mounts.binds.push(mount),
-                VolumeFlag::Volume(mount) => mounts.volumes.push(mount),
-            }
+            let mount = parse_volume_flag(text, working_directory).map_err(|error| of_flag("--volume", error))?;
+            mounts.add(mount, modules)?;
         }
-        let tmpfs = self.tmpfs.iter().map(|text| parse_tmpfs(text)).collect::<Result<_, _>>();
-        mounts.tmpfs = tmpfs.map_err(|error| of_flag("--tmpfs", error))?;
+        for text in &self.mount {
+            let mount = parse_mount_flag(text, working_directory).map_err(|error| of_flag("--mount", error))?;
+            mounts.add(mount, modules)?;
+        }
+        for text in &self.tmpfs {
+            mounts.tmpfs.push(parse_tmpfs(text).map_err(|error| of_flag("--tmpfs", error))?);
+        }
+        mounts.from = all_parsed("--volumes-from", &self.volumes_from)?;
+        mounts.of_image = parsed("--image-volume", self.image_volume.as_deref())?.unwrap_or_default();
         mounts.check()?;
         Ok(mounts)
     }
 }
 
 impl Mounts {
+    fn add(&mut self, mount: MountFlag, modules: fn() -> Modules) -> Result<(), Failure> {
+        match mount {
+            MountFlag::Bind(mount, Relabel::Yes) if modules().selinux => return Err(cannot_relabel(&mount)),
+            MountFlag::Bind(mount, _) => self.binds.push(mount),
+            MountFlag::Volume(mount) => self.volumes.push(mount),
+            MountFlag::Tmpfs(mount) => self.tmpfs.push(mount),
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), Failure> {
         let binds = self.binds.iter().map(|mount| &mount.destination);
         let tmpfs = self.tmpfs.iter().map(|mount| &mount.destination);
@@ -64,7 +91,8 @@ impl Mounts {
     }
 }
 
-fn cannot_relabel(text: &str) -> Failure {
-    Failure::new("E_CONFIG", format!("--volume {text}: this version cannot relabel for SELinux"))
+fn cannot_relabel(mount: &BindMount) -> Failure {
+    let message = format!("mounting {}: this version cannot relabel for SELinux", mount.source.display());
+    Failure::new("E_CONFIG", message)
         .with_hint("leave z and Z out, and label the directory container_file_t with chcon")
 }

@@ -199,7 +199,7 @@ fn mounts_of_users_grant_nothing() {
 #[test]
 fn a_new_volume_is_filled_then_sealed_then_attached() {
     let mut blueprint = blueprint();
-    let source = MountSource::Volume { path: c"volumes/v/data".into(), fill: Some(c"volumes/v".into()) };
+    let source = MountSource::Volume { path: c"volumes/v/data".into(), subpath: None, fill: Some(c"volumes/v".into()) };
     blueprint.mounts = vec![Mount { destination: "/v".into(), source, read_only: true, exec: true }];
     let steps = LaunchPlan::new(blueprint).steps;
     let slot_of = |path: &CStr| {

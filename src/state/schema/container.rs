@@ -120,6 +120,9 @@ pub struct MountRecord {
     /// Whether the volume was made for the container, and goes with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub anonymous: bool,
+    /// What of the volume is mounted, relative to it; all of it where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<String>,
     /// Path on the host; empty for a tmpfs.
     pub source: String,
     /// Path in the container.

@@ -1,0 +1,236 @@
+//! `-v`, `--mount` and `--tmpfs`.
+
+mod mount_flag;
+mod options;
+#[cfg(test)]
+mod tests;
+mod tmpfs_flag;
+mod volume_flag;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use mount_flag::parse_mount_flag;
+pub use tmpfs_flag::parse_tmpfs;
+pub use volume_flag::parse_volume_flag;
+
+use super::byte_size::SizeRefused;
+use super::container_path::{PathRefused, parse_container_path};
+use super::label::LabelRefused;
+use super::volume::{VolumeName, VolumeNameRefused};
+
+/// Whether something can be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    /// It can.
+    ReadWrite,
+    /// It cannot.
+    ReadOnly,
+}
+
+/// `-v SOURCE:DESTINATION[:OPTIONS]` where the source is a path of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindMount {
+    /// Path on the host, absolute.
+    #[serde(with = "super::serialize::os_string")]
+    pub source: PathBuf,
+    /// Path in the container, absolute.
+    pub destination: String,
+    /// Whether the container may write.
+    pub access: Access,
+    /// Whether mounts below the source come along (`rbind`, the default) or not (`bind`).
+    pub recursive: bool,
+    /// `exec` (the default) or `noexec`.
+    pub exec: bool,
+}
+
+/// `-v [NAME:]DESTINATION[:OPTIONS]`: a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// The volume; absent for an anonymous one that is not made yet.
+    pub name: Option<VolumeName>,
+    /// Whether it was made for the container, and goes with it.
+    pub anonymous: bool,
+    /// Path in the container, absolute.
+    pub destination: String,
+    /// Whether the container may write.
+    pub access: Access,
+    /// `exec` (the default) or `noexec`.
+    pub exec: bool,
+    /// Whether a new volume is filled with what it covers (`nocopy` turns it off).
+    pub copy_up: bool,
+    /// What becomes of a volume that is not there.
+    pub missing: IfMissing,
+    /// What of the volume is mounted, relative to it; all of it where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<String>,
+    /// Labels of a volume that is made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What becomes of a volume that is wanted and is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IfMissing {
+    /// It is made.
+    Create,
+    /// That is an error (`nocreate`).
+    Refuse,
+}
+
+impl VolumeMount {
+    /// One that is made with the container, with no options.
+    pub fn anonymous(destination: String) -> Self {
+        Self {
+            name: None,
+            anonymous: true,
+            destination,
+            access: Access::ReadWrite,
+            exec: true,
+            copy_up: true,
+            missing: IfMissing::Create,
+            subpath: None,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// What `-v` or `--mount` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountFlag {
+    /// A path of the host.
+    Bind(BindMount, Relabel),
+    /// A volume.
+    Volume(VolumeMount),
+    /// Memory.
+    Tmpfs(TmpfsMount),
+}
+
+/// Whether `-v` asked for the source to be relabelled for SELinux (`z`, `Z`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relabel {
+    /// No.
+    No,
+    /// Yes; means nothing where there is no SELinux.
+    Yes,
+}
+
+/// `--tmpfs DESTINATION[:OPTIONS]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TmpfsMount {
+    /// Path in the container, absolute.
+    pub destination: String,
+    /// Whether the container may write.
+    pub access: Access,
+    /// Size limit in bytes.
+    pub size: Option<u64>,
+    /// Mode of its root directory; that of the directory beneath, or 1777, where absent.
+    pub mode: Option<u32>,
+    /// `exec` or `noexec` (the default).
+    pub exec: bool,
+    /// Whether what the image has there is copied in (podman's default; `notmpcopyup` turns it off).
+    pub copy_up: bool,
+}
+
+/// Why a mount was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MountRefused {
+    /// Not of the form of `-v`.
+    #[error("{0:?} is not a mount: expected [SOURCE:]DESTINATION[:OPTIONS]")]
+    Malformed(String),
+    /// `--mount` without what it needs.
+    #[error("{0:?} is not a mount: it has no {1}")]
+    Lacks(String, &'static str),
+    /// A type of `--mount`.
+    #[error("{0:?} is not a type of mount: expected bind, volume or tmpfs")]
+    UnknownType(String),
+    /// An option's value.
+    #[error("the option {option:?} does not take {value:?}: expected {expected}")]
+    Value {
+        /// The option.
+        option: String,
+        /// The value.
+        value: String,
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// A label.
+    #[error(transparent)]
+    Label(#[from] LabelRefused),
+    /// `-v name:/x`, with what is no name.
+    #[error(transparent)]
+    Name(#[from] VolumeNameRefused),
+    /// The destination does not parse.
+    #[error("reading the destination of {0:?}")]
+    Destination(String, #[source] PathRefused),
+    /// Mounting over the root directory.
+    #[error("{0:?} would hide the whole of the container: the destination cannot be \"/\"")]
+    Root(String),
+    /// An option of no meaning here.
+    #[error("{option:?} is not an option of {flag}: expected {expected}")]
+    UnknownOption {
+        /// The option.
+        option: String,
+        /// `-v` or `--tmpfs`.
+        flag: &'static str,
+        /// All options.
+        expected: &'static str,
+    },
+    /// `suid`, `dev`.
+    #[error("the option {0:?} is refused: {1}")]
+    Forbidden(String, &'static str),
+    /// `ro` and `rw`.
+    #[error("the options {0:?} and {1:?} contradict each other")]
+    Contradiction(String, String),
+    /// `size=`.
+    #[error("reading size= of a tmpfs")]
+    Size(#[source] SizeRefused),
+    /// `mode=`.
+    #[error("{0:?} is not a mode: expected octal digits, at most 1777")]
+    Mode(String),
+}
+
+const MOUNT_EXAMPLE: &str = "--mount type=bind,src=./src,dst=/src,ro or --mount src=data,dst=/var/lib/data";
+
+impl crate::failure::Explain for MountRefused {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Name(error) => error.code(),
+            _ => "E_CONFIG",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Name(error) => error.hint(),
+            Self::Malformed(_) => Some(
+                "for example -v ./src:/src:ro or -v data:/var/lib/data; for a path that contains a colon use --mount"
+                    .into(),
+            ),
+            Self::Lacks(..) | Self::UnknownType(_) | Self::Value { .. } => Some(format!("for example {MOUNT_EXAMPLE}")),
+            Self::UnknownOption { flag, .. } => Some(match *flag {
+                "-v" => "for example -v ./src:/src:ro or -v data:/var/lib/data".into(),
+                "--tmpfs" => "for example --tmpfs /tmp:size=64m,exec".into(),
+                _ => format!("for example {MOUNT_EXAMPLE}"),
+            }),
+            _ => None,
+        }
+    }
+}
+
+fn parse_destination(destination: &str, whole: &str) -> Result<String, MountRefused> {
+    let shown = || whole.chars().take(200).collect::<String>();
+    match parse_container_path(destination) {
+        Ok(path) if path == "/" => Err(MountRefused::Root(shown())),
+        Ok(path) => Ok(path),
+        Err(error) => Err(MountRefused::Destination(shown(), error)),
+    }
+}
+
+/// A path of the host below `working_directory`, written without what means nothing; `..` stays, for only the file system
+/// knows where it leads.
+fn host_path(path: &str, working_directory: &Path) -> PathBuf {
+    working_directory.join(path).components().collect()
+}
