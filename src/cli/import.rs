@@ -35,6 +35,9 @@ pub struct ImportArgs {
     /// Variant of the architecture
     #[arg(long, value_name = "VARIANT")]
     variant: Option<String>,
+    /// Print the id only; nothing else is ever printed
+    #[arg(short, long)]
+    quiet: bool,
     /// The archive, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: String,

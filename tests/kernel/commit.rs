@@ -196,3 +196,15 @@ fn an_import_keeps_what_the_file_system_cannot() {
     lab.coracle(["import", "https://example.org/x.tar"]).exited(125).says("curl");
     lab.coracle(["import", "/no/such/file"]).exited(125).says("/no/such/file");
 }
+
+#[test]
+fn volumes_of_the_container_become_volumes_of_the_image_when_asked_for() {
+    let lab = Lab::new();
+    keep(&lab, "c", &["-v", "data:/data", "--tmpfs", "/t"], "echo kept >/data/file");
+    let volumes = |flags: &[&str]| {
+        let id = lab.coracle([&["commit"], flags, &["c"]].concat()).ok().text();
+        lab.coracle(["inspect", "--type", "image", &id]).ok().json()[0]["Config"]["Volumes"].clone()
+    };
+    assert!(volumes(&[]).is_null());
+    assert_eq!(volumes(&["--include-volumes"]), serde_json::json!({"/data": {}}));
+}
