@@ -62,6 +62,7 @@ use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::Reference;
 use crate::name::signal::Signal;
 use crate::oci::digest::ImageId;
+use crate::registry::web::WebFile;
 use crate::registry::{Access, Credential, Growth, RetryPolicy, TlsVerify};
 use crate::state::disk_usage;
 use crate::state::journal::{self, ContainerEvent, Event, Follower};
@@ -608,6 +609,11 @@ pub fn commit(layout: &Layout, name: &str, request: commit::Request) -> Result<(
     // Until the image's record names its layers, nobody removes them.
     let _stays = store.lock_shared(&mut say_waiting)?;
     commit::execute(&store, &loaded(layout, name)?, request)
+}
+
+/// What is at an address on the web.
+pub fn download(address: &str) -> Result<WebFile, Failure> {
+    Ok(crate::registry::web::open(address, &|line| error::warn(line))?)
 }
 
 /// Makes an image of a tar; its id.

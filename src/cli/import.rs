@@ -38,7 +38,7 @@ pub struct ImportArgs {
     /// Print the id only; nothing else is ever printed
     #[arg(short, long)]
     quiet: bool,
-    /// The archive, or - for standard input
+    /// The archive: a file, an address on the web, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: String,
     /// Name of the image; one without a registry is in localhost
@@ -49,14 +49,11 @@ pub struct ImportArgs {
 impl Invocation for ImportArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("A container's files", "coracle export web | coracle import - web-files"),
+        ("From the web", "coracle import https://example.com/rootfs.tar.gz mine"),
         ("With a command", "coracle import -c 'CMD [\"/bin/sh\"]' rootfs.tar.gz mine:1"),
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        if self.file.starts_with("http://") || self.file.starts_with("https://") {
-            let failure = Failure::new("E_CONFIG", format!("importing {}: an archive is a file", self.file));
-            return Err(failure.with_hint(format!("curl -fL {} | coracle import - IMAGE", self.file)));
-        }
         let request = ImportRequest {
             changes: changes(&self.change)?,
             platform: self.platform()?,
@@ -67,7 +64,12 @@ impl Invocation for ImportArgs {
         let layout = globals.layout()?;
         let mut stdin;
         let mut file;
-        let tar: &mut dyn BufRead = if self.file == "-" {
+        let mut web;
+        let is_address = ["http://", "https://"].iter().any(|scheme| self.file.starts_with(scheme));
+        let tar: &mut dyn BufRead = if is_address {
+            web = BufReader::with_capacity(128 << 10, dispatch::download(&self.file)?);
+            &mut web
+        } else if self.file == "-" {
             if io::stdin().is_terminal() {
                 return Err(Failure::new("E_CONFIG", "importing an archive from a terminal")
                     .with_hint("name a file, or pipe the archive in"));
