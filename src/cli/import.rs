@@ -64,12 +64,17 @@ impl Invocation for ImportArgs {
         let layout = globals.layout()?;
         let mut stdin;
         let mut file;
-        let mut web;
         let is_address = ["http://", "https://"].iter().any(|scheme| self.file.starts_with(scheme));
-        let tar: &mut dyn BufRead = if is_address {
-            web = BufReader::with_capacity(128 << 10, dispatch::download(&self.file)?);
-            &mut web
-        } else if self.file == "-" {
+        if is_address {
+            let mut web = BufReader::with_capacity(128 << 10, dispatch::download(&self.file)?);
+            let imported = dispatch::import(&layout, request, &mut web);
+            if let (Err(_), Some(broken)) = (&imported, web.get_ref().broken()) {
+                let failure = Failure::new("E_SIZE_MISMATCH", format!("importing {}: it broke off: {broken}", self.file));
+                return Err(failure.with_hint("try it again, or fetch it with `curl -C -` and import the file"));
+            }
+            return output::write(&format!("{}\n", imported?)).map(|()| 0);
+        }
+        let tar: &mut dyn BufRead = if self.file == "-" {
             if io::stdin().is_terminal() {
                 return Err(Failure::new("E_CONFIG", "importing an archive from a terminal")
                     .with_hint("name a file, or pipe the archive in"));

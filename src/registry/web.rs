@@ -12,11 +12,27 @@ use super::{MAX_REDIRECTS, TlsVerify, location};
 use crate::host::config::certificates::Certificates;
 
 /// What is at an address, as it comes. One whose length was announced fails if it is shorter.
-pub struct WebFile(reqwest::blocking::Response);
+pub struct WebFile {
+    response: reqwest::blocking::Response,
+    broken: Option<String>,
+}
+
+impl WebFile {
+    /// Why not all of it came, if that is so: whoever reads it may take that for something else.
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+}
 
 impl Read for WebFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        let read = self.response.read(buffer);
+        if let Err(error) = &read
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            self.broken = Some(error.to_string());
+        }
+        read
     }
 }
 
@@ -32,7 +48,7 @@ pub fn open(address: &str, notice: &(dyn Fn(&str) + Sync)) -> Result<WebFile, Re
         for _ in 0..=MAX_REDIRECTS {
             let response = http.exchange(Method::GET, &url, HeaderMap::new(), Payload::Nothing)?;
             match response.status().as_u16() {
-                200..=299 => return Ok(WebFile(response)),
+                200..=299 => return Ok(WebFile { response, broken: None }),
                 301..=303 | 307 | 308 => url = location(&response, &url)?.ok_or_else(refused)?,
                 404 => return Err(RegistryError::NotFound { url: shown(&url), message: http::message_of(response) }),
                 _ => return Err(http::status_error(shown(&url), response)),

@@ -43,7 +43,7 @@ fn what_does_not_arrive_whole_is_no_image() {
     });
     let user = User::with("");
     for (path, code, word) in [
-        ("cut", "E_", "reading"),
+        ("cut", "E_SIZE_MISMATCH", "it broke off"),
         ("loop", "E_REDIRECT", "redirects more than"),
         ("away", "E_REDIRECT", "no address on the web"),
         ("no", "E_", "403"),
