@@ -30,6 +30,13 @@ impl std::borrow::Borrow<[u8]> for LayerPath {
     }
 }
 
+impl LayerPath {
+    /// The path that [`fmt::Display`] has written as `text`; nothing if that is none.
+    pub fn unescape(text: &str) -> Option<Self> {
+        unescape(text.as_bytes())
+    }
+}
+
 impl fmt::Display for LayerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
@@ -88,6 +95,8 @@ pub enum FileKind {
     Symlink,
     /// Named pipe.
     Fifo,
+    /// Socket: only in what a container has made, never in a layer.
+    Socket,
     /// Character device, kept as an empty regular file.
     Char {
         /// Major number.
