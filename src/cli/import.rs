@@ -69,7 +69,8 @@ impl Invocation for ImportArgs {
             let mut web = BufReader::with_capacity(128 << 10, dispatch::download(&self.file)?);
             let imported = dispatch::import(&layout, request, &mut web);
             if let (Err(_), Some(broken)) = (&imported, web.get_ref().broken()) {
-                let failure = Failure::new("E_SIZE_MISMATCH", format!("importing {}: it broke off: {broken}", self.file));
+                let failure =
+                    Failure::new("E_SIZE_MISMATCH", format!("importing {}: it broke off: {broken}", self.file));
                 return Err(failure.with_hint("try it again, or fetch it with `curl -C -` and import the file"));
             }
             return output::write(&format!("{}\n", imported?)).map(|()| 0);
