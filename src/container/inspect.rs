@@ -533,7 +533,7 @@ mod tests {
     }
 
     fn json(status: status::Status) -> serde_json::Value {
-        let layout = Layout::new("/d".into(), "/r".into());
+        let layout = Layout::discover(Some("/d".into()), Some("/r".into())).unwrap();
         let text = serde_json::to_vec(&Report::of(&layout, &listed(status), None)).unwrap();
         // Of two fields of one name a reader would see either.
         crate::oci::strict_json::parse_value(&text).unwrap()
