@@ -546,11 +546,13 @@ mod tests {
         assert_eq!(
             keys(&report),
             "Id Created Path Args State Image ImageName Rootfs Name RestartCount Driver EffectiveCaps BoundingCaps \
-             Mounts NetworkSettings Config HostConfig"
+             Mounts NetworkSettings Config HostConfig ImageDigest LogPath StaticDir GraphDriver Pod Namespace MountLabel \
+             ProcessLabel AppArmorProfile ConmonPidFile PidFile ExecIDs Dependencies IsInfra IsService OCIConfigPath OCIRuntime"
         );
         assert_eq!(
             keys(&report["State"]),
-            "Status Running Paused Restarting OOMKilled Dead CgroupPath Pid ExitCode Error StartedAt FinishedAt"
+            "Status Running Paused Restarting OOMKilled Dead CgroupPath Pid ConmonPid ExitCode Error StartedAt FinishedAt \
+             Health OciVersion CheckpointedAt RestoredAt"
         );
         assert_eq!(keys(&report["Mounts"][0]), "Type Source Destination Driver Mode Options RW Propagation");
         assert_eq!((&report["Path"], &report["Args"]), (&"/entry".into(), &serde_json::json!(["a", "b"])));
