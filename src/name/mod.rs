@@ -31,4 +31,5 @@ pub mod signal;
 pub mod ulimit;
 pub mod user;
 pub mod volume;
+pub mod volume_options;
 pub mod volumes_from;

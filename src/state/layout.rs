@@ -219,6 +219,21 @@ impl Layout {
         self.volume(name).join("data")
     }
 
+    /// The user's own drivers of volumes: sockets and programs.
+    pub fn plugins(&self) -> PathBuf {
+        self.config.join("plugins")
+    }
+
+    /// Marks a container whose volumes drivers have mounted.
+    pub fn driven_marker(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("driven")
+    }
+
+    /// What mounts of a container throw away with its end.
+    pub fn container_overlays(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("overlays")
+    }
+
     /// The directory of container names.
     pub fn container_names(&self) -> PathBuf {
         self.data.join("names")
