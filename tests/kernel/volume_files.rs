@@ -194,6 +194,7 @@ fn a_program_keeps_volumes() {
 }
 
 /// A service that speaks Docker's protocol.
+#[allow(clippy::disallowed_methods, reason = "it ends with the program: a test that fails does not wait for it")]
 fn serve(lab: &Lab) -> Arc<Mutex<Vec<String>>> {
     let plugins = lab.root().join("config/coracle/plugins");
     fs::create_dir_all(&plugins).unwrap();

@@ -61,7 +61,7 @@ fn binds_that_are_refused() {
     for text in ["", ":", ":/b", "/a:/b:ro:x", "a"] {
         assert!(matches!(bind(text), Err(MountRefused::Malformed(_))), "{text}");
     }
-    let slave = BindMount { propagation: Propagation::Slave, access: Access::ReadOnly, ..plain.clone() };
+    let slave = BindMount { propagation: Propagation::Slave, access: Access::ReadOnly, ..bind("/a:/b").unwrap() };
     assert_eq!(bind("/a:/b:rro,rslave"), Ok(slave));
     assert_eq!(bind("/a:/b:O").unwrap().writes, Writes::Discarded);
     let kept = Writes::Kept { upper: "/u".into(), work: "/w".into() };
