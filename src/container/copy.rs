@@ -249,12 +249,12 @@ fn visit_to_pack(
     options: Options,
     writer: OwnedFd,
 ) -> Result<Visitor, Failure> {
-    let plan = match running(container) {
+    let mut plan = match running(container) {
         Some(plan) => plan,
         None => Trees::of_container(store, &container.record)?.plan_with_mounts(store.layout(), Use::ToRead)?,
     };
     let recorded = Recorded::of_layers(store, &container.record.layers)?;
-    visit::start(&plan, writer.as_fd(), |inside, data| {
+    visit::start(&mut plan, writer.as_fd(), |inside, data| {
         let owners = if options.archive { inside.owners() } else { pack::Owners::Root };
         let out = io::BufWriter::with_capacity(64 << 10, data);
         report(&pack_from(Base::Root(inside.root.as_fd()), path, options, (owners, recorded), out)?)
@@ -319,8 +319,8 @@ fn visit_to_unpack<'a>(
     options: Options,
     reader: OwnedFd,
 ) -> Result<Taker<'a>, Failure> {
-    let (plan, owned) = way_in(store, container)?;
-    let visitor = visit::start(&plan, reader.as_fd(), |inside, data| {
+    let (mut plan, owned) = way_in(store, container)?;
+    let visitor = visit::start(&mut plan, reader.as_fd(), |inside, data| {
         let mut data = io::BufReader::new(data);
         let facts = read_facts(&mut data)?;
         let owners = match options.archive {

@@ -55,11 +55,11 @@ pub fn execute(store: &Store, container: &Listed) -> Result<Archive, Failure> {
     match running {
         Some(plan) => {
             let recorded = super::files::recorded::Recorded::of_layers(store, &container.record.layers)?;
-            archive(&plan, recorded, View::WithoutMounts)
+            archive(plan, recorded, View::WithoutMounts)
         }
         None => {
             let trees = Trees::of_container(store, &container.record)?;
-            archive(&trees.plan_to_read(store.layout())?, trees.recorded(store)?, View::AsItIs)
+            archive(trees.plan_to_read(store.layout())?, trees.recorded(store)?, View::AsItIs)
         }
     }
 }
@@ -73,10 +73,10 @@ enum View {
     WithoutMounts,
 }
 
-fn archive(plan: &LaunchPlan, recorded: super::files::recorded::Recorded, view: View) -> Result<Archive, Failure> {
+fn archive(mut plan: LaunchPlan, recorded: super::files::recorded::Recorded, view: View) -> Result<Archive, Failure> {
     let (reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
     let writer = OwnedFd::from(writer);
-    let visitor = visit::start(plan, writer.as_fd(), |inside, data| {
+    let visitor = visit::start(&mut plan, writer.as_fd(), |inside, data| {
         let owners = inside.owners();
         let root = match view {
             View::AsItIs => inside.root,

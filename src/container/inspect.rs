@@ -40,6 +40,7 @@ pub struct Report {
     pub restart_count: u32,
     /// How the root file system is made.
     pub driver: String,
+    pub graph_driver: GraphDriver,
     /// `CAP_` names.
     pub effective_caps: Vec<String>,
     /// `CAP_` names.
@@ -48,6 +49,16 @@ pub struct Report {
     pub network_settings: NetworkSettings,
     pub config: Config,
     pub host_config: HostConfig,
+}
+
+/// How the root file system is made.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GraphDriver {
+    /// Its name.
+    pub name: String,
+    /// `Reason`: why not as it is tried first.
+    pub data: BTreeMap<&'static str, String>,
 }
 
 /// What the container is doing.
@@ -239,7 +250,22 @@ impl Report {
             rootfs: record.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             name: record.name.to_string(),
             restart_count: listed.restarts(),
-            driver: record.driver.clone(),
+            driver: listed
+                .driver
+                .as_ref()
+                .map_or_else(|| record.driver.clone(), |found| found.driver.name().to_owned()),
+            graph_driver: GraphDriver {
+                name: listed
+                    .driver
+                    .as_ref()
+                    .map_or_else(|| record.driver.clone(), |found| found.driver.name().to_owned()),
+                data: listed
+                    .driver
+                    .iter()
+                    .map(|found| ("Reason", found.reason.clone()))
+                    .filter(|(_, reason)| !reason.is_empty())
+                    .collect(),
+            },
             effective_caps: process.effective.clone(),
             bounding_caps: process.bounding.clone(),
             mounts: record.mounts.iter().map(Mount::of).collect(),
@@ -262,6 +288,7 @@ impl State {
         };
         let reason = match status {
             status::Status::Stopped(stopped) => stopped.reason.as_deref().unwrap_or_default(),
+            status::Status::Running(processes) => processes.degraded.as_deref().unwrap_or_default(),
             _ => "",
         };
         Self {
@@ -403,7 +430,7 @@ mod tests {
             log: crate::name::log_request::LogRequest::default(),
             limits: crate::name::limit_request::LimitRequest::default(),
         };
-        Listed { record, status, is_paused: false, health: None, group: None }
+        Listed { record, status, is_paused: false, health: None, group: None, driver: None }
     }
 
     fn json(status: status::Status) -> serde_json::Value {
@@ -443,6 +470,7 @@ mod tests {
             started: Timestamp(0),
             restarts: 0,
             initialized: false,
+            degraded: None,
         };
         let running = json(status::Status::Running(processes));
         assert_eq!((&running["State"]["Pid"], &running["State"]["Running"]), (&42.into(), &true.into()));

@@ -16,7 +16,7 @@ use super::request::{Removal, Request};
 use super::translate::resources::{self, Share};
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
-use super::{environment, event, random_name, remove, volumes};
+use super::{driver, environment, event, random_name, remove, volumes};
 use crate::failure::Failure;
 use crate::host::kernel;
 use crate::identity::map::Caller;
@@ -40,15 +40,16 @@ pub fn execute(
     request: &Request,
     base: &Base,
     presence: &Presence,
+    notice: &dyn Fn(&str),
     release: impl FnOnce(),
 ) -> Result<Report, Failure> {
-    let surroundings = surroundings(layout, request, base)?;
+    let surroundings = surroundings(layout, request, base, None)?;
     let keeps = if request.removal == Removal::AtExit { Keeps::Nothing } else { Keeps::Request };
     let (owned, record, plan) = make(request, &surroundings, keeps)?;
     release();
     event::note(layout, ContainerEvent::Create, &record);
     let id = owned.id.clone();
-    let launch = Launch::new(layout, request, record, plan, owned);
+    let launch = Launch::new(layout, request, record, plan, owned, notice);
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
     if result.is_err() && !launch.was_executed() {
         // Nothing of a container that never ran is left behind; what one wrote is not thrown away with an error.
@@ -59,7 +60,7 @@ pub fn execute(
 
 /// Makes the container and leaves it to be started. `release` as above.
 pub fn create(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<ContainerId, Failure> {
-    let surroundings = surroundings(layout, request, base)?;
+    let surroundings = surroundings(layout, request, base, None)?;
     let (owned, record, _) = make(request, &surroundings, Keeps::Request)?;
     release();
     let marked = File::create(layout.created_marker(&owned.id));
@@ -90,7 +91,7 @@ pub fn plan_again(
     name: &ContainerName,
 ) -> Result<LaunchPlan, Failure> {
     let _held = volumes::hold(layout, request)?;
-    let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, id, name)?;
+    let (blueprint, _) = translate(request, &surroundings(layout, request, base, Some(id))?, id, name)?;
     volumes::make(layout, request)?;
     Ok(LaunchPlan::new(blueprint))
 }
@@ -109,12 +110,17 @@ pub fn warnings(request: &Request) -> Result<Vec<String>, Failure> {
 pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
     let id = ContainerId::from_random([0; 32]);
     let request = &*volumes::settled(layout, request, base)?;
-    let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, &id, &name_from(&id))?;
+    let (blueprint, _) = translate(request, &surroundings(layout, request, base, None)?, &id, &name_from(&id))?;
     Ok(LaunchPlan::new(blueprint))
 }
 
-/// What is known beside the request.
-fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Result<Surroundings<'a>, Failure> {
+/// What is known beside the request for a new container, or for `id`, which is there.
+fn surroundings<'a>(
+    layout: &'a Layout,
+    request: &Request,
+    base: &'a Base,
+    id: Option<&ContainerId>,
+) -> Result<Surroundings<'a>, Failure> {
     let capabilities = credentials::capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
     let caller = Caller::current(CapabilitySet::from_bits(capabilities.effective));
     let view = View::new(match base {
@@ -124,6 +130,7 @@ fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Re
     let user = ContainerUser::look_up(request, base, &view)?;
     Ok(Surroundings {
         layout,
+        driver: driver::of(layout, request, id),
         caller,
         base,
         user,

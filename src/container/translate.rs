@@ -23,6 +23,7 @@ use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
+use crate::name::storage_driver::Driver;
 use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
@@ -35,6 +36,8 @@ use crate::volume::VolumeError;
 pub struct Surroundings<'a> {
     /// Where things are.
     pub layout: &'a Layout,
+    /// How root file systems are made of layers.
+    pub driver: Driver,
     /// Who asks.
     pub caller: Caller,
     /// What the container is made from.
@@ -98,6 +101,9 @@ pub enum Refused {
     /// A volume.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A limit of size where there can be none.
+    #[error("--storage-opt size=: {0} cannot limit what is written")]
+    NoSizeLimit(&'static str),
     /// Two mounts on one place.
     #[error("two mounts on {0} in the container")]
     Twice(String),
@@ -113,6 +119,7 @@ impl Explain for Refused {
             Self::Source { .. } => "E_DIR",
             Self::OwnState { .. } => "E_PATH_ESCAPE",
             Self::Reserved(_) => "E_MOUNT_TARGET",
+            Self::NoSizeLimit(_) => "E_UNSUPPORTED",
             Self::Volume(error) => error.code(),
         }
     }
@@ -128,6 +135,7 @@ impl Explain for Refused {
                 Some("subpath names what is in the volume already, and no symbolic link leads to it".into())
             }
             Self::Volume(error) => error.hint(),
+            Self::NoSizeLimit(_) => Some("the storage driver fuse can, for containers of images".into()),
             Self::Reserved(_) => Some("choose a directory below it, or another one".into()),
             _ => None,
         }
@@ -163,6 +171,7 @@ pub fn translate(
         store: surroundings.layout.data().to_owned(),
         mountpoint: relative(id, "work"),
         rootfs: rootfs(request, surroundings, id)?,
+        falls_back: surroundings.layout.storage_driver().is_none(),
         read_only: request.rootfs_access == Access::ReadOnly,
         ids,
         network: if host_network { Network::Host } else { Network::Isolated },
@@ -218,13 +227,21 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
             let targets = (lower.is_empty() || surroundings.lacks_mount_targets).then(|| c_string(MOUNT_TARGETS));
             let lower = lower.into_iter().map(Ok).chain(targets).collect::<Result<Vec<_>, _>>()?;
             let upper = (c_string(relative(id, "upper"))?, c_string(relative(id, "work"))?);
-            return Ok(Rootfs::Overlay { lower, upper, volatile: request.removal == Removal::AtExit });
+            if request.size_limit.is_some() && surroundings.driver == Driver::Overlay {
+                return Err(Refused::NoSizeLimit("the kernel's overlay").into());
+            }
+            let (driver, volatile) = (surroundings.driver, request.removal == Removal::AtExit);
+            return Ok(Rootfs::Overlay { driver, lower, upper, volatile, limit: request.size_limit });
+        }
+        Base::Directory(_) if request.size_limit.is_some() => {
+            return Err(Refused::NoSizeLimit("a root file system that is a directory").into());
         }
         Base::Directory(path) => path,
     };
     let stat = std::fs::metadata(path).map_err(|cause| Refused::Source { path: path.clone(), cause })?;
     match &request.rootfs {
         RootfsSource::Directory { writes: DirectoryWrites::Discarded, .. } => Ok(Rootfs::Discarded {
+            driver: surroundings.driver,
             path: path.clone(),
             mode: stat.mode() & 0o7777,
             inner: host_view::made_beforehand(path),

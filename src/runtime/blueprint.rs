@@ -7,6 +7,7 @@ use crate::cgroup::draft::Draft;
 use crate::lsm::capability::Sets;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::resources::Bound;
+use crate::name::storage_driver::Driver;
 use crate::seccomp::Filter;
 
 /// A container to be launched.
@@ -18,6 +19,8 @@ pub struct Blueprint {
     pub mountpoint: String,
     /// The root file system.
     pub rootfs: Rootfs,
+    /// Whether it may be made in another way than it says.
+    pub falls_back: bool,
     /// Whether the root file system is read-only.
     pub read_only: bool,
     /// The user namespace's maps.
@@ -68,12 +71,16 @@ pub struct GivenFile {
 pub enum Rootfs {
     /// An overlay.
     Overlay {
+        /// How it is made.
+        driver: Driver,
         /// Layers, topmost first, relative to the store or absolute.
         lower: Vec<CString>,
         /// `upperdir` and `workdir`, relative to the store.
         upper: (CString, CString),
         /// Whether its contents die with the container.
         volatile: bool,
+        /// Bytes that may be written.
+        limit: Option<u64>,
     },
     /// A directory of the host.
     Directory {
@@ -84,6 +91,8 @@ pub enum Rootfs {
     },
     /// A copy-on-write view of a directory of the host that is thrown away with the container.
     Discarded {
+        /// How it is made.
+        driver: Driver,
         /// Its path, absolute.
         path: PathBuf,
         /// Its permissions.

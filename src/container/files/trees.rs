@@ -8,8 +8,9 @@ use nix::fcntl::OFlag;
 
 use super::recorded::Recorded;
 use super::visit;
-use crate::container::host_view;
+use crate::container::{driver, host_view};
 use crate::failure::Failure;
+use crate::name::storage_driver::Driver;
 use crate::oci::digest::DiffId;
 use crate::rootfs::view::View;
 use crate::runtime::plan::LaunchPlan;
@@ -37,6 +38,8 @@ pub struct Trees {
     lower: Vec<CString>,
     /// The container's own layer, and its work directory.
     upper: Option<(CString, CString)>,
+    /// How they are put together.
+    driver: Driver,
     /// Layers of the image, lowest first.
     layers: Vec<DiffId>,
     /// Whether it may be written to.
@@ -82,6 +85,7 @@ impl Trees {
         Self {
             lower: layer_trees(layers),
             upper: None,
+            driver: Driver::Overlay,
             layers: layers.to_vec(),
             writable: false,
             mounted_on: Vec::new(),
@@ -105,6 +109,8 @@ impl Trees {
         let relative = |name: &str| c_text(format!("containers/{}/{name}", record.id));
         let mut trees = Self::of_layers(&record.layers);
         trees.writable = !record.read_only;
+        let found_before = || driver::recorded(layout, &record.id).map(|record| record.driver);
+        trees.driver = layout.storage_driver().or_else(found_before).unwrap_or_default();
         match &record.rootfs {
             None => {
                 let paths = record.layers.iter().rev().map(|layer| store.layers().path(layer)).collect();
@@ -158,13 +164,13 @@ impl Trees {
 
     /// What holds what is below the container's own layer in `slot`.
     fn mount_lower(&self, slot: Slot) -> Step {
-        stacked(slot, self.lower.clone())
+        stacked(self.driver, slot, self.lower.clone())
     }
 
     /// What holds everything in `slot`, to be read.
     fn mount_merged(&self, slot: Slot) -> Step {
         let upper = self.upper.as_ref().map(|(upper, _)| upper.clone());
-        stacked(slot, upper.into_iter().chain(self.lower.iter().cloned()).collect())
+        stacked(self.driver, slot, upper.into_iter().chain(self.lower.iter().cloned()).collect())
     }
 
     /// The plan that enters the root as it is, to be read, without anything mounted in it.
@@ -190,9 +196,10 @@ impl Trees {
         let mut steps = Vec::new();
         match &self.upper {
             Some((upperdir, workdir)) if writable => {
-                let upper = Upper { upperdir: upperdir.clone(), workdir: workdir.clone(), volatile: false };
-                let mountpoint = MOUNTPOINT.to_owned();
-                steps.push(Step::Overlay { slot: ROOT, lower: self.lower.clone(), upper: Some(upper), mountpoint });
+                let (upperdir, workdir) = (upperdir.clone(), workdir.clone());
+                let upper = Some(Upper { upperdir, workdir, volatile: false, limit: None });
+                let (driver, lower, mountpoint) = (self.driver, self.lower.clone(), MOUNTPOINT.to_owned());
+                steps.push(Step::Overlay { driver, slot: ROOT, lower, upper, mountpoint });
             }
             None if writable => {
                 steps.push(clone(ROOT, self.lower.first().cloned().unwrap_or_default(), Access::ReadWrite));
@@ -243,7 +250,7 @@ fn clone(slot: Slot, path: CString, access: Access) -> Step {
 }
 
 /// The directories on top of each other, topmost first: an overlay has at least two where nothing is written.
-fn stacked(slot: Slot, mut trees: Vec<CString>) -> Step {
+fn stacked(driver: Driver, slot: Slot, mut trees: Vec<CString>) -> Step {
     match (trees.pop(), trees.is_empty()) {
         (None, _) => {
             let options = vec![(c"mode".to_owned(), Some(c"755".to_owned()))];
@@ -252,7 +259,7 @@ fn stacked(slot: Slot, mut trees: Vec<CString>) -> Step {
         (Some(only), true) => clone(slot, only, Access::ReadOnly),
         (Some(lowest), false) => {
             trees.push(lowest);
-            Step::Overlay { slot, lower: trees, upper: None, mountpoint: MOUNTPOINT.to_owned() }
+            Step::Overlay { driver, slot, lower: trees, upper: None, mountpoint: MOUNTPOINT.to_owned() }
         }
     }
 }

@@ -19,7 +19,14 @@ fn ranges() -> IdMaps {
 
 fn overlay() -> Rootfs {
     let upper = (c"containers/x/upper".into(), c"containers/x/work".into());
-    Rootfs::Overlay { lower: vec![c"layers/b/tree".into(), c"layers/a/tree".into()], upper, volatile: true }
+    let driver = crate::name::storage_driver::Driver::Overlay;
+    Rootfs::Overlay {
+        driver,
+        limit: None,
+        lower: vec![c"layers/b/tree".into(), c"layers/a/tree".into()],
+        upper,
+        volatile: true,
+    }
 }
 
 fn blueprint() -> Blueprint {
@@ -27,6 +34,7 @@ fn blueprint() -> Blueprint {
         store: "/store".into(),
         mountpoint: "containers/x/work".into(),
         rootfs: overlay(),
+        falls_back: true,
         read_only: false,
         ids: single(),
         network: Network::Isolated,
