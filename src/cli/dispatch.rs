@@ -618,7 +618,11 @@ fn choose(layout: &Layout, directory: &Path) -> Choice {
     let mut found_out = Vec::new();
     let mut next = Some(layout.storage_driver().unwrap_or_default());
     while let Some(driver) = next {
-        match crate::runtime::probe::overlay(driver, directory) {
+        let place = directory.join(driver.name());
+        if let Err(error) = std::fs::create_dir(&place) {
+            return Choice { name: "none".into(), reason: format!("nothing can be written to the store: {error}") };
+        }
+        match crate::runtime::probe::overlay(driver, &place) {
             Ok(()) => {
                 let what = match driver {
                     Driver::Overlay => "the kernel's overlay was mounted on the store's file system",

@@ -2,7 +2,6 @@
 //! that can do what is asked; and where that cannot be had, the next.
 
 use super::request::Request;
-use crate::failure::{Explain, Failure};
 use crate::name::container::ContainerId;
 use crate::name::storage_driver::Driver;
 use crate::runtime::launch_error::LaunchError;
@@ -43,7 +42,6 @@ pub fn next(plan: &mut LaunchPlan, error: &LaunchError) -> Option<String> {
     };
     let next = plan.driver().filter(|_| failed && plan.falls_back)?.next()?;
     plan.set_driver(next);
-    let failure = Failure::new(error.code(), error.to_string());
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    Some(format!("{failure}{cause}"))
+    Some(format!("{error}{cause}"))
 }

@@ -443,8 +443,8 @@ mod tests {
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(
             keys(&report),
-            "Id Created Path Args State Image ImageName Rootfs Name RestartCount Driver EffectiveCaps BoundingCaps \
-             Mounts NetworkSettings Config HostConfig"
+            "Id Created Path Args State Image ImageName Rootfs Name RestartCount Driver GraphDriver EffectiveCaps \
+             BoundingCaps Mounts NetworkSettings Config HostConfig"
         );
         assert_eq!(
             keys(&report["State"]),

@@ -4,7 +4,7 @@
 //! the namespaces that `unshare` makes, as podman's do.
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -15,8 +15,10 @@ use nix::mount::MntFlags;
 use nix::sys::stat::Mode;
 
 use crate::failure::{Explain, Failure};
+use crate::name::storage_driver::Driver;
 use crate::oci::digest::ImageId;
-use crate::runtime::overlay_mount;
+use crate::rootfs::fuse;
+use crate::runtime::{fuse_mount, overlay_mount};
 use crate::state::journal::{self, ImageEvent};
 use crate::state::record::{io_code, io_hint};
 use crate::state::schema::image::ImageRecord;
@@ -119,18 +121,32 @@ pub fn mount(store: &Store, image: &ImageRecord) -> Result<PathBuf, Failure> {
     let trees = layers.map(|layer| CString::new(format!("layers/{}/tree", layer.diff_id.hex())).unwrap_or_default());
     // An overlay has at least two layers: the lowest is the empty directory on which it is mounted.
     let trees: Vec<CString> = trees.chain([point.clone()]).collect();
-    attach(&trees, &point).map_err(|errno| failed(errno.into()))?;
+    attach(store.layout().storage_driver(), &trees, &point).map_err(failed)?;
     journal::note_image(store.layout(), ImageEvent::Mount, image.id.hex(), "");
     Ok(path)
 }
 
-fn attach(trees: &[CString], point: &CString) -> Result<(), Errno> {
-    let mounted = overlay_mount::mount(trees, None, point)?;
+fn attach(driver: Option<Driver>, trees: &[CString], point: &CString) -> std::io::Result<()> {
+    let mounted = match (driver, overlay_mount::mount(trees, None, point)) {
+        (Some(Driver::Fuse), _) => serve(trees)?,
+        // Who may not mount anything may not mount this either.
+        (None, Err(errno)) if errno != Errno::EPERM => serve(trees)?,
+        (_, other) => other?,
+    };
     let attributes = MountAttrs::RDONLY.and(MountAttrs::NODEV).and(MountAttrs::NOSUID);
     mount::restrict(mounted.as_fd(), attributes, Depth::Single)?;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let target = nix::fcntl::open(point.as_c_str(), flags, Mode::empty())?;
-    mount::attach(mounted.as_fd(), target.as_fd())
+    Ok(mount::attach(mounted.as_fd(), target.as_fd())?)
+}
+
+/// Mounts our own overlay, served by a process that lives as long as the mount.
+fn serve(trees: &[CString]) -> std::io::Result<OwnedFd> {
+    let (mounted, device) = fuse_mount::make()?;
+    let lower = trees.iter().map(|tree| fuse_mount::open_directory(tree)).collect::<Result<_, _>>()?;
+    let order = fuse::Order { device, namespace: None, upper: None, lower, limit: None, volatile: false };
+    order.start()?;
+    Ok(mounted)
 }
 
 /// Takes the image's mount away.

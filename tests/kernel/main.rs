@@ -42,6 +42,7 @@ mod rename;
 mod rootfs;
 mod seccomp;
 mod signals;
+mod storage;
 mod streams;
 mod system;
 mod terminal;

@@ -328,14 +328,15 @@ impl Filesystem for Overlay {
     ) {
         let add = |listed: Listed<'_>| {
             let name = OsStr::from_bytes(listed.name);
-            let (attributes, node) = match &listed.inode {
-                Some((node, stat)) => (self.shown(node, stat), node.number),
-                None => {
-                    let kind = file_type(listed.kind);
-                    (fuser::FileAttr { ino: INodeNo(listed.number), kind, ..nothing() }, listed.number)
-                }
+            let number = INodeNo(listed.number);
+            let (attributes, ttl) = match &listed.inode {
+                // As in [`Overlay::tell`].
+                Some((node, stat)) if self.has_shared_number(node, stat) => (self.shown(node, stat), Duration::ZERO),
+                Some((node, stat)) => (self.shown(node, stat), FOREVER),
+                None => (fuser::FileAttr { kind: file_type(listed.kind), ..nothing() }, FOREVER),
             };
-            !reply.add(INodeNo(node), listed.offset, name, &FOREVER, &attributes, Generation(0))
+            let attributes = fuser::FileAttr { ino: number, ..attributes };
+            !reply.add(number, listed.offset, name, &ttl, &attributes, Generation(0))
         };
         match self.read_directory(number.0, offset, Want::Inodes, add) {
             Ok(()) => reply.ok(),

@@ -75,7 +75,7 @@ impl Overlay {
         );
         self.with_both(&from, &to, |directory, other| match target {
             Target::Exchange => self.exchange(&places.0, &places.1, directory, other),
-            _ => self.replace(&places.0, &places.1, directory, other, &source, victim.as_ref()),
+            _ => self.replace(&places.0, &places.1, (directory, other), (&source, victim.as_ref())),
         })
     }
 
@@ -102,10 +102,8 @@ impl Overlay {
         &self,
         from: &Place<'_>,
         to: &Place<'_>,
-        directory: &mut Directory,
-        mut other: Option<&mut Directory>,
-        source: &Arc<Node>,
-        victim: Option<&Arc<Node>>,
+        (directory, mut other): (&mut Directory, Option<&mut Directory>),
+        (source, victim): (&Arc<Node>, Option<&Arc<Node>>),
     ) -> Result<(), Errno> {
         let leaves_whiteout = directory.get(from.name).ok_or(Errno::ENOENT)?.below;
         let target = other.as_deref_mut().unwrap_or(directory);
