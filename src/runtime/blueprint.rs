@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::cgroup::draft::Draft;
 use crate::lsm::capability::Sets;
 use crate::name::limit_request::GroupNamespace;
+use crate::name::mount::Propagation;
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
 use crate::seccomp::Filter;
@@ -19,7 +20,9 @@ pub struct Blueprint {
     pub mountpoint: String,
     /// The root file system.
     pub rootfs: Rootfs,
-    /// Whether it may be made in another way than it says.
+    /// How it is made, and what else is of layers.
+    pub driver: Driver,
+    /// Whether that may be done in another way.
     pub falls_back: bool,
     /// Whether the root file system is read-only.
     pub read_only: bool,
@@ -71,8 +74,6 @@ pub struct GivenFile {
 pub enum Rootfs {
     /// An overlay.
     Overlay {
-        /// How it is made.
-        driver: Driver,
         /// Layers, topmost first, relative to the store or absolute.
         lower: Vec<CString>,
         /// `upperdir` and `workdir`, relative to the store.
@@ -91,8 +92,6 @@ pub enum Rootfs {
     },
     /// A copy-on-write view of a directory of the host that is thrown away with the container.
     Discarded {
-        /// How it is made.
-        driver: Driver,
         /// Its path, absolute.
         path: PathBuf,
         /// Its permissions.
@@ -202,6 +201,29 @@ pub enum MountSource {
         directory: bool,
         /// Whether mounts below it come along.
         recursive: bool,
+        /// Which mounts of the host's appear in it later.
+        propagation: Propagation,
+        /// Whether mounts below it can be written to although it is read-only.
+        writable_below: bool,
+    },
+    /// Directories on top of each other.
+    Overlay {
+        /// The directories, topmost first, absolute or relative to the store.
+        lower: Vec<CString>,
+        /// Where writes go; it is read-only where absent.
+        writes: Option<OverlayWrites>,
+        /// What below it is mounted, and whether that is a directory; all of it where absent.
+        subpath: Option<(CString, bool)>,
+    },
+    /// Terminals of its own.
+    Devpts {
+        /// Options and values: mount(8).
+        options: Vec<(String, String)>,
+    },
+    /// Memory that is never written to the swap.
+    Ramfs {
+        /// Permissions of its root.
+        mode: Option<u32>,
     },
     /// A directory of the store.
     Volume {
@@ -222,6 +244,17 @@ pub enum MountSource {
         /// Whether what it covers is copied in.
         copy_up: bool,
     },
+}
+
+/// Where writes to an overlay go. Paths are absolute or relative to the store.
+#[derive(Clone, Debug)]
+pub struct OverlayWrites {
+    /// `upperdir`.
+    pub upper: CString,
+    /// `workdir`.
+    pub work: CString,
+    /// Directories to make before, with their permissions.
+    pub make: Vec<(CString, u32)>,
 }
 
 /// The size of a terminal's window; zeroes where it is not known.

@@ -2,6 +2,7 @@
 //! kernel.
 
 pub mod join;
+mod mounts;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 
-use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, ViewEntry};
+use super::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, ViewEntry};
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use crate::cgroup::draft::Draft;
 use crate::cgroup::group::Group;
 use crate::name::limit_request::GroupNamespace;
+use crate::name::mount::Propagation;
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
 use crate::sys::exec::StringVector;
@@ -124,7 +126,7 @@ impl LaunchPlan {
 
     /// The plan for `blueprint`.
     pub fn new(mut blueprint: Blueprint) -> Self {
-        let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE };
+        let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE, driver: blueprint.driver };
         // What is made has the permissions that the plan says, whatever the caller's mask.
         planner.steps.push(Step::SetUmask(0));
         // Before it hides from ptrace: its files in /proc are root's then.
@@ -153,7 +155,7 @@ impl LaunchPlan {
         let parts = planner.rootfs(&blueprint.rootfs, &blueprint.mountpoint);
         planner.own_filesystems(&blueprint);
         let devices = planner.clone_devices(&blueprint.devices);
-        let mounts = planner.make_mounts(&blueprint.mounts);
+        let mounts = planner.make_mounts(&blueprint);
         let files = planner.give_files(&blueprint);
         planner.network(blueprint.network);
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
@@ -184,12 +186,9 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
 
-/// Whether files are copied into the mount before the container has it, so that it can only then be made read-only.
-fn is_filled(mount: &Mount) -> bool {
-    matches!(mount.source, MountSource::Tmpfs { copy_up: true, .. } | MountSource::Volume { fill: Some(_), .. })
-}
-
 struct Planner {
+    /// How overlays are made.
+    driver: Driver,
     steps: Vec<Step>,
     next_slot: usize,
 }
@@ -221,10 +220,10 @@ impl Planner {
     /// The root, and what is attached below it.
     fn rootfs(&mut self, rootfs: &Rootfs, mountpoint: &str) -> Vec<(Slot, Place, TargetKind)> {
         match rootfs {
-            Rootfs::Overlay { driver, lower, upper: (upperdir, workdir), volatile, limit } => {
+            Rootfs::Overlay { lower, upper: (upperdir, workdir), volatile, limit } => {
                 let (upperdir, mountpoint) = (upperdir.clone(), workdir.clone());
                 let upper = Some(Upper { upperdir, workdir: workdir.clone(), volatile: *volatile, limit: *limit });
-                let (driver, lower) = (*driver, lower.clone());
+                let (driver, lower) = (self.driver, lower.clone());
                 self.steps.push(Step::Overlay { driver, slot: ROOT, lower, upper, mountpoint });
                 Vec::new()
             }
@@ -235,11 +234,12 @@ impl Planner {
                     expect: Some(Expect::Inode { device: *device, inode: *inode }),
                     depth: Depth::Recursive,
                     attrs: MountAttrs::NODEV,
+                    propagation: Propagation::Private,
                 });
                 Vec::new()
             }
-            Rootfs::Discarded { driver, path, mode, inner, entries, scratch, in_memory } => {
-                let driver = *driver;
+            Rootfs::Discarded { path, mode, inner, entries, scratch, in_memory } => {
+                let driver = self.driver;
                 if *in_memory {
                     self.new_filesystem(SCRATCH, c"tmpfs", &[("mode", "700")], NOSUID_NODEV);
                     self.steps.push(Step::AttachOnHost { slot: SCRATCH, on: text(scratch) });
@@ -251,7 +251,7 @@ impl Planner {
                 } else {
                     self.new_filesystem(ROOT, c"tmpfs", &[("mode", "755")], MountAttrs::NODEV);
                 }
-                self.view(driver, path, entries, (scratch, mountpoint))
+                self.view(path, entries, (scratch, mountpoint))
             }
         }
     }
@@ -259,7 +259,6 @@ impl Planner {
     /// The parts of a copy-on-write view: what can be made at once, and the mounts to attach.
     fn view(
         &mut self,
-        driver: Driver,
         root: &Path,
         entries: &[ViewEntry],
         (scratch, mountpoint): (&str, &str),
@@ -276,7 +275,7 @@ impl Planner {
                 ViewEntry::Overlay { relative, mode, inner } => {
                     let (slot, upper) = (self.new_slot(), self.scratch_upper(scratch, index, *mode, inner));
                     let (lower, mountpoint) = (path(&root.join(relative)), text(mountpoint));
-                    let otherwise = Otherwise::ReadOnly;
+                    let (driver, otherwise) = (self.driver, Otherwise::ReadOnly);
                     self.steps.push(Step::OverlayDirectory { driver, slot, lower, upper, mountpoint, otherwise });
                     mounts.push((slot, place(ROOT, relative), TargetKind::Directory));
                 }
@@ -284,7 +283,8 @@ impl Planner {
                     let slot = self.new_slot();
                     let attrs = MountAttrs::RDONLY.and(MountAttrs::NODEV);
                     let (path, depth) = (path(&root.join(relative)), Depth::Recursive);
-                    self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs });
+                    let propagation = Propagation::Private;
+                    self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs, propagation });
                     let kind = if *directory { TargetKind::Directory } else { TargetKind::File };
                     mounts.push((slot, place(ROOT, relative), kind));
                 }
@@ -338,6 +338,7 @@ impl Planner {
                 expect: None,
                 depth: Depth::Recursive,
                 attrs: READ_ONLY_KERNEL,
+                propagation: Propagation::Private,
             }),
             _ => {}
         }
@@ -357,6 +358,7 @@ impl Planner {
                 expect: None,
                 depth: Depth::Recursive,
                 attrs: READ_ONLY_KERNEL,
+                propagation: Propagation::Private,
             }),
         }
     }
@@ -373,58 +375,10 @@ impl Planner {
                 expect: Some(Expect::CharacterDevice(number)),
                 depth: Depth::Single,
                 attrs: DEVICE_ATTRS,
+                propagation: Propagation::Private,
             });
         }
         slots
-    }
-
-    fn make_mounts(&mut self, mounts: &[Mount]) -> Vec<Slot> {
-        mounts.iter().map(|mount| self.make_mount(mount)).collect()
-    }
-
-    fn make_mount(&mut self, mount: &Mount) -> Slot {
-        let slot = self.new_slot();
-        let mut attrs = NOSUID_NODEV;
-        if !mount.exec {
-            attrs = attrs.and(MountAttrs::NOEXEC);
-        }
-        if mount.read_only && !is_filled(mount) {
-            attrs = attrs.and(MountAttrs::RDONLY);
-        }
-        match &mount.source {
-            MountSource::Bind { path, inode: (device, inode), recursive, .. } => self.steps.push(Step::CloneHost {
-                slot,
-                path: self::path(path),
-                expect: Some(Expect::Inode { device: *device, inode: *inode }),
-                depth: if *recursive { Depth::Recursive } else { Depth::Single },
-                attrs,
-            }),
-            MountSource::Volume { path, subpath, fill } => {
-                let clone = |slot, path: &CString, attrs| Step::CloneHost {
-                    slot,
-                    path: path.clone(),
-                    expect: None,
-                    depth: Depth::Single,
-                    attrs,
-                };
-                self.steps.push(match subpath {
-                    Some((below, _)) => Step::CloneBelow { slot, directory: path.clone(), path: below.clone(), attrs },
-                    None => clone(slot, path, attrs),
-                });
-                if let Some(marks) = fill {
-                    let slot = self.new_slot();
-                    self.steps.push(clone(slot, marks, NO_EXEC_SUID_DEV));
-                }
-            }
-            MountSource::Tmpfs { size, mode, .. } => {
-                let mode = format!("{:o}", mode.unwrap_or(0o1777));
-                let size = size.map(|size| size.to_string());
-                let mut options = vec![("mode", mode.as_str())];
-                options.extend(size.as_deref().map(|size| ("size", size)));
-                self.new_filesystem(slot, c"tmpfs", &options, attrs);
-            }
-        }
-        slot
     }
 
     /// One small tmpfs holds what the runtime gives: `/dev`, the empty directory that hides others, and the given files, which
@@ -445,7 +399,8 @@ impl Planner {
         self.steps.push(Step::AttachOnHost { slot: FILES, on: text(&blueprint.mountpoint) });
         let mut clone = |slot, name: &str, attrs| {
             let path = text(&format!("{}/{name}", blueprint.mountpoint));
-            self.steps.push(Step::CloneHost { slot, path, expect: None, depth: Depth::Single, attrs });
+            let (depth, propagation) = (Depth::Single, Propagation::Private);
+            self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs, propagation });
         };
         clone(DEV, "dev", DEVICE_ATTRS);
         clone(EMPTY, "empty", READ_ONLY_KERNEL);
@@ -489,36 +444,6 @@ impl Planner {
         ];
         for (name, target) in links {
             self.steps.push(Step::MakeLink { at: Place::new(DEV, name), target: target.into() });
-        }
-    }
-
-    /// Parents before what lies below them, otherwise in the order given.
-    fn attach_mounts(&mut self, mounts: &[Mount], slots: &[Slot]) {
-        let mut ordered: Vec<_> = mounts.iter().zip(slots).collect();
-        ordered.sort_by_key(|(mount, _)| mount.destination.split('/').filter(|part| !part.is_empty()).count());
-        for (mount, &slot) in ordered {
-            let on = Place::new(ROOT, &mount.destination);
-            let kind = match mount.source {
-                MountSource::Bind { directory: false, .. } | MountSource::Volume { subpath: Some((_, false)), .. } => {
-                    TargetKind::File
-                }
-                _ => TargetKind::Directory,
-            };
-            match mount.source {
-                MountSource::Tmpfs { copy_up: true, mode, .. } => {
-                    self.steps.push(Step::CopyUp { into: slot, from: on.clone(), keep_mode: mode.is_some() });
-                }
-                MountSource::Volume { fill: Some(_), .. } => {
-                    // Made right after it.
-                    let marks = Slot(slot.0 + 1);
-                    self.steps.push(Step::FillVolume { into: slot, marks, from: on.clone() });
-                }
-                _ => {}
-            }
-            if mount.read_only && is_filled(mount) {
-                self.steps.push(Step::SealMount(slot));
-            }
-            self.attach(slot, on, kind, Links::Follow);
         }
     }
 

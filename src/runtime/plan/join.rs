@@ -28,7 +28,7 @@ impl LaunchPlan {
     /// is made in it.
     pub fn joining(container: Joined, process: Process) -> Self {
         let Joined { member, namespaces, ids, group } = container;
-        let mut planner = Planner { steps: Vec::with_capacity(24), next_slot: 0 };
+        let mut planner = Planner { steps: Vec::with_capacity(24), next_slot: 0, driver: Default::default() };
         planner.steps.extend(join_group(group.as_ref()));
         planner.steps.extend([
             Step::TieToMonitor,
