@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::dispatch;
-use super::export::warn_skipped;
+use super::export::warn_all;
 use super::render::output;
 use super::tree::{Globals, Invocation};
 use crate::container::commit::{Layers, Request};
@@ -95,9 +95,9 @@ impl Invocation for CommitArgs {
             author: self.author,
             pause: self.pause,
         };
-        let (id, skipped) = dispatch::commit(&globals.layout()?, &self.container, request)?;
+        let (id, warnings) = dispatch::commit(&globals.layout()?, &self.container, request)?;
         if !self.quiet {
-            warn_skipped(&skipped);
+            warn_all(&warnings);
         }
         if let Some(path) = &self.iidfile {
             std::fs::write(path, id.hex()).map_err(|cause| {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::dispatch;
-use super::export::{refuse_terminal, warn_skipped};
+use super::export::{refuse_terminal, warn_all};
 use super::tree::{Globals, Invocation};
 use crate::container::copy::Options;
 use crate::failure::Failure;
@@ -88,8 +88,8 @@ impl Invocation for CpArgs {
         refuse_terminal(to == Written::Stream, "cp CONTAINER:PATH FILE copies to a file")?;
         let options = Options { archive: self.archive, overwrite: self.overwrite, follow: self.follow_link };
         let stdout: &mut dyn Write = &mut io::stdout();
-        let skipped = dispatch::copy(&globals.layout()?, (from, to), options, &mut io::stdin().lock(), stdout)?;
-        warn_skipped(&skipped);
+        let warnings = dispatch::copy(&globals.layout()?, (from, to), options, &mut io::stdin().lock(), stdout)?;
+        warn_all(&warnings);
         Ok(0)
     }
 }

@@ -76,13 +76,13 @@ fn pass_on(mut archive: Archive, to: &mut dyn io::Write) -> Result<(), Failure> 
     if let Err(cause) = io::copy(&mut archive, to).and_then(|_| to.flush()) {
         return Err(archive.explain(failed("writing the archive", cause)));
     }
-    warn_skipped(&archive.finish()?);
+    warn_all(&archive.finish()?);
     Ok(())
 }
 
-/// Tells what was left out.
-pub(super) fn warn_skipped(skipped: &[String]) {
-    for what in skipped {
-        error::warn(&format!("left out: {}", crate::failure::escape_control(what)));
+/// Tells what the user should know.
+pub(super) fn warn_all(warnings: &[String]) {
+    for warning in warnings {
+        error::warn(&crate::failure::escape_control(warning));
     }
 }
