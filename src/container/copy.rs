@@ -204,10 +204,7 @@ pub fn execute(
 }
 
 /// The outcome of both sides: where one of them failed because the other did, the other's failure is the one to tell.
-fn both(
-    packed: Result<Vec<String>, Failure>,
-    unpacked: Result<Vec<String>, Failure>,
-) -> Result<Vec<String>, Failure> {
+fn both(packed: Result<Vec<String>, Failure>, unpacked: Result<Vec<String>, Failure>) -> Result<Vec<String>, Failure> {
     match (packed, unpacked) {
         (Ok(packed), Ok(unpacked)) => Ok([packed, unpacked].concat()),
         (Err(failure), Err(other)) => Err(if is_consequence(&failure) { other } else { failure }),

@@ -93,7 +93,8 @@ mod tests {
     fn some_ids_are_there() {
         let map = "0 0 1\n1000 1000 2\n4294967294 4294967294 1\n";
         let ranges = Ranges { uid_map: map.into(), gid_map: "0 0 4294967295\n".into() };
-        for (id, is_there) in [(0, true), (1, false), (1000, true), (1001, true), (1002, false), (4_294_967_294, true)] {
+        for (id, is_there) in [(0, true), (1, false), (1000, true), (1001, true), (1002, false), (4_294_967_294, true)]
+        {
             assert_eq!(ranges.has_user(id), is_there, "{id}");
         }
         assert!(ranges.has_group(7) && !ranges.has_group(u32::MAX));

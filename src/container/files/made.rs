@@ -101,7 +101,8 @@ impl Found {
 
     /// Its owner, if that is anybody but 0:0.
     fn owner(&self, path: &[u8], recorded: &Recorded) -> Option<Ownership> {
-        let stamp = if self.has_attributes() { self.open().ok().and_then(|file| record_of(file.as_fd())) } else { None };
+        let stamp =
+            if self.has_attributes() { self.open().ok().and_then(|file| record_of(file.as_fd())) } else { None };
         let status = || Status::of(&self.parent, &self.name, libc::AT_SYMLINK_NOFOLLOW, status::USUAL);
         let owner = stamp.or_else(|| recorded.owner(path, status));
         owner.filter(|owner| (owner.uid, owner.gid) != (0, 0))

@@ -388,7 +388,11 @@ impl<W: Write> Packer<W> {
     fn describe(&self, entry: &mut Entry, fd: BorrowedFd<'_>, stat: &FileStat, path: &[u8]) -> Result<(), Failure> {
         let unreadable = |errno| failed("reading the attributes of", path, errno);
         let inside = !matches!(self.settings.owners, Owners::Hosts { .. });
-        if inside && entry.kind == Kind::File && stat.st_size == 0 && let Some(record) = record_of(fd) {
+        if inside
+            && entry.kind == Kind::File
+            && stat.st_size == 0
+            && let Some(record) = record_of(fd)
+        {
             // The mode may have changed since: the inode's own is the right one.
             match record.kind {
                 FileKind::Char { major, minor } => (entry.kind, entry.device) = (Kind::CharDevice, (major, minor)),

@@ -79,13 +79,7 @@ impl Trees {
     }
 
     fn of_layers(layers: &[DiffId]) -> Self {
-        Self {
-            lower: layer_trees(layers),
-            upper: None,
-            writable: false,
-            mounted_on: Vec::new(),
-            mounts: Vec::new(),
-        }
+        Self { lower: layer_trees(layers), upper: None, writable: false, mounted_on: Vec::new(), mounts: Vec::new() }
     }
 
     /// An image's topmost layer as what is new, on top of the others.
@@ -170,12 +164,13 @@ impl Trees {
     /// The plan that enters the root as it is, to be read, without anything mounted in it.
     pub fn plan_to_read(&self, layout: &Layout, held: Held) -> Result<LaunchPlan, Failure> {
         let layers = if held == Held::Layers { self.hold_layers() } else { Vec::new() };
-        visit::fresh(layout, [vec![self.mount_merged(ROOT)], layers, vec![enter()]].concat())
+        visit::fresh(layout, [self.mount_merged(ROOT)].into_iter().chain(layers).chain([enter()]).collect())
     }
 
     /// The plan that enters what is below the container's own layer, and holds both.
     pub fn plan_of_changes(&self, layout: &Layout) -> Result<LaunchPlan, Failure> {
-        visit::fresh(layout, [vec![self.mount_lower(ROOT)], self.hold_layers(), vec![enter()]].concat())
+        let layers = self.hold_layers();
+        visit::fresh(layout, [self.mount_lower(ROOT)].into_iter().chain(layers).chain([enter()]).collect())
     }
 
     /// The plan that enters this root and holds another, both to be read.
