@@ -43,6 +43,10 @@ new=$tmp/new
 layouts=$tmp/layouts
 mkdir -p "$new/rootfs" "$new/canary/dir" "$new/registry" "$layouts"
 
+# What this machine has configured for buildah and skopeo is of no use here.
+printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$tmp/buildah" "$tmp/buildah-run" >"$tmp/storage.conf"
+export CONTAINERS_STORAGE_CONF=$tmp/storage.conf
+
 gcc -O1 -static -o "$new/probe" "$here/fixtures/probe.c"
 gcc -O1 -static -o "$new/identities" "$here/fixtures/identities.c"
 
