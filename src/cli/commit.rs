@@ -19,6 +19,8 @@ use crate::state::record::io_code;
 ///
 /// What the container has changed in the files of its image becomes a new layer; its command, environment, user, working
 /// directory and labels become the settings of the new image. Volumes and directories that are mounted are no part of it.
+/// Owners are those that the container has given its files. Where it has seen no others than its own user, what it has put in
+/// the place of a file of the image keeps the owner of that, with a warning.
 /// Prints the id of the image.
 #[derive(Args, Clone, Debug)]
 pub struct CommitArgs {

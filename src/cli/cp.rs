@@ -79,7 +79,7 @@ impl Invocation for CpArgs {
          only what is in it. If there is nothing, its directory must exist, and the copy gets the name. A destination that ends \
          in a slash must be a directory. A directory does not take the place of another file, nor the other way round, unless \
          --overwrite is given. Modes, times and symbolic links are copied as they are. Copied into a container, files belong \
-         to its root, copied out of it, to who copies; with --archive owners are kept as far as they can be. Sockets, and \
+         to its user, copied out of it, to who copies; with --archive owners are kept as far as they can be. Sockets, and \
          devices that are copied to the host, are left out with a warning.",
     )];
 

@@ -15,7 +15,8 @@ use crate::state::record::{io_code, io_hint};
 /// Write all files of a container as a tar archive
 ///
 /// The archive has what the container sees as its root, without what is mounted there, whether the container runs or not.
-/// Owners are those that the container's image gives the files; what the container has made belongs to its root.
+/// Owners are those that the container sees, and those that its image has where it sees none but its own user: what is new
+/// then belongs to that user.
 #[derive(Args, Clone, Debug)]
 pub struct ExportArgs {
     /// Write to this file instead of standard output

@@ -2,6 +2,10 @@
 //! Nothing here is mocked; `tests/run` prepares what is needed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../support/faulty.rs"]
+mod faulty;
+#[path = "../support/registry.rs"]
+mod registry;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -33,6 +37,7 @@ mod logs;
 mod mounts;
 mod named_volumes;
 mod namespaces;
+mod owners;
 mod proc_sys_dev;
 mod process;
 mod ps;
