@@ -12,7 +12,7 @@ fn owners(listing: &str) -> BTreeMap<String, String> {
     let of_line = |line: &str| {
         let mut words = line.split(' ');
         let (mode, owner) = (words.next()?, words.next()?);
-        let path = words.skip(3).collect::<Vec<_>>().join(" ");
+        let path = words.skip(3).collect::<Vec<_>>().join(" ").replace(" link to ./", " link to ");
         Some((path.trim_start_matches("./").to_owned(), format!("{mode} {owner}")))
     };
     listing.lines().filter_map(of_line).collect()
@@ -129,7 +129,6 @@ fn what_a_user_makes_is_the_users() {
     lab.write("root-was-here", "x");
     lab.coracle(["cp", &lab.arg("root-was-here"), "c:/root-was-here"]).ok();
     let given = tar(&lab, "echo x >of-77; ln -s of-77 link; mkfifo pipe; mkdir dir", "77:88");
-    lab.coracle_with_input(["cp", "-a", "-", "c:/srv"], &given).exited(125);
     lab.coracle_with_input(["cp", "-a", "-", "c:/home"], &given).ok();
     let zero = tar(&lab, "echo x >of-root; ln -s of-root root-link", "0:0");
     lab.coracle_with_input(["cp", "-a", "-", "c:/home"], &zero).ok();
