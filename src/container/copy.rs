@@ -8,7 +8,6 @@ use std::ffi::CString;
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::create::{Owned, Taken};
 use super::files::made::Made;
 use super::files::pack::{self, Packer, type_of};
-use super::files::recorded::Recorded;
+use super::files::recorded::{self, Recorded};
 use super::files::trees::{Held, Mode as Use, Trees};
 use super::files::unpack::{self, Destination, Unpacked};
 use super::files::visit::{self, Ids, Inside, Visitor};
@@ -30,7 +29,6 @@ use super::remove;
 use super::status::Status;
 use crate::failure::Failure;
 use crate::runtime::plan::LaunchPlan;
-use crate::state::record;
 use crate::state::schema::container::ContainerRecord;
 use crate::store::Store;
 use crate::store::unpack::header::{Entries, Kind};
@@ -295,10 +293,7 @@ impl Taker<'_> {
             journals.entry(journal_of(self.store, self.record, path.as_bytes())).or_default().push_str(&line);
         }
         for (path, lines) in journals {
-            // Our own: nobody but its owner may read it. One write for all lines: others append meanwhile.
-            let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-            file.and_then(|mut file| file.write_all(lines.as_bytes()))
-                .map_err(|cause| record::failure(&format!("writing {}", path.display()), &cause))?;
+            recorded::append(&path, &lines)?;
         }
         Ok(warnings)
     }
@@ -361,13 +356,8 @@ fn visit_to_unpack<'a>(
 ) -> Result<Taker<'a>, Failure> {
     let (plan, owned) = way_in(store, container)?;
     let record = &container.record;
-    let unrecorded = match Ids::of(record)? {
-        Ids::Real(_) => None,
-        Ids::Recorded => Some((0, 0)),
-        Ids::One(uid, gid) => Some((uid, gid)),
-    };
     let all = (!options.archive).then_some(record.process.ids);
-    let owners = unpack::Owners::Inside { all, unrecorded };
+    let owners = unpack::Owners::Inside { all, unrecorded: Ids::of(record)?.unrecorded() };
     let visitor = visit::start(&plan, reader.as_fd(), |inside, data| {
         let mut data = io::BufReader::new(data);
         let facts = read_facts(&mut data)?;

@@ -362,6 +362,8 @@ mod tests {
             volume: None,
             anonymous: false,
             subpath: None,
+            image: None,
+            layers: Vec::new(),
             options: vec![if writable { "rw" } else { "ro" }.into(), "nosuid".into()],
             writable,
         };

@@ -2,6 +2,7 @@
 //! Nothing here is mocked; `tests/run` prepares what is needed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[allow(dead_code, reason = "nothing here needs a registry that does everything wrong")]
 #[path = "../support/faulty.rs"]
 mod faulty;
 #[path = "../support/registry.rs"]
@@ -34,6 +35,7 @@ mod life;
 mod lifecycle;
 mod limits;
 mod logs;
+mod mount_types;
 mod mounts;
 mod named_volumes;
 mod namespaces;
@@ -53,6 +55,7 @@ mod terminal;
 mod top;
 mod unshare;
 mod user;
+mod volume_files;
 mod volumes;
 mod wait;
 mod workdir;

@@ -3,13 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
 use crate::failure::Failure;
+use crate::name::volume::VolumeName;
 use crate::oci::digest::DiffId;
+use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::ContainerRecord;
 use crate::state::schema::layer::{FileKind, LayerPath, Ownership};
@@ -65,18 +69,14 @@ impl Recorded {
     pub fn of_container(store: &Store, container: &ContainerRecord) -> Result<Self, Failure> {
         let layout = store.layout();
         let volumes = container.mounts.iter().filter_map(|mount| mount.volume.as_ref());
-        let journals = [layout.container_owners(&container.id)];
-        let mut lines = Vec::new();
-        for path in journals.into_iter().chain(volumes.map(|name| layout.volume_owners(name))) {
-            match std::fs::read(&path) {
-                Ok(bytes) => lines.extend(bytes),
-                Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-                Err(cause) => return Err(record::failure(&format!("reading {}", path.display()), &cause)),
-            }
-            // The last line of a journal may be a part of one.
-            lines.push(b'\n');
-        }
-        Ok(Self { journal: Owners::parse(&lines), ..Self::of_layers(store, &container.layers)? })
+        let own = [layout.container_owners(&container.id)];
+        let journal = read(own.into_iter().chain(volumes.map(|name| layout.volume_owners(name))))?;
+        Ok(Self { journal, ..Self::of_layers(store, &container.layers)? })
+    }
+
+    /// What the journal of a volume says.
+    pub fn of_volume(layout: &Layout, volume: &VolumeName) -> Result<Self, Failure> {
+        Ok(Self { journal: read([layout.volume_owners(volume)].into_iter())?, ..Self::default() })
     }
 
     /// The owner of the file at `path`, which `status` looks at if that matters. The kernel's overlay shows the inodes of its
@@ -97,6 +97,31 @@ impl Recorded {
     pub fn capability(&self, path: &[u8], stat: &nix::sys::stat::FileStat) -> Option<&[u8]> {
         self.capabilities.get(path).filter(|of| of.file.inode == stat.st_ino).map(|of| &of.value[..])
     }
+}
+
+/// What these journals say; one that is not there says nothing.
+fn read(paths: impl Iterator<Item = PathBuf>) -> Result<Owners, Failure> {
+    let mut lines = Vec::new();
+    for path in paths {
+        match std::fs::read(&path) {
+            Ok(bytes) => lines.extend(bytes),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(record::failure(&format!("reading {}", path.display()), &cause)),
+        }
+        // The last line of a journal may be a part of one.
+        lines.push(b'\n');
+    }
+    Ok(Owners::parse(&lines))
+}
+
+/// Appends lines to a journal, by one write: others append meanwhile.
+pub fn append(path: &Path, lines: &str) -> Result<(), Failure> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(lines.as_bytes()))
+        .map_err(|cause| record::failure(&format!("writing {}", path.display()), &cause))
 }
 
 fn file(tree: &Path, path: &LayerPath) -> Option<FileKey> {

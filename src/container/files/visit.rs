@@ -92,6 +92,20 @@ impl Ids {
         })
     }
 
+    /// Those of a volume, into which containers of any kind may have written.
+    pub fn of_volume() -> Result<Self, Failure> {
+        Ok(caller()?.ranges.map_or(Self::Recorded, Self::Real))
+    }
+
+    /// Whose files without a record are; nothing where the file system says it.
+    pub fn unrecorded(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Real(_) => None,
+            Self::Recorded => Some((0, 0)),
+            Self::One(uid, gid) => Some((*uid, *gid)),
+        }
+    }
+
     /// Owners of its files as they are packed.
     pub fn owners(&self) -> Owners {
         match self {
