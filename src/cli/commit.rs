@@ -8,7 +8,7 @@ use super::dispatch;
 use super::export::warn_all;
 use super::render::output;
 use super::tree::{Globals, Invocation};
-use crate::container::commit::{Layers, Request};
+use crate::container::commit::{Layers, Request, Volumes};
 use crate::failure::Failure;
 use crate::image::assemble::Format;
 use crate::name::config_change::ConfigChange;
@@ -42,6 +42,9 @@ pub struct CommitArgs {
     /// Stop the container's processes meanwhile
     #[arg(short, long)]
     pause: bool,
+    /// Let the image ask for volumes where the container has some; what is in them is no part of it
+    #[arg(long)]
+    include_volumes: bool,
     /// Do not warn of files that were left out
     #[arg(short, long)]
     quiet: bool,
@@ -96,6 +99,7 @@ impl Invocation for CommitArgs {
             message: self.message,
             author: self.author,
             pause: self.pause,
+            volumes: if self.include_volumes { Volumes::Declared } else { Volumes::LeftOut },
         };
         let (id, warnings) = dispatch::commit(&globals.layout()?, &self.container, request)?;
         if !self.quiet {

@@ -140,6 +140,16 @@ impl Trees {
         self.mounts.sort_by_key(|mount| plain(&mount.destination).split(|&byte| byte == b'/').count());
     }
 
+    /// The directories of an overlay of all this, topmost first, and the one that is written to; `None` for a directory that
+    /// is the root itself. To be read only, the container's own layer is one of those that are not written to.
+    pub fn overlay(&self, mode: Mode) -> Option<(Vec<CString>, Option<Upper>)> {
+        let (upperdir, workdir) = self.upper.clone()?;
+        if mode == Mode::ToWrite {
+            return Some((self.lower.clone(), Some(Upper { upperdir, workdir, volatile: false })));
+        }
+        Some((std::iter::once(upperdir).chain(self.lower.iter().cloned()).collect(), None))
+    }
+
     /// Whether there is a layer of its own.
     pub fn has_upper(&self) -> bool {
         self.upper.is_some()
