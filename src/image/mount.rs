@@ -18,8 +18,10 @@ use crate::failure::{Explain, Failure};
 use crate::name::storage_driver::Driver;
 use crate::oci::digest::ImageId;
 use crate::rootfs::fuse;
+use crate::runtime::step::Upper;
 use crate::runtime::{fuse_mount, overlay_mount};
 use crate::state::journal::{self, ImageEvent};
+use crate::state::layout::Layout;
 use crate::state::record::{io_code, io_hint};
 use crate::state::schema::image::ImageRecord;
 use crate::store::Store;
@@ -97,10 +99,15 @@ pub enum IfBusy {
 /// Where the image is mounted in our mount namespace.
 pub fn mounted_at(store: &Store, image: &ImageId) -> Option<PathBuf> {
     let path = store.layout().image_mount(image);
+    is_mounted(&path).then_some(path)
+}
+
+/// Whether an overlay is mounted on this directory.
+pub fn is_mounted(path: &Path) -> bool {
     let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
     // An overlay is a device of its own.
-    let here = device(&path)?;
-    (device(path.parent()?)? != here).then_some(path)
+    let here = device(path);
+    here.is_some() && path.parent().and_then(device) != here
 }
 
 /// Mounts the image's files, read-only, unless they are; where. The layers are opened by names relative to the store, which
@@ -121,19 +128,25 @@ pub fn mount(store: &Store, image: &ImageRecord) -> Result<PathBuf, Failure> {
     let trees = layers.map(|layer| CString::new(format!("layers/{}/tree", layer.diff_id.hex())).unwrap_or_default());
     // An overlay has at least two layers: the lowest is the empty directory on which it is mounted.
     let trees: Vec<CString> = trees.chain([point.clone()]).collect();
-    attach(store.layout().storage_driver(), &trees, &point).map_err(failed)?;
+    attach(store.layout(), &trees, None, &point).map_err(failed)?;
     journal::note_image(store.layout(), ImageEvent::Mount, image.id.hex(), "");
     Ok(path)
 }
 
-fn attach(driver: Option<Driver>, trees: &[CString], point: &CString) -> std::io::Result<()> {
-    let mounted = match (driver, overlay_mount::mount(trees, None, point)) {
-        (Some(Driver::Fuse), _) => serve(trees)?,
-        // Who may not mount anything may not mount this either.
-        (None, Err(errno)) if errno != Errno::EPERM => serve(trees)?,
-        (_, other) => other?,
+/// Mounts an overlay of these directories, topmost first, on `point`; read-only where none of them is written to. Names are
+/// relative to the working directory.
+pub fn attach(layout: &Layout, trees: &[CString], upper: Option<&Upper>, point: &CString) -> std::io::Result<()> {
+    let mounted = match layout.storage_driver() {
+        Some(Driver::Fuse) => serve(trees, upper)?,
+        Some(Driver::Overlay) => overlay_mount::mount(trees, upper, point)?,
+        None => match overlay_mount::mount(trees, upper, point) {
+            // Who may not mount anything may not mount ours either.
+            Err(errno) if errno != Errno::EPERM => serve(trees, upper)?,
+            other => other?,
+        },
     };
-    let attributes = MountAttrs::RDONLY.and(MountAttrs::NODEV).and(MountAttrs::NOSUID);
+    let attributes = MountAttrs::NODEV.and(MountAttrs::NOSUID);
+    let attributes = if upper.is_none() { attributes.and(MountAttrs::RDONLY) } else { attributes };
     mount::restrict(mounted.as_fd(), attributes, Depth::Single)?;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let target = nix::fcntl::open(point.as_c_str(), flags, Mode::empty())?;
@@ -141,10 +154,12 @@ fn attach(driver: Option<Driver>, trees: &[CString], point: &CString) -> std::io
 }
 
 /// Mounts our own overlay, served by a process that lives as long as the mount.
-fn serve(trees: &[CString]) -> std::io::Result<OwnedFd> {
+fn serve(trees: &[CString], upper: Option<&Upper>) -> std::io::Result<OwnedFd> {
     let (mounted, device) = fuse_mount::make()?;
-    let lower = trees.iter().map(|tree| fuse_mount::open_directory(tree)).collect::<Result<_, _>>()?;
-    let order = fuse::Order { device, namespace: None, upper: None, lower, limit: None, volatile: false };
+    let open = fuse_mount::open_directory;
+    let lower = trees.iter().map(|tree| open(tree)).collect::<Result<_, _>>()?;
+    let upper = upper.map(|upper| Ok::<_, Errno>((open(&upper.upperdir)?, open(&upper.workdir)?))).transpose()?;
+    let order = fuse::Order { device, namespace: None, upper, lower, limit: None, volatile: false };
     order.start()?;
     Ok(mounted)
 }
