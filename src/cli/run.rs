@@ -1,6 +1,7 @@
 //! `run`.
 
 pub mod health;
+pub mod process;
 pub mod resources;
 pub mod volumes;
 
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use clap::{Args, ValueHint};
 
 use self::health::HealthFlags;
+use self::process::ProcessFlags;
 use self::resources::ResourceFlags;
 use self::volumes::{MountFlags, Mounts};
 use super::dispatch;
@@ -139,6 +141,8 @@ pub struct ContainerFlags {
     /// Run an init that reaps orphans and passes signals on
     #[arg(long, help_heading = "Process")]
     init: bool,
+    #[command(flatten, next_help_heading = "Process")]
+    process: ProcessFlags,
 
     /// Host name of the container [default: its short id]
     #[arg(short = 'h', long, value_name = "NAME", help_heading = "Surroundings")]
@@ -372,6 +376,7 @@ impl ContainerFlags {
             stop_timeout: self.stop_timeout.unwrap_or(STOP_TIMEOUT),
             time_limit: (self.timeout > 0).then_some(self.timeout),
             limits: self.resources.request()?,
+            process: self.process.request()?,
             cidfile: self.cidfile,
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };

@@ -1,6 +1,7 @@
 //! Everything there is to know about a container, under the names that docker's and podman's `inspect` have for it.
 
 pub mod limits;
+pub mod process;
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::limits::Limits;
+use self::process::{ProcessConfig, ProcessHostConfig};
 use super::list::Listed;
 use super::status;
 use super::summary::{Status, time};
@@ -171,6 +173,8 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     /// A signal's name.
     pub stop_signal: String,
+    #[serde(flatten)]
+    pub process: ProcessConfig,
 }
 
 /// How the container was asked to be set up.
@@ -196,6 +200,8 @@ pub struct HostConfig {
     pub restart_policy: RestartPolicy,
     #[serde(flatten)]
     pub limits: Limits,
+    #[serde(flatten)]
+    pub process: ProcessHostConfig,
 }
 
 /// What happens when the container ends.
@@ -313,6 +319,7 @@ impl Config {
             entrypoint: process.entrypoint.clone(),
             labels: record.labels.clone(),
             stop_signal: process.stop_signal.clone(),
+            process: ProcessConfig::of(&record.asked),
         }
     }
 }
@@ -344,6 +351,7 @@ impl HostConfig {
             init: record.init,
             restart_policy: RestartPolicy { name: restart.name().to_owned(), maximum_retry_count: restart.limit() },
             limits: Limits::of(&record.limits),
+            process: ProcessHostConfig::of(&record.asked),
         }
     }
 }
@@ -400,6 +408,7 @@ mod tests {
             stop_timeout: 10,
             health: None,
             request: None,
+            asked: crate::name::process::ProcessRequest::default(),
             log: crate::name::log_request::LogRequest::default(),
             limits: crate::name::limit_request::LimitRequest::default(),
         };

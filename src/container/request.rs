@@ -16,6 +16,7 @@ pub use crate::name::limit_request::{Enforcement, GroupMode, GroupNamespace, Lim
 pub use crate::name::log_request::{LogDriver, LogRequest};
 pub use crate::name::mount::{Access, BindMount, IfMissing, TmpfsMount, VolumeMount};
 pub use crate::name::network_mode::NetworkMode;
+pub use crate::name::process::ProcessRequest;
 pub use crate::name::pull_policy::PullPolicy;
 pub use crate::name::restart_policy::RestartPolicy;
 pub use crate::name::security_option::{SeccompChoice, SecurityOptions, Unmask};
@@ -93,6 +94,9 @@ pub struct Request {
     /// Its share of the machine.
     #[serde(default)]
     pub limits: LimitRequest,
+    /// Its process, and what that finds around itself.
+    #[serde(default)]
+    pub process: ProcessRequest,
     /// Where to write the container's identifier; must not exist.
     #[serde(skip)]
     pub cidfile: Option<PathBuf>,

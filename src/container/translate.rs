@@ -6,12 +6,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+mod process;
 pub mod resources;
 mod volumes;
 
 use self::resources::{SHM_SIZE, Share};
+use super::accounts::Accounts;
 use super::base::Base;
-use super::environment::{DEFAULT_PATH, Environment};
+use super::environment::DEFAULT_PATH;
 use super::request::{
     Access, BindMount, Init, NetworkMode, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal, TmpfsMount,
 };
@@ -23,6 +25,7 @@ use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
+use crate::rootfs::view::View;
 use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
@@ -41,6 +44,10 @@ pub struct Surroundings<'a> {
     pub base: &'a Base,
     /// The user that it runs as, looked up.
     pub user: ContainerUser,
+    /// What its files of users and groups lack.
+    pub accounts: Accounts,
+    /// The files that it is made from.
+    pub view: View,
     /// Whether `/sys/fs/cgroup` of the host is a cgroup v2 hierarchy.
     pub cgroup2: bool,
     /// The running kernel's version.
@@ -153,7 +160,17 @@ pub fn translate(
     let record =
         record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
     let host_network = request.network == NetworkMode::Host;
-    let files = network_files::given(request.network, &hostname);
+    let mut files = network_files::given(request.network, &hostname);
+    files.extend(process::time_zone(request, &surroundings.view)?);
+    let writes_to_files =
+        request.rootfs_access == Access::ReadWrite && !matches!(surroundings.base, Base::Directory(_));
+    let lines = match writes_to_files {
+        true => process::account_lines(&surroundings.accounts),
+        false => {
+            files.extend(process::account_files(&surroundings.accounts, &surroundings.view)?);
+            Vec::new()
+        }
+    };
     let ids = id_maps(surroundings);
     let groups = match &ids {
         IdMaps::Single { gid, .. } => (*gid, *gid),
@@ -169,6 +186,7 @@ pub fn translate(
         hostname,
         mounts,
         files,
+        lines,
         cgroup2: surroundings.cgroup2 && !host_network,
         group,
         group_namespace: request.limits.namespace,
@@ -183,7 +201,7 @@ pub fn translate(
         ]
         .concat(),
         read_only_paths: hardening::read_only_paths(&request.security),
-        sysctls: if host_network { Vec::new() } else { hardening::sysctls(groups) },
+        sysctls: process::sysctls(request, groups)?,
         process,
         reaper: request.init == Init::Reaper,
     };
@@ -245,7 +263,7 @@ fn process(
 ) -> Result<(Process, Vec<OsString>), Failure> {
     let argv = arguments(request, defaults);
     let program = argv.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
-    let environment = environment(request, surroundings, defaults, hostname);
+    let environment = process::environment(request, surroundings, defaults, hostname);
     let candidates = candidates(program, environment.get("PATH"))?;
     let workdir = request.workdir.as_deref().unwrap_or(&defaults.working_dir);
     let user = &surroundings.user;
@@ -266,7 +284,8 @@ fn process(
         filter: filter(&request.security.seccomp, surroundings.has_32_bit_programs, surroundings.kernel, bounding)?,
         limits,
         oom_score_adj: request.limits.oom_score_adj.map(resources::oom_score_adj),
-        umask: 0o022,
+        umask: request.process.umask.0,
+        personality: request.process.personality.number(),
         terminal: (request.terminal == Terminal::New).then_some(surroundings.window),
     };
     Ok((process, argv))
@@ -314,25 +333,6 @@ fn arguments(request: &Request, defaults: &RunDefaults) -> Vec<OsString> {
     let command = request.command.iter().cloned();
     let inherited = inherited.iter().filter(|_| request.command.is_empty()).map(OsString::from);
     entrypoint.iter().map(OsString::from).chain(command).chain(inherited).collect()
-}
-
-fn environment(
-    request: &Request,
-    surroundings: &Surroundings<'_>,
-    defaults: &RunDefaults,
-    hostname: &str,
-) -> Environment {
-    let mut environment = Environment::default();
-    environment.set("PATH", DEFAULT_PATH);
-    environment.set("container", "coracle");
-    if request.terminal == Terminal::New {
-        environment.set("TERM", "xterm");
-    }
-    environment.add_image(&defaults.env);
-    environment.add_settings(&request.env);
-    environment.set_default("HOME", surroundings.user.home.as_str());
-    environment.set_default("HOSTNAME", hostname);
-    environment
 }
 
 /// Where to look for `program`: execvp(3).
@@ -479,6 +479,7 @@ fn record(
         request: None,
         log: request.log.clone(),
         limits: request.limits.clone(),
+        asked: request.process.clone(),
     }
 }
 

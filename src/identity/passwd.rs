@@ -141,7 +141,8 @@ fn find_user(wanted: &UserName, passwd: &[u8]) -> Result<ResolvedUser, UserError
     }
 }
 
-fn find_group(wanted: &UserName, group: &[u8]) -> Result<u32, UserError> {
+/// The number of a group: a number is its own.
+pub fn find_group(wanted: &UserName, group: &[u8]) -> Result<u32, UserError> {
     let name = match wanted {
         UserName::Id(gid) => return Ok(*gid),
         UserName::Name(name) => name,
@@ -172,6 +173,11 @@ fn memberships(user: &str, group: &[u8]) -> Result<Vec<u32>, UserError> {
         return Err(UserError::TooManyGroups);
     }
     Ok(groups)
+}
+
+/// Whether a usable line of a group file has this number.
+pub fn has_group(gid: u32, group: &[u8]) -> bool {
+    entries(group, GROUP).flatten().any(|entry| entry.id(2).is_ok_and(|own| own == gid))
 }
 
 /// One line.

@@ -19,6 +19,7 @@ pub mod limit_request;
 pub mod log_request;
 pub mod mount;
 pub mod network_mode;
+pub mod process;
 pub mod pull_policy;
 pub mod reference;
 pub mod registry;

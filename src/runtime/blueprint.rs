@@ -1,6 +1,6 @@
 //! What a container is to be, before it is known how: everything resolved, nothing decided later.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::path::PathBuf;
 
 use crate::cgroup::draft::Draft;
@@ -30,6 +30,8 @@ pub struct Blueprint {
     pub mounts: Vec<Mount>,
     /// Files that the runtime writes, where they can be: name resolution.
     pub files: Vec<GivenFile>,
+    /// Lines that files of the container get, unless they have them: path, absolute, and line.
+    pub lines: Vec<(&'static str, String)>,
     /// Whether `/sys/fs/cgroup` shows the container's subtree of a cgroup v2 hierarchy.
     pub cgroup2: bool,
     /// Its control group, if it gets one.
@@ -58,9 +60,11 @@ pub struct GivenFile {
     /// Its name, unique among the given files.
     pub name: &'static str,
     /// Its contents.
-    pub content: String,
+    pub content: OsString,
     /// Where it is shown, absolute.
     pub destination: &'static str,
+    /// Whether it is an error if it cannot be shown there.
+    pub required: bool,
 }
 
 /// The root file system.
@@ -239,8 +243,8 @@ pub struct Process {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Supplementary groups; only where the maps have ranges.
-    pub groups: Vec<u32>,
+    /// Supplementary groups; only where the maps have ranges. Left alone where absent.
+    pub groups: Option<Vec<u32>>,
     /// Capabilities.
     pub capabilities: Sets,
     /// Whether no_new_privs is set.
@@ -253,6 +257,8 @@ pub struct Process {
     pub oom_score_adj: Option<i16>,
     /// File mode creation mask.
     pub umask: u32,
+    /// What kind of machine it sees (personality(2)).
+    pub personality: u32,
     /// The terminal of its own, if it has one.
     pub terminal: Option<WindowSize>,
 }

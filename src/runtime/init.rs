@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -20,6 +20,7 @@ use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
+use crate::identity::passwd;
 use crate::lsm::capability::Sets;
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
@@ -189,6 +190,7 @@ impl Init<'_> {
                 let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(0o644))?;
                 File::from(file).write_all(content.as_bytes())?;
             }
+            Step::AddLine { at, line } => self.add_line(at, line)?,
             Step::CloneBelow { slot, directory, path, attrs } => self.clone_below(*slot, directory, path, *attrs)?,
             Step::CopyUp { into, from, keep_mode } => self.copy_up(*into, from, *keep_mode)?,
             Step::FillVolume { into, marks, from } => {
@@ -215,7 +217,10 @@ impl Init<'_> {
             Step::TakeStreams => self.take_streams()?,
             Step::NewKeyring => new_keyring()?,
             Step::Limit { resource, soft, hard } => limit(*resource, *soft, *hard)?,
-            Step::ResetPersonality => drop(nix::sys::personality::set(nix::sys::personality::Persona::empty())?),
+            Step::SetPersonality(number) => {
+                let persona = nix::sys::personality::Persona::from_bits_retain(*number as i32);
+                nix::sys::personality::set(persona)?;
+            }
             Step::SetUmask(mask) => drop(nix::sys::stat::umask(Mode::from_bits_truncate(*mask))),
             Step::EnterDirectory { place, missing } => self.enter_directory(place, *missing)?,
             Step::SetNoNewPrivileges => credentials::set_no_new_privileges()?,
@@ -412,6 +417,26 @@ impl Init<'_> {
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// What is added to the container's own file by us is what it could add itself: it is looked up as it would look it up.
+    fn add_line(&self, at: &Place, line: &str) -> Result<(), Cause> {
+        let flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let mut file = match open_below(self.slot(at.base)?, &at.path, flags, Resolve::InRoot) {
+            Ok(file) => File::from(file),
+            Err(errno) if errno == Errno::ENOENT || is_skippable(errno) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        };
+        if !file.metadata()?.is_file() || is_kernels(file.as_fd())? {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        (&mut file).take(passwd::MAX_FILE as u64).read_to_end(&mut text)?;
+        if !text.split(|&byte| byte == b'\n').any(|own| own == line.as_bytes()) {
+            let end = if text.is_empty() || text.ends_with(b"\n") { "" } else { "\n" };
+            file.write_all(format!("{end}{line}\n").as_bytes())?;
+        }
+        Ok(())
     }
 
     fn write_setting(&self, at: &Place, value: &str) -> Result<(), Cause> {

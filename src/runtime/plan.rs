@@ -130,10 +130,13 @@ impl LaunchPlan {
         }
         planner.attach_own(&blueprint, &devices);
         planner.attach_mounts(&blueprint.mounts, &mounts);
-        for (slot, destination) in files {
+        for (slot, destination, missing) in files {
             let on = Place::new(ROOT, destination);
-            let (links, missing) = (Links::Follow, Missing::CreateOrSkip);
+            let links = Links::Follow;
             planner.steps.push(Step::Attach { slot, on, kind: TargetKind::File, links, missing });
+        }
+        for (path, line) in &blueprint.lines {
+            planner.steps.push(Step::AddLine { at: Place::new(ROOT, path), line: line.clone() });
         }
         planner.kernel_settings(&blueprint);
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
@@ -395,7 +398,7 @@ impl Planner {
     /// One small tmpfs holds what the runtime gives: `/dev`, the empty directory that hides others, and the given files, which
     /// are thus neither made on the host's disk nor named in the container's mount table. It is attached for a moment, since
     /// only what is attached can be cloned (before Linux 6.15).
-    fn give_files(&mut self, blueprint: &Blueprint) -> Vec<(Slot, &'static str)> {
+    fn give_files(&mut self, blueprint: &Blueprint) -> Vec<(Slot, &'static str, Missing)> {
         let covered = |destination: &str| blueprint.mounts.iter().any(|mount| mount.destination == destination);
         let options = [("mode", "755"), ("size", "1m"), ("nr_inodes", "4k")];
         self.new_filesystem(FILES, c"tmpfs", &options, DEVICE_ATTRS);
@@ -418,7 +421,8 @@ impl Planner {
         for file in files {
             let slot = Slot(self.next_slot + slots.len());
             clone(slot, file.name, NO_EXEC_SUID_DEV);
-            slots.push((slot, file.destination));
+            let missing = if file.required { Missing::Create } else { Missing::CreateOrSkip };
+            slots.push((slot, file.destination, missing));
         }
         self.next_slot += slots.len();
         slots
@@ -531,7 +535,7 @@ impl Planner {
         self.steps.push(Step::NewKeyring);
         let limits = process.limits.iter().map(|&(resource, soft, hard)| Step::Limit { resource, soft, hard });
         self.steps.extend(limits);
-        self.steps.push(Step::ResetPersonality);
+        self.steps.push(Step::SetPersonality(process.personality));
         self.steps.push(Step::SetUmask(process.umask));
     }
 
@@ -547,7 +551,7 @@ impl Planner {
         self.steps.extend(early);
         self.steps.push(Step::LimitBoundingSet(process.capabilities.bounding));
         if let IdMaps::Ranges { .. } = ids {
-            let groups = Some(process.groups.clone());
+            let groups = process.groups.clone();
             self.steps.push(Step::BecomeUser { uid: process.uid, gid: process.gid, groups });
             // New credentials undo it (PR_SET_PDEATHSIG(2const), PR_SET_DUMPABLE(2const)).
             self.steps.push(Step::TieToMonitor);

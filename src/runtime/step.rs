@@ -3,7 +3,7 @@
 //! Mounts are made detached and kept in numbered slots until they are attached. Everything that needs a path of the host
 //! happens before [`Step::EnterRoot`]; after it the host is reachable only through mounts already in a slot.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::os::fd::OwnedFd;
 
 use nix::sched::CloneFlags;
@@ -231,7 +231,14 @@ pub enum Step {
         /// Where.
         at: Place,
         /// Its contents.
-        content: String,
+        content: OsString,
+    },
+    /// Add a line to a file, if it is there and has no such line. One that may not be written to stays as it is.
+    AddLine {
+        /// Where.
+        at: Place,
+        /// The line, without its end.
+        line: String,
     },
     /// Copy what the root has at a place into a mount that is about to cover it.
     CopyUp {
@@ -311,8 +318,8 @@ pub enum Step {
         /// Hard limit.
         hard: u64,
     },
-    /// Take the personality of an ordinary Linux program (personality(2)).
-    ResetPersonality,
+    /// Take a personality (personality(2)).
+    SetPersonality(u32),
     /// Set the file mode creation mask.
     SetUmask(u32),
     /// Enter the working directory, and check that it is inside the root.

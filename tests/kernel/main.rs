@@ -43,6 +43,7 @@ mod rootfs;
 mod seccomp;
 mod signals;
 mod streams;
+mod surroundings;
 mod system;
 mod terminal;
 mod top;

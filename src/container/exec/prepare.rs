@@ -9,7 +9,7 @@ use nix::sched::CloneFlags;
 use super::{Privileges, Request};
 use crate::container::environment::Environment;
 use crate::container::live::{Live, NotLive};
-use crate::container::request::{CapabilityChanges, SeccompChoice, Terminal};
+use crate::container::request::{CapabilityChanges, SeccompChoice, Terminal, UserName, UserSpec};
 use crate::container::translate::resources;
 use crate::container::translate::{self, Refused, c_string};
 use crate::container::user::ContainerUser;
@@ -109,7 +109,8 @@ fn process(
         limits: resources::rlimits(&record.limits, kernel >= translate::PER_NAMESPACE_PROCESS_COUNT),
         // Its parent has it already: it hides from ptrace, and may not change its own any more.
         oom_score_adj: None,
-        umask: 0o022,
+        umask: record.asked.umask.0,
+        personality: record.asked.personality.number(),
         terminal: (request.terminal == Terminal::New).then_some(window),
     })
 }
@@ -130,17 +131,23 @@ fn user(record: &ContainerRecord, number: i32, ids: &IdMaps, request: &Request) 
         asked: record.process.user.clone(),
         uid: record.process.ids.0,
         gid: record.process.ids.1,
-        groups: Vec::new(),
+        groups: Some(Vec::new()),
         home: String::new(),
+        name: None,
+        is_caller: false,
     };
     let spec = match (&request.user, &recorded, ids) {
         (Some(spec), ..) => spec,
         // Other groups than the one cannot be had, so there is nothing to look up.
-        (None, _, IdMaps::Single { .. }) | (None, None, _) => return Ok(plain),
+        (None, _, IdMaps::Single { .. }) => return Ok(plain),
+        (None, None, _) => &UserSpec { user: UserName::Id(plain.uid), group: Some(UserName::Id(plain.gid)) },
         (None, Some(spec), _) => spec,
     };
     let view = View::new(vec![format!("/proc/{number}/root").into()]);
-    let found = ContainerUser::of_spec(spec, &view)?;
+    let mut found = ContainerUser::of_spec(spec, &view)?;
+    if matches!(ids, IdMaps::Ranges { .. }) {
+        found.add_groups(&record.asked.groups, &view, true)?;
+    }
     match ids {
         IdMaps::Single { .. } if !same(&found) => {
             let (uid, gid) = record.process.ids;

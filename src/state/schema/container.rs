@@ -10,6 +10,7 @@ use crate::name::container::{ContainerId, ContainerName};
 use crate::name::health::HealthCheck;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
+use crate::name::process::ProcessRequest;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, ImageId};
 use crate::state::record::Record;
@@ -67,6 +68,9 @@ pub struct ContainerRecord {
     /// Its share of the machine.
     #[serde(default, skip_serializing_if = "LimitRequest::is_default")]
     pub limits: LimitRequest,
+    /// What was asked for about its process.
+    #[serde(default, skip_serializing_if = "ProcessRequest::is_default")]
+    pub asked: ProcessRequest,
 }
 
 /// The image of a container.
