@@ -2,13 +2,11 @@
 
 use std::ffi::CStr;
 
-use nix::unistd::{Uid, User};
-
 use super::request::{Request, UserName};
 use super::user::ContainerUser;
 use crate::failure::Failure;
 use crate::identity::map::Caller;
-use crate::identity::passwd;
+use crate::identity::passwd::{self, Account};
 use crate::name::process::merge::expand;
 use crate::name::process::user_namespace::UserNamespace;
 use crate::rootfs::view::View;
@@ -22,28 +20,23 @@ pub struct Accounts {
     pub group: Vec<String>,
 }
 
-/// A user as a line of `/etc/passwd` has it.
-struct Account {
-    name: String,
-    uid: u32,
-    gid: u32,
-    comment: String,
-    home: String,
+fn line(account: &Account, template: Option<&str>) -> String {
+    let Account { name, uid, gid, comment, home } = account;
+    let Some(template) = template else { return format!("{name}:*:{uid}:{gid}:{comment}:{home}:/bin/sh") };
+    expand(template, |variable| match variable {
+        "USERNAME" => name.clone(),
+        "UID" => uid.to_string(),
+        "GID" => gid.to_string(),
+        "NAME" => comment.clone(),
+        "HOME" => home.clone(),
+        _ => String::new(),
+    })
 }
 
-impl Account {
-    fn line(&self, template: Option<&str>) -> String {
-        let Self { name, uid, gid, comment, home } = self;
-        let Some(template) = template else { return format!("{name}:*:{uid}:{gid}:{comment}:{home}:/bin/sh") };
-        expand(template, |variable| match variable {
-            "USERNAME" => name.clone(),
-            "UID" => uid.to_string(),
-            "GID" => gid.to_string(),
-            "NAME" => comment.clone(),
-            "HOME" => home.clone(),
-            _ => String::new(),
-        })
-    }
+/// The line of a user in the host's passwd file. Not by getpwnam(3), which loads libraries that a static program cannot have.
+pub fn of_host(user: &UserName) -> Option<Account> {
+    let file = std::fs::File::open(passwd::PASSWD).ok()?;
+    passwd::account(user, &passwd::read(&file, passwd::PASSWD).ok()?)
 }
 
 impl Accounts {
@@ -52,9 +45,9 @@ impl Accounts {
         let asked = &request.process.accounts;
         let mut accounts = Self::default();
         for name in &asked.host_users {
-            let account = host_user(name, &workdir(request), request)?;
+            let account = host_user(name, request)?;
             if ContainerUser::line_of(&UserName::Id(account.uid), view)?.is_none() {
-                accounts.passwd.push(account.line(None));
+                accounts.passwd.push(line(&account, None));
             }
         }
         // Root without a line is a user that nobody looks up.
@@ -64,13 +57,13 @@ impl Accounts {
         let is_known = |line: &String| line.split(':').nth(2) == Some(&user.uid.to_string());
         if user.name.is_none() && !accounts.passwd.iter().any(is_known) {
             let is_caller = matches!(request.process.user_namespace, UserNamespace::KeepId { .. }) && user.is_caller;
-            let own = is_caller.then(|| User::from_uid(Uid::from_raw(caller.uid)).ok().flatten()).flatten();
+            let own = is_caller.then(|| of_host(&UserName::Id(caller.uid))).flatten();
             let (name, comment) = match own {
-                Some(own) => (own.name, own.gecos.to_string_lossy().into_owned()),
+                Some(own) => (own.name, own.comment),
                 None => (user.uid.to_string(), "container user".to_owned()),
             };
             let account = Account { name, uid: user.uid, gid: user.gid, comment, home: user.home.clone() };
-            accounts.passwd.push(account.line(asked.passwd_entry.as_deref()));
+            accounts.passwd.push(line(&account, asked.passwd_entry.as_deref()));
         }
         if !has_group(user.gid, view)? {
             let name = user.gid.to_string();
@@ -96,19 +89,14 @@ pub fn home_inside(host_home: Option<&str>, request: &Request) -> String {
     mounted.map_or_else(|| workdir(request), str::to_owned)
 }
 
-fn host_user(name: &str, workdir: &str, request: &Request) -> Result<Account, Failure> {
-    let found = match name.parse() {
-        Ok(UserName::Id(uid)) => User::from_uid(Uid::from_raw(uid)),
-        _ => User::from_name(name),
-    };
-    let user = found.ok().flatten().ok_or_else(|| {
-        Failure::new("E_USER_INVALID", format!("--hostuser: this machine has no user {name:?}"))
-            .with_hint("name a user that `getent passwd` shows")
+fn host_user(name: &str, request: &Request) -> Result<Account, Failure> {
+    let found = name.parse().ok().and_then(|name| of_host(&name));
+    let user = found.ok_or_else(|| {
+        Failure::new("E_USER_INVALID", format!("--hostuser: /etc/passwd of this machine has no user {name:?}"))
+            .with_hint("name a user of this machine, like root")
     })?;
-    let home = home_inside(user.dir.to_str(), request);
-    let home = if home.is_empty() { workdir.to_owned() } else { home };
-    let comment = user.gecos.to_string_lossy().into_owned();
-    Ok(Account { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), comment, home })
+    let home = home_inside(Some(&user.home), request);
+    Ok(Account { home, ..user })
 }
 
 /// Whether the image has a line for the group.

@@ -1,6 +1,6 @@
 //! What `run` was asked for, in types: text has been parsed at the door, nothing behind it parses again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -97,6 +97,12 @@ pub struct Request {
     /// Its process, and what that finds around itself.
     #[serde(default)]
     pub process: ProcessRequest,
+    /// Descriptors beside the standard ones that its first process gets from us, by number.
+    #[serde(skip)]
+    pub preserved: BTreeSet<i32>,
+    /// Where process ids are written.
+    #[serde(default)]
+    pub pid_files: PidFiles,
     /// Where to write the container's identifier; must not exist.
     #[serde(skip)]
     pub cidfile: Option<PathBuf>,
@@ -109,6 +115,15 @@ impl Request {
         let binds = binds.map(|mount| &mount.destination).chain(tmpfs.map(|mount| &mount.destination));
         binds.chain(volumes.map(|mount| &mount.destination)).map(String::as_str)
     }
+}
+
+/// Files that process ids are written to, each time the container is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PidFiles {
+    /// That of the container's first process.
+    pub container: Option<PathBuf>,
+    /// Its monitor's.
+    pub monitor: Option<PathBuf>,
 }
 
 /// Where a container's files come from.

@@ -25,6 +25,7 @@ use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
+use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::rootfs::view::View;
 use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
@@ -152,7 +153,11 @@ pub fn translate(
         Base::Image(image) => image.defaults.clone(),
         Base::Directory(_) => RunDefaults::default(),
     };
-    let hostname = request.hostname.clone().unwrap_or_else(|| id.short().to_owned());
+    process::check_namespaces(request)?;
+    let hostname = match request.process.uts {
+        NamespaceMode::Host => process::host_name(),
+        NamespaceMode::Private => request.hostname.clone().unwrap_or_else(|| id.short().to_owned()),
+    };
     let per_namespace = surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT;
     let Share { group, limits, .. } = resources::share(&request.limits, id, per_namespace)?;
     let (process, argv) = process(request, surroundings, &defaults, &hostname, limits)?;
@@ -162,8 +167,7 @@ pub fn translate(
     let host_network = request.network == NetworkMode::Host;
     let mut files = network_files::given(request.network, &hostname);
     files.extend(process::time_zone(request, &surroundings.view)?);
-    let writes_to_files =
-        request.rootfs_access == Access::ReadWrite && !matches!(surroundings.base, Base::Directory(_));
+    let writes_to_files = request.rootfs_access == Access::ReadWrite && !writes_through(request);
     let lines = match writes_to_files {
         true => process::account_lines(&surroundings.accounts),
         false => {
@@ -190,6 +194,11 @@ pub fn translate(
         cgroup2: surroundings.cgroup2 && !host_network,
         group,
         group_namespace: request.limits.namespace,
+        ipc: request.process.ipc,
+        proc_options: request.security.proc_options.clone(),
+        host_queues: request.process.ipc == IpcMode::Host && Path::new("/dev/mqueue").exists(),
+        pid: request.process.pid,
+        uts: request.process.uts,
         shm_size: request.limits.shm_size.unwrap_or(SHM_SIZE),
         devices: hardening::DEVICES
             .iter()
@@ -206,6 +215,11 @@ pub fn translate(
         reaper: request.init == Init::Reaper,
     };
     Ok((blueprint, record))
+}
+
+/// Whether what the container writes to its root reaches a directory of the host.
+fn writes_through(request: &Request) -> bool {
+    matches!(&request.rootfs, RootfsSource::Directory { writes: super::request::DirectoryWrites::Through, .. })
 }
 
 fn relative(id: &ContainerId, name: &str) -> String {
@@ -284,6 +298,7 @@ fn process(
         filter: filter(&request.security.seccomp, surroundings.has_32_bit_programs, surroundings.kernel, bounding)?,
         limits,
         oom_score_adj: request.limits.oom_score_adj.map(resources::oom_score_adj),
+        apparmor: request.security.apparmor.as_deref().map(c_string).transpose()?,
         umask: request.process.umask.0,
         personality: request.process.personality.number(),
         terminal: (request.terminal == Terminal::New).then_some(surroundings.window),
@@ -471,7 +486,7 @@ fn record(
         mounts: mount_records(request, surroundings.layout),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,
-        init: request.init == Init::Reaper,
+        init: request.init == Init::Reaper || request.process.pid == NamespaceMode::Host,
         security: security_words(request),
         restart: request.restart.to_string(),
         stop_timeout: request.stop_timeout,
@@ -561,6 +576,9 @@ fn security_words(request: &Request) -> Vec<String> {
         SeccompChoice::File(path) => words.push(format!("seccomp={}", path.display())),
     }
     words.extend(security.no_new_privileges.map(|on| format!("no-new-privileges={on}")));
+    words.extend(security.apparmor.iter().map(|profile| format!("apparmor={profile}")));
+    let options: Vec<_> = security.proc_options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    words.extend((!options.is_empty()).then(|| format!("proc-opts={}", options.join(","))));
     words.extend(security.mask.iter().map(|path| format!("mask={path}")));
     words.extend(security.unmask.iter().map(|unmask| match unmask {
         super::request::Unmask::All => "unmask=ALL".to_owned(),

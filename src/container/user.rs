@@ -58,8 +58,8 @@ impl ContainerUser {
         };
         user.is_caller = kept.is_some() && request.user.is_none();
         if user.is_caller && user.name.is_none() {
-            let own = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(caller.uid)).ok().flatten();
-            user.home = accounts::home_inside(own.as_ref().and_then(|own| own.dir.to_str()), request);
+            let own = accounts::of_host(&UserName::Id(caller.uid));
+            user.home = accounts::home_inside(own.as_ref().map(|own| own.home.as_str()), request);
         }
         user.add_groups(&request.process.groups, view, caller.ranges.is_some())?;
         Ok(user)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::cgroup::draft::Draft;
 use crate::lsm::capability::Sets;
 use crate::name::limit_request::GroupNamespace;
+use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::resources::Bound;
 use crate::seccomp::Filter;
 
@@ -38,6 +39,16 @@ pub struct Blueprint {
     pub group: Option<Draft>,
     /// What it sees of the control groups.
     pub group_namespace: GroupNamespace,
+    /// Whose messages and shared memory it sees.
+    pub ipc: IpcMode,
+    /// Whether the host shows its message queues, which is where they are shown to whoever shares them.
+    pub host_queues: bool,
+    /// Whose processes; with the host's our reaper is its first process.
+    pub pid: NamespaceMode,
+    /// Options of its procfs and their values.
+    pub proc_options: Vec<(String, String)>,
+    /// Whose host name.
+    pub uts: NamespaceMode,
     /// Bytes of `/dev/shm`.
     pub shm_size: Bound,
     /// Devices of the host shown in `/dev`: name and `st_rdev`.
@@ -255,6 +266,8 @@ pub struct Process {
     pub limits: Vec<(u32, u64, u64)>,
     /// How readily the kernel kills it when memory is short; ours where absent.
     pub oom_score_adj: Option<i16>,
+    /// The profile of AppArmor that its program is executed under.
+    pub apparmor: Option<CString>,
     /// File mode creation mask.
     pub umask: u32,
     /// What kind of machine it sees (personality(2)).

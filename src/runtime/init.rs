@@ -206,9 +206,11 @@ impl Init<'_> {
             }
             Step::NewGroupNamespace => nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)?,
             Step::SetOomScore(score) => write_file(c"/proc/self/oom_score_adj", score.to_string().as_bytes())?,
+            Step::SetAppArmorProfile(name) => set_apparmor_profile(name)?,
             Step::BeginNetwork => self.network = Some(network_namespace::begin()?),
             Step::EnterNetwork => self.network.take().ok_or(Errno::EBADF)?.enter()?,
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
+            Step::SetDomainName(name) => process::set_domain_name(name.to_bytes())?,
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
             Step::MakeReadOnly(place) => self.make_read_only(place)?,
             Step::SealMount(slot) => mount::add_attributes(self.slot(*slot)?, MountAttrs::RDONLY)?,
@@ -228,6 +230,7 @@ impl Init<'_> {
             Step::LimitBoundingSet(set) => credentials::limit_bounding_set(set.bits())?,
             Step::BecomeUser { uid, gid, groups } => become_user(*uid, *gid, groups.as_deref())?,
             Step::SetCapabilities(set) => set_capabilities(set)?,
+            Step::AdoptOrphans => nix::sys::prctl::set_child_subreaper(true)?,
             Step::Reap => return self.fork_payload(),
             Step::Execute { candidates, argv, envp } => return Err(execute(candidates, argv, envp)),
         }
@@ -551,6 +554,21 @@ impl Init<'_> {
             Some(child) => Ok(Next::ReapChild(child)),
             None => Ok(Next::Step),
         }
+    }
+}
+
+/// Whoever hides may not write its own attributes.
+fn set_apparmor_profile(name: &CStr) -> Result<(), Errno> {
+    process::show_to_ptrace()?;
+    let word = [b"exec ", name.to_bytes()].concat();
+    match write_file(c"/proc/self/attr/apparmor/exec", &word) {
+        // Before Linux 5.1 the file is not AppArmor's alone.
+        Err(Errno::ENOENT)
+            if nix::unistd::access(c"/proc/self/attr/apparmor", nix::unistd::AccessFlags::F_OK).is_err() =>
+        {
+            write_file(c"/proc/self/attr/exec", &word)
+        }
+        other => other,
     }
 }
 

@@ -147,6 +147,11 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
         Step::JoinGroup(_) | Step::NewGroupNamespace => {
             Story::plain("entering the container's control group".into(), "E_CGROUP")
         }
+        Step::SetAppArmorProfile(name) => Story::hinted(
+            format!("taking the AppArmor profile {}", name.to_string_lossy()),
+            "E_APPARMOR",
+            "the profile must be loaded (aa-status, as root, lists them), and allow this change",
+        ),
         Step::BeginNetwork if errno == Errno::EAGAIN => Story::hinted(
             "making the container's network namespace".into(),
             "E_NOPROC",

@@ -15,6 +15,7 @@ use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKi
 use crate::cgroup::draft::Draft;
 use crate::cgroup::group::Group;
 use crate::name::limit_request::GroupNamespace;
+use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::resources::Bound;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
@@ -62,7 +63,8 @@ const EMPTY: Slot = Slot(7);
 const CGROUP: Slot = Slot(8);
 const SCRATCH: Slot = Slot(9);
 const FILES: Slot = Slot(10);
-const FIRST_FREE: usize = 11;
+const SETTINGS: Slot = Slot(11);
+const FIRST_FREE: usize = 12;
 
 /// What the kernel shows for an owner that has no id in the namespace (`kernel.overflowuid`).
 pub const OVERFLOW_ID: u32 = 65_534;
@@ -97,6 +99,7 @@ impl LaunchPlan {
         planner.steps.push(Step::SetUmask(0));
         // Before it hides from ptrace: its files in /proc are root's then.
         planner.steps.extend(blueprint.process.oom_score_adj.map(Step::SetOomScore));
+        planner.steps.extend(blueprint.process.apparmor.clone().map(Step::SetAppArmorProfile));
         // As the user that the group belongs to; after the helper that makes the network, which would count in it.
         let join = join_group(blueprint.group.as_ref().and_then(Draft::known));
         let (early, late) = match blueprint.ids {
@@ -112,6 +115,13 @@ impl LaunchPlan {
         let mut namespaces = NAMESPACES;
         if blueprint.group.is_some() || blueprint.group_namespace == GroupNamespace::Host {
             namespaces.remove(CloneFlags::CLONE_NEWCGROUP);
+        }
+        for (is_hosts, flag) in [
+            (blueprint.ipc == IpcMode::Host, CloneFlags::CLONE_NEWIPC),
+            (blueprint.pid == NamespaceMode::Host, CloneFlags::CLONE_NEWPID),
+            (blueprint.uts == NamespaceMode::Host, CloneFlags::CLONE_NEWUTS),
+        ] {
+            namespaces.set(flag, !is_hosts);
         }
         // The kernel takes the group of who makes the namespace for its root, and a fork into a group makes it before.
         if blueprint.group.is_some() && blueprint.group_namespace == GroupNamespace::Private {
@@ -281,7 +291,24 @@ impl Planner {
     /// File systems that every container gets. All are made before the root is entered: the kernel gives a procfs or
     /// sysfs only to a mount namespace that still shows one (`mount_too_revealing` in fs/namespace.c).
     fn own_filesystems(&mut self, blueprint: &Blueprint) {
-        self.new_filesystem(PROC, c"proc", &[], NO_EXEC_SUID_DEV);
+        let clone = |slot, path: &str| Step::CloneHost {
+            slot,
+            path: text(path),
+            expect: None,
+            depth: Depth::Recursive,
+            attrs: NO_EXEC_SUID_DEV,
+        };
+        match blueprint.pid {
+            NamespaceMode::Private => {
+                let options = blueprint.proc_options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                self.new_filesystem(PROC, c"proc", &options.collect::<Vec<_>>(), NO_EXEC_SUID_DEV);
+                if has_subset(blueprint) {
+                    self.new_filesystem(SETTINGS, c"proc", &[], NO_EXEC_SUID_DEV);
+                }
+            }
+            // A procfs belongs to a pid namespace: only its owner may make one.
+            NamespaceMode::Host => self.steps.push(clone(PROC, "/proc")),
+        }
         let mut devpts_options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "620"), ("max", "1024")];
         if matches!(blueprint.ids, IdMaps::Ranges { .. }) {
             devpts_options.push(("gid", "5"));
@@ -293,8 +320,18 @@ impl Planner {
             Bound::At(bytes) => bytes,
         };
         let shm_size = shm_size.to_string();
-        self.new_filesystem(SHM, c"tmpfs", &[("mode", "1777"), ("size", &shm_size)], NO_EXEC_SUID_DEV);
-        self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
+        let shm_options = [("mode", "1777"), ("size", shm_size.as_str())];
+        match blueprint.ipc {
+            IpcMode::Host => {
+                self.steps.push(clone(SHM, "/dev/shm"));
+                self.steps.extend(blueprint.host_queues.then(|| clone(MQUEUE, "/dev/mqueue")));
+            }
+            IpcMode::None => self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV),
+            IpcMode::Private | IpcMode::Shareable => {
+                self.new_filesystem(SHM, c"tmpfs", &shm_options, NO_EXEC_SUID_DEV);
+                self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
+            }
+        }
         match blueprint.group_namespace {
             GroupNamespace::Private if blueprint.cgroup2 => {
                 self.new_filesystem(CGROUP, c"cgroup2", &[], READ_ONLY_KERNEL);
@@ -444,8 +481,12 @@ impl Planner {
         }
         directory(self, DEV, ROOT, "dev");
         directory(self, DEVPTS, DEV, "pts");
-        directory(self, SHM, DEV, "shm");
-        directory(self, MQUEUE, DEV, "mqueue");
+        if blueprint.ipc != IpcMode::None {
+            directory(self, SHM, DEV, "shm");
+        }
+        if blueprint.ipc != IpcMode::Host || blueprint.host_queues {
+            directory(self, MQUEUE, DEV, "mqueue");
+        }
         for &(slot, name) in devices {
             self.attach(slot, Place::new(DEV, name), TargetKind::File, Links::Refuse);
         }
@@ -492,9 +533,16 @@ impl Planner {
     }
 
     fn kernel_settings(&mut self, blueprint: &Blueprint) {
-        self.steps.push(Step::SetHostname(text(&blueprint.hostname)));
+        if blueprint.uts == NamespaceMode::Private {
+            self.steps.push(Step::SetHostname(text(&blueprint.hostname)));
+        }
         for (name, value) in &blueprint.sysctls {
-            let at = Place::new(PROC, &format!("sys/{name}"));
+            if name == "kernel/domainname" {
+                self.steps.push(Step::SetDomainName(text(value)));
+                continue;
+            }
+            let settings = if has_subset(blueprint) { SETTINGS } else { PROC };
+            let at = Place::new(settings, &format!("sys/{name}"));
             self.steps.push(Step::WriteSetting { at, value: value.clone() });
         }
     }
@@ -523,7 +571,10 @@ impl Planner {
         }
         self.surroundings(&process);
         self.privileges(&process, &blueprint.ids);
-        if blueprint.reaper {
+        if blueprint.pid == NamespaceMode::Host {
+            self.steps.push(Step::AdoptOrphans);
+        }
+        if blueprint.reaper || blueprint.pid == NamespaceMode::Host {
             self.steps.push(Step::Reap);
         }
         self.execute(process);
@@ -562,6 +613,11 @@ impl Planner {
         }
         self.steps.extend(late);
     }
+}
+
+/// Whether the container's procfs shows processes only: kernel settings are written by another one then.
+fn has_subset(blueprint: &Blueprint) -> bool {
+    blueprint.proc_options.iter().any(|(key, _)| key == "subset")
 }
 
 /// The step into a group of version 1; into one of version 2 a process is forked.

@@ -271,12 +271,16 @@ pub enum Step {
     NewGroupNamespace,
     /// Set how readily the kernel kills us when memory is short.
     SetOomScore(i16),
+    /// Have the next program executed under a profile of AppArmor.
+    SetAppArmorProfile(CString),
     /// Begin to make a network namespace, with a loopback device that is up.
     BeginNetwork,
     /// Enter the network namespace that was begun.
     EnterNetwork,
     /// Name the host.
     SetHostname(CString),
+    /// Name its NIS domain.
+    SetDomainName(CString),
     /// Hide what is at a place, if it is there: a file behind the null device, a directory behind an empty one.
     Mask {
         /// What.
@@ -346,6 +350,8 @@ pub enum Step {
     },
     /// Set the permitted, effective, inheritable and ambient sets.
     SetCapabilities(Sets),
+    /// Become the parent of those whose parent ends, below us.
+    AdoptOrphans,
     /// Put the container's process into a child of ours and stay as its reaper.
     Reap,
     /// Become the container's process.

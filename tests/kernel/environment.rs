@@ -101,7 +101,8 @@ fn the_payloads_processes_have_no_other_environment() {
 
 #[test]
 fn the_hosts_environment_is_the_first_and_weakest() {
-    let host = [("GIVEN", "here"), ("PATH", "/nowhere"), ("HTTP_PROXY", "http://proxy:3128"), ("no_proxy", "local")];
+    let host =
+        [("GIVEN", "here"), ("PATH", "/nowhere:/bin"), ("HTTP_PROXY", "http://proxy:3128"), ("no_proxy", "local")];
     let lab = Lab::new();
     let seen = env_with(&host, &["--env-host", "-e", "GIVEN=flag"]);
     assert_eq!((seen["GIVEN"].as_str(), seen["HTTP_PROXY"].as_str()), ("flag", "http://proxy:3128"));

@@ -103,3 +103,75 @@ fn annotations_and_the_rest_are_shown() {
     assert_eq!(report["Config"]["User"], "5:6");
     lab.busybox(&["--annotation", "=x"], &["true"]).refused(125, "E_CONFIG").says("KEY=VALUE");
 }
+
+#[test]
+fn a_proc_shows_what_its_options_say() {
+    let lab = Lab::new();
+    let script = "test -e /proc/meminfo && echo all; cat /proc/self/mountinfo | grep ' /proc ' | grep -o 'hidepid=[a-z0-9]*\\|subset=pid' | sort -u; cat /proc/1/comm; true";
+    assert_eq!(lab.sh(&[], script), "all\nsh");
+    assert_eq!(
+        lab.sh(&["--security-opt", "proc-opts=hidepid=2,subset=pid"], script),
+        "hidepid=invisible\nsubset=pid\nsh"
+    );
+    for option in ["proc-opts=rw", "proc-opts=hidepid=9", "label=type:container_t"] {
+        lab.busybox(&["--security-opt", option], &["true"]).refused(125, "E_CONFIG");
+    }
+    let both = ["--pid", "host", "--security-opt", "proc-opts=hidepid=2"];
+    lab.busybox(&both, &["true"]).refused(125, "E_CONFIG").says("--pid host");
+    if !std::path::Path::new("/sys/module/apparmor/parameters/enabled").exists() {
+        let profile = ["--security-opt", "apparmor=docker-default"];
+        lab.busybox(&profile, &["true"]).refused(125, "E_CONFIG").says("AppArmor");
+    }
+}
+
+#[test]
+fn flags_that_could_not_do_what_they_say_are_refused_with_a_reason() {
+    let lab = Lab::new();
+    for (flag, word) in [
+        ("--pod=x", "pods"),
+        ("--uidmap=0:0:1", "one id"),
+        ("--gidmap=0:0:1", "one group"),
+        ("--requires=x", "coracle start"),
+        ("--rdt-class=x", "root's"),
+        ("--storage-opt=size=1g", "quota"),
+        ("--init-path=/x", "--init"),
+        ("--seccomp-policy=image", "image"),
+    ] {
+        lab.busybox(&[flag], &["true"]).refused(125, "E_CONFIG").says(word);
+    }
+}
+
+#[test]
+fn process_ids_are_written_where_they_are_wanted() {
+    let lab = Lab::new();
+    let (own, monitor) = (lab.arg("own.pid"), lab.arg("monitor.pid"));
+    let container = sleeper(&lab, &["--pidfile", &own, "--conmon-pidfile", &monitor]);
+    let read = |path: &str| std::fs::read_to_string(path).unwrap().parse::<i32>().unwrap();
+    assert_eq!(read(&own), container.pid());
+    assert_eq!(crate::support::parent(read(&own)), Some(read(&monitor)));
+    lab.busybox(&["--pidfile", "/no/such/directory/pid"], &["true"]).refused(125, "E_NOTFOUND");
+}
+
+/// Descriptors of ours are the first process's, and nobody else's.
+#[test]
+fn descriptors_are_passed_on_by_number() {
+    let lab = Lab::new();
+    let file = lab.write("file", "passed on");
+    let rootfs = format!("{}:O", crate::support::busybox_tree().display());
+    let run = |flags: &str, script: &str| {
+        let line = format!(
+            "exec 3<{file} 5<{file}; exec {coracle} run --rm {flags} --rootfs {rootfs} sh -c '{script}'",
+            file = file.display(),
+            coracle = crate::support::coracle_path().display()
+        );
+        crate::support::output::run(lab.program("sh").args(["-c", &line]), &[], crate::support::LIMIT)
+    };
+    assert_eq!(run("--preserve-fds 1", "cat <&3; test -e /proc/self/fd/5 || echo -only").ok().text(), "passed on-only");
+    assert_eq!(run("--preserve-fd 5", "cat <&5").ok().text(), "passed on");
+    assert_eq!(run("", "test -e /proc/self/fd/3 || echo none").ok().text(), "none");
+    run("--preserve-fds 2", "true").refused(125, "E_CONFIG").says("descriptor 4");
+    run("--preserve-fds 1 --restart always", "true").exited(125);
+    let id = run("-d --preserve-fds 1", "cat <&3; echo; sleep 1000").ok().text();
+    crate::support::wait_until("it has read", || lab.coracle(["logs", &id]).text() == "passed on");
+    lab.coracle(["rm", "-f", "-t", "0", &id]).ok();
+}

@@ -1,9 +1,13 @@
 //! Flags about a container's process and what it finds around itself.
 
+use std::ffi::OsString;
+
 use clap::Args;
 
-use super::{all_parsed, of_flag, parsed, with};
+use super::{all_parsed, env_settings, of_flag, parsed, with};
 use crate::failure::{Explain, Failure};
+use crate::host::config::containers::ContainersConf;
+use crate::host::env;
 use crate::name::env_setting::EnvSetting;
 use crate::name::process::ProcessRequest;
 use crate::name::process::annotation::parse_annotation;
@@ -14,8 +18,8 @@ use crate::name::process::passwd_entry::{AccountRequest, parse_group_entry, pars
 #[derive(Args, Clone, Debug, Default)]
 pub struct ProcessFlags {
     /// Begin the environment with all that this command has
-    #[arg(long)]
-    env_host: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::tree::parse_boolean)]
+    env_host: Option<bool>,
     /// Make a variable of the image from others of it: PATH=${PATH}:/opt/bin
     #[arg(long, value_name = "NAME=TEXT")]
     env_merge: Vec<String>,
@@ -26,8 +30,8 @@ pub struct ProcessFlags {
     #[arg(long)]
     unsetenv_all: bool,
     /// Set the variables of proxies, http_proxy and its like, as they are here
-    #[arg(long)]
-    http_proxy: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::tree::parse_boolean)]
+    http_proxy: Option<bool>,
     /// Supplementary group, or keep-groups for those of this user
     #[arg(long, value_name = "GROUP")]
     group_add: Vec<String>,
@@ -58,9 +62,24 @@ pub struct ProcessFlags {
     /// Kind of machine that it sees: LINUX or LINUX32
     #[arg(long, value_name = "KIND")]
     personality: Option<String>,
+    /// Whose messages and shared memory it sees: private, shareable, none (without /dev/shm) or host
+    #[arg(long, value_name = "MODE")]
+    ipc: Option<String>,
+    /// Whose processes it sees: private or host
+    #[arg(long, value_name = "MODE")]
+    pid: Option<String>,
+    /// Whose host name it has: private or host
+    #[arg(long, value_name = "MODE")]
+    uts: Option<String>,
     /// Annotation of the container
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<String>,
+    /// Of containers.conf.
+    #[arg(skip)]
+    configured_env: Vec<OsString>,
+    /// Of containers.conf.
+    #[arg(skip)]
+    configured_sysctls: Vec<String>,
 }
 
 /// Variables that tell of proxies: podman's list.
@@ -71,13 +90,39 @@ const PROXIES: &[&str] =
 const KEEP_GROUPS: (&str, &str) = ("run.oci.keep_original_groups", "1");
 
 impl ProcessFlags {
+    /// Takes what is not given from containers.conf.
+    pub fn take_defaults(&mut self, conf: &ContainersConf) {
+        self.configured_env = conf.list("env").iter().map(OsString::from).collect();
+        self.configured_sysctls = conf.list("default_sysctls").to_vec();
+        self.annotation.splice(0..0, conf.list("annotations").iter().cloned());
+        self.env_host = self.env_host.or(conf.flag("env_host"));
+        self.http_proxy = self.http_proxy.or(conf.flag("http_proxy"));
+        let flags = [
+            (&mut self.tz, "tz"),
+            (&mut self.umask, "umask"),
+            (&mut self.userns, "userns"),
+            (&mut self.ipc, "ipcns"),
+            (&mut self.pid, "pidns"),
+            (&mut self.uts, "utsns"),
+        ];
+        for (flag, key) in flags {
+            *flag = flag.take().or_else(|| conf.text(key));
+        }
+    }
+
+    /// Takes what is not given from the environment.
+    pub fn take_environment(&mut self) {
+        let given = || env::get(&env::PODMAN_USERNS).and_then(|value| value.into_string().ok());
+        self.userns = self.userns.take().or_else(given);
+    }
+
     /// In types.
     pub fn request(&self) -> Result<ProcessRequest, Failure> {
-        let mut base_env = Vec::new();
-        if self.env_host {
+        let mut base_env = env_settings(&[], &self.configured_env)?;
+        if self.env_host == Some(true) {
             base_env.push(EnvSetting::ImportPrefix(String::new()));
         }
-        if self.http_proxy {
+        if self.http_proxy == Some(true) {
             base_env.extend(PROXIES.iter().map(|&name| EnvSetting::Import(name.into())));
         }
         let annotations = each("--annotation", &self.annotation, parse_annotation)?.into_iter().collect();
@@ -89,7 +134,7 @@ impl ProcessFlags {
             unset_all: self.unsetenv_all,
             umask: parsed("--umask", self.umask.as_deref())?.unwrap_or_default(),
             sysctls: all_parsed("--sysctl", &self.sysctl)?,
-            default_sysctls: Vec::new(),
+            default_sysctls: all_parsed("--sysctl", &self.configured_sysctls)?,
             groups: match groups {
                 AddedGroups::None if keeps_groups(&annotations) => AddedGroups::Kept,
                 groups => groups,
@@ -104,6 +149,9 @@ impl ProcessFlags {
             time_zone: parsed("--tz", self.tz.as_deref())?,
             annotations,
             personality: parsed("--personality", self.personality.as_deref())?.unwrap_or_default(),
+            ipc: parsed("--ipc", self.ipc.as_deref())?.unwrap_or_default(),
+            pid: parsed("--pid", self.pid.as_deref())?.unwrap_or_default(),
+            uts: parsed("--uts", self.uts.as_deref())?.unwrap_or_default(),
         })
     }
 }

@@ -109,6 +109,8 @@ fn process(
         limits: resources::rlimits(&record.limits, kernel >= translate::PER_NAMESPACE_PROCESS_COUNT),
         // Its parent has it already: it hides from ptrace, and may not change its own any more.
         oom_score_adj: None,
+        // Its parent has told the kernel already, for the same reason.
+        apparmor: None,
         umask: record.asked.umask.0,
         personality: record.asked.personality.number(),
         terminal: (request.terminal == Terminal::New).then_some(window),

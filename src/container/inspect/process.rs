@@ -30,6 +30,10 @@ pub struct ProcessHostConfig {
     /// Empty for what every container has.
     pub userns_mode: String,
     pub sysctls: BTreeMap<String, String>,
+    pub ipc_mode: String,
+    pub pid_mode: String,
+    #[serde(rename = "UTSMode")]
+    pub uts_mode: String,
 }
 
 impl ProcessConfig {
@@ -56,6 +60,9 @@ impl ProcessHostConfig {
                 UserNamespace::Private => String::new(),
                 mode => mode.to_string(),
             },
+            ipc_mode: asked.ipc.to_string(),
+            pid_mode: asked.pid.to_string(),
+            uts_mode: asked.uts.to_string(),
             sysctls: asked.sysctls.iter().map(|setting| (setting.name(), setting.value.clone())).collect(),
         }
     }

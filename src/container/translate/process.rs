@@ -12,6 +12,7 @@ use crate::container::request::{NetworkMode, Request, Terminal};
 use crate::container::{hardening, user};
 use crate::failure::Failure;
 use crate::identity::passwd;
+use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::process::sysctl::{Owner, Sysctl};
 use crate::name::process::time_zone::TimeZone;
 use crate::rootfs::view::View;
@@ -57,16 +58,47 @@ pub fn sysctls(request: &Request, groups: (u32, u32)) -> Result<Vec<(String, Str
         let message = format!("--sysctl {}: {why}", setting.name());
         return Err(Failure::new("E_CONFIG", message).with_hint("it can be set where the container has its own"));
     }
-    let defaults = asked.default_sysctls.iter().filter(|setting| host_wide(setting, request).is_none());
+    // Who may ping is settled: podman's usual default names a group that a container of one id need not have.
+    let is_ours = |setting: &Sysctl| setting.path == "net/ipv4/ping_group_range";
+    let defaults =
+        asked.default_sysctls.iter().filter(|setting| !is_ours(setting) && host_wide(setting, request).is_none());
     let asked = defaults.chain(&asked.sysctls).map(|setting| (setting.path.clone(), setting.value.clone()));
     Ok(own.into_iter().chain(asked).collect())
 }
 
+/// Refuses what cannot be had together with namespaces of the host.
+pub fn check_namespaces(request: &Request) -> Result<(), Failure> {
+    let asked = &request.process;
+    let refused = |message: &str| Err(Failure::new("E_CONFIG", message).with_hint("leave one of them out"));
+    if asked.uts == NamespaceMode::Host && request.hostname.is_some() {
+        return refused("--uts host leaves the host its name, --hostname gives the container one");
+    }
+    if asked.pid == NamespaceMode::Host && !request.security.proc_options.is_empty() {
+        return refused(
+            "--security-opt proc-opts is about a /proc of the container's own, which it does not get with --pid host",
+        );
+    }
+    if matches!(asked.ipc, IpcMode::Host | IpcMode::None) && request.limits.shm_size.is_some() {
+        return refused("--shm-size is about a /dev/shm of the container's own, which it does not get with this --ipc");
+    }
+    Ok(())
+}
+
+/// The host's name.
+pub fn host_name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Why a setting is not the container's own.
 fn host_wide(setting: &Sysctl, request: &Request) -> Option<&'static str> {
+    let asked = &request.process;
     match setting.owner() {
         Some(Owner::Network) if request.network == NetworkMode::Host => {
             Some("with the host's network it would be changed for the host")
+        }
+        Some(Owner::Ipc) if asked.ipc == IpcMode::Host => Some("with the host's IPC it would be changed for the host"),
+        Some(Owner::Uts) if asked.uts == NamespaceMode::Host => {
+            Some("with --uts host it would be changed for the host")
         }
         Some(_) => None,
         None => Some("it is a setting of the whole machine"),

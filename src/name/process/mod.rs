@@ -3,6 +3,7 @@
 pub mod annotation;
 pub mod group_add;
 pub mod merge;
+pub mod namespace_mode;
 pub mod passwd_entry;
 pub mod personality;
 pub mod sysctl;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use self::group_add::AddedGroups;
 use self::merge::Merge;
+use self::namespace_mode::{IpcMode, NamespaceMode};
 use self::passwd_entry::AccountRequest;
 use self::personality::Personality;
 use self::sysctl::Sysctl;
@@ -54,6 +56,12 @@ pub struct ProcessRequest {
     pub annotations: BTreeMap<String, String>,
     /// What kind of machine it sees.
     pub personality: Personality,
+    /// Whose messages and shared memory it sees.
+    pub ipc: IpcMode,
+    /// Whose processes.
+    pub pid: NamespaceMode,
+    /// Whose host name.
+    pub uts: NamespaceMode,
 }
 
 impl ProcessRequest {
