@@ -15,7 +15,7 @@ use super::accounts::Accounts;
 use super::base::Base;
 use super::environment::DEFAULT_PATH;
 use super::request::{
-    Access, BindMount, Init, NetworkMode, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal, TmpfsMount,
+    Access, BindMount, Init, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal, TmpfsMount,
 };
 use super::user::ContainerUser;
 use super::{hardening, host_view, network_files};
@@ -26,6 +26,7 @@ use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
+use crate::net::plan::NetworkPlan;
 use crate::rootfs::view::View;
 use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
@@ -164,8 +165,9 @@ pub fn translate(
     let mounts = mounts(request, surroundings.layout)?;
     let record =
         record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
-    let host_network = request.network == NetworkMode::Host;
-    let mut files = network_files::given(request.network, &hostname);
+    let network = NetworkPlan::new(&request.network)?;
+    let host_network = !network.is_own();
+    let mut files = network_files::given(&network, &hostname);
     files.extend(process::time_zone(request, &surroundings.view)?);
     let writes_to_files = request.rootfs_access == Access::ReadWrite && !writes_through(request);
     let lines = match writes_to_files {
@@ -478,11 +480,7 @@ fn record(
         remove_at_exit: request.removal == Removal::AtExit,
         process: process_record(request, surroundings, defaults, described),
         hostname: described.hostname.to_owned(),
-        network: match request.network {
-            NetworkMode::None => "none",
-            NetworkMode::Host => "host",
-        }
-        .into(),
+        network: request.network.to_string(),
         mounts: mount_records(request, surroundings.layout),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,

@@ -49,10 +49,7 @@ pub fn environment(
 /// Kernel settings: ours, then those asked for. `groups` may ping.
 pub fn sysctls(request: &Request, groups: (u32, u32)) -> Result<Vec<(String, String)>, Failure> {
     let asked = &request.process;
-    let own = match request.network {
-        NetworkMode::Host => Vec::new(),
-        NetworkMode::None => hardening::sysctls(groups),
-    };
+    let own = if has_own_network(request) { hardening::sysctls(groups) } else { Vec::new() };
     if let Some((setting, why)) = asked.sysctls.iter().find_map(|setting| Some((setting, host_wide(setting, request)?)))
     {
         let message = format!("--sysctl {}: {why}", setting.name());
@@ -89,12 +86,17 @@ pub fn host_name() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// Whether the container has a network namespace that is nobody else's.
+fn has_own_network(request: &Request) -> bool {
+    !matches!(request.network, NetworkMode::Host | NetworkMode::Container(_) | NetworkMode::Namespace(_))
+}
+
 /// Why a setting is not the container's own.
 fn host_wide(setting: &Sysctl, request: &Request) -> Option<&'static str> {
     let asked = &request.process;
     match setting.owner() {
-        Some(Owner::Network) if request.network == NetworkMode::Host => {
-            Some("with the host's network it would be changed for the host")
+        Some(Owner::Network) if !has_own_network(request) => {
+            Some("with a network that is not its own it would be changed for others")
         }
         Some(Owner::Ipc) if asked.ipc == IpcMode::Host => Some("with the host's IPC it would be changed for the host"),
         Some(Owner::Uts) if asked.uts == NamespaceMode::Host => {

@@ -5,4 +5,6 @@
 pub mod container;
 pub mod image;
 pub mod layer;
+pub mod owners;
+pub mod stamp;
 pub mod volume;
