@@ -8,7 +8,7 @@ use super::dispatch;
 use super::export::warn_skipped;
 use super::render::output;
 use super::tree::{Globals, Invocation};
-use crate::container::commit::{Layers, Request};
+use crate::container::commit::{Layers, Request, Volumes};
 use crate::failure::Failure;
 use crate::image::assemble::Format;
 use crate::name::config_change::ConfigChange;
@@ -40,6 +40,9 @@ pub struct CommitArgs {
     /// Stop the container's processes meanwhile
     #[arg(short, long)]
     pause: bool,
+    /// Let the image ask for volumes where the container has some; what is in them is no part of it
+    #[arg(long)]
+    include_volumes: bool,
     /// Do not warn of files that were left out
     #[arg(short, long)]
     quiet: bool,
@@ -94,6 +97,7 @@ impl Invocation for CommitArgs {
             message: self.message,
             author: self.author,
             pause: self.pause,
+            volumes: if self.include_volumes { Volumes::Declared } else { Volumes::LeftOut },
         };
         let (id, skipped) = dispatch::commit(&globals.layout()?, &self.container, request)?;
         if !self.quiet {

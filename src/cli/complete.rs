@@ -454,7 +454,18 @@ mod tests {
         assert_eq!(values("run --pul"), ["--pull"]);
         assert_eq!(
             values("run --rm --r"),
-            ["--read-only", "--replace", "--restart", "--retry", "--retry-delay", "--root", "--rootfs", "--runroot"]
+            [
+                "--read-only",
+                "--read-only-tmpfs",
+                "--replace",
+                "--restart",
+                "--retry",
+                "--retry-delay",
+                "--rmi",
+                "--root",
+                "--rootfs",
+                "--runroot"
+            ]
         );
         assert_eq!(values("run --pull "), ["always", "missing", "never", "newer"]);
         assert_eq!(values("run --pull=ne"), ["--pull=never", "--pull=newer"]);

@@ -277,8 +277,13 @@ impl Invocation for RunArgs {
              for this container alone, and goes with it under --rm and rm --volumes. What the image has at the destination is \
              copied into a new volume, unless the option nocopy says otherwise. Volumes that the image asks for are of this \
              kind, too, unless --image-volume says otherwise. --mount says all this in words. Mounts are private, \
-             and set-user-id bits and devices on them have no effect. The options z and Z are accepted where there is no SELinux \
-             to relabel for, and U since all files have the one id of the container anyway.",
+             unless rslave lets mounts of the host come in later, and set-user-id bits and devices on them have no effect. What \
+             is read-only is that with all that is mounted below it. With the option O writes go to a layer on top of the \
+             source, which is thrown away when the container ends, or kept in upperdir= and workdir=. The options z and Z \
+             change nothing, since processes of a container have the SELinux label of who started it, and U neither, since \
+             all files have the one id of the container. --mount type=image,src=IMAGE shows an image of the store, \
+             type=glob,src=PATTERN each path that matches, type=devpts terminals of its own, and type=ramfs memory that is \
+             never swapped; a field with a comma is put in quotation marks.",
         ),
         (
             "LIMITS",
@@ -386,7 +391,8 @@ impl ContainerFlags {
     pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
         self.refused.check()?;
         let rootfs = self.rootfs_source(working_directory)?;
-        let Mounts { binds, tmpfs, volumes, from, of_image } = self.mounts.parsed(working_directory, modules)?;
+        let Mounts { binds, tmpfs, volumes, images, kernel, read_only_tmpfs, from, of_image } =
+            self.mounts.parsed(working_directory)?;
         let Networking { mode: network, ports, resolution } = self.network.parsed(working_directory)?;
         if let Some(cidfile) = &self.cidfile {
             check_cidfile(cidfile)?;
@@ -425,6 +431,9 @@ impl ContainerFlags {
             mounts: binds,
             tmpfs,
             volumes,
+            images,
+            kernel_mounts: kernel,
+            read_only_tmpfs,
             volumes_from: from,
             image_volumes: of_image,
             labels: self.labels()?,

@@ -48,6 +48,17 @@ pub struct Request {
     pub layers: Layers,
     /// The name of the image.
     pub reference: Option<Reference>,
+    /// What the image says of the container's volumes.
+    pub volumes: Volumes,
+}
+
+/// What the image says of the container's volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volumes {
+    /// Nothing more than the image it was made from does.
+    LeftOut,
+    /// A container of the image gets a volume wherever this one has one.
+    Declared,
 }
 
 /// What becomes of the image's layers.
@@ -85,6 +96,11 @@ pub fn execute(store: &Store, container: &Listed, request: Request) -> Result<(I
         config["author"] = json!(author);
     }
     RunSettings::of(record).write(assemble::settings(&mut config));
+    if request.volumes == Volumes::Declared {
+        let volumes = record.mounts.iter().filter(|mount| mount.kind == "volume");
+        let paths = volumes.map(|mount| mount.destination.clone()).collect();
+        assemble::change(assemble::settings(&mut config), &[ConfigChange::Volume(paths)]);
+    }
     assemble::change(assemble::settings(&mut config), &request.changes);
     let below = base.map(|image| image.layers).filter(|_| !alone).unwrap_or_default();
     let layers = below.into_iter().chain([layer]).collect();

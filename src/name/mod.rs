@@ -37,4 +37,5 @@ pub mod ulimit;
 pub mod user;
 pub mod user_network;
 pub mod volume;
+pub mod volume_options;
 pub mod volumes_from;

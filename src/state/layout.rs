@@ -147,6 +147,11 @@ impl Layout {
         self.runtime.join("images").join(id.hex())
     }
 
+    /// On what a container is mounted by `mount`.
+    pub fn container_mount(&self, id: &ContainerId) -> PathBuf {
+        self.runtime.join("mounts").join(id.as_str())
+    }
+
     /// The directory of unpacked layers.
     pub fn layers(&self) -> PathBuf {
         self.data.join("layers")
@@ -222,6 +227,21 @@ impl Layout {
     /// The files of a volume.
     pub fn volume_data(&self, name: &VolumeName) -> PathBuf {
         self.volume(name).join("data")
+    }
+
+    /// The user's own drivers of volumes: sockets and programs.
+    pub fn plugins(&self) -> PathBuf {
+        self.config.join("plugins")
+    }
+
+    /// Marks a container whose volumes drivers have mounted.
+    pub fn driven_marker(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("driven")
+    }
+
+    /// What mounts of a container throw away with its end.
+    pub fn container_overlays(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("overlays")
     }
 
     /// Owners of files of a volume that cannot carry them ([`crate::state::schema::owners`]).
