@@ -51,6 +51,7 @@ mod rootfs;
 mod seccomp;
 mod shared_namespaces;
 mod signals;
+mod storage;
 mod streams;
 mod surroundings;
 mod system;

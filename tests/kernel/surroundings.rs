@@ -133,7 +133,6 @@ fn flags_that_could_not_do_what_they_say_are_refused_with_a_reason() {
         ("--gidmap=0:0:1", "one group"),
         ("--requires=x", "coracle start"),
         ("--rdt-class=x", "root's"),
-        ("--storage-opt=size=1g", "quota"),
         ("--init-path=/x", "--init"),
         ("--seccomp-policy=image", "image"),
     ] {

@@ -53,7 +53,6 @@ refused! {
     requires "requires" "no container starts another" "start it first: coracle start NAME";
     seccomp_policy "seccomp-policy" "an image is not asked what it may do" "--security-opt seccomp=FILE takes a profile from a file";
     shm_size_systemd "shm-size-systemd" "directories in memory have sizes of their own" "for example: --tmpfs /run:size=64m";
-    storage_opt "storage-opt" "the kernel has no quota for the files of an unprivileged user's container" "--read-only with --tmpfs DIR:size=SIZE bounds what is written";
     subgidname "subgidname" "coracle does not use ranges of subordinate ids" "--userns keep-id shows the own id under its number";
     subuidname "subuidname" "coracle does not use ranges of subordinate ids" "--userns keep-id shows the own id under its number";
     uidmap "uidmap" "the kernel lets an unprivileged user map one id, its own" "--user and --userns keep-id choose the number that it has inside";
