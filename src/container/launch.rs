@@ -362,7 +362,12 @@ impl<'a> Launch<'a> {
             };
             match driver::next(&mut plan, &error) {
                 Some(reason) => self.detour.replace(Some(reason)),
-                None => return Err(error),
+                None => {
+                    if let Some(reason) = self.detour.take() {
+                        (self.notice)(&format!("tried before: {reason}"));
+                    }
+                    return Err(error);
+                }
             };
         }
     }
