@@ -5,11 +5,14 @@ pub mod default;
 #[cfg(test)]
 mod interpreter;
 pub mod parser;
+pub mod identity;
 pub mod profile;
-pub mod table;
+
+pub use crate::sys::syscall as table;
 
 pub use crate::host::kernel::KernelVersion;
 pub use compile::{Action, Filter};
 pub use default::{ForeignAbi, default_filter};
 pub use parser::parser_filter;
+pub use identity::{emulation_filter, pretence_filter};
 pub use profile::{Profile, SeccompError, load_profile};
