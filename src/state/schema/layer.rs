@@ -166,6 +166,10 @@ pub struct LayerManifest {
     /// Whether the root hides everything below it: overlayfs looks for that on no layer's root, so whoever stacks the
     /// layers must begin with this one.
     pub opaque_root: bool,
+    /// Whether its files belong to one user on disk, whomever they belong to here: they were unpacked by somebody who has no
+    /// other ids.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub single: bool,
     /// Devices, kept as empty regular files.
     pub devices: u64,
     /// Whether owners are kept in extended attributes; if not, all of them are in `owners`, and opaque directories in
@@ -214,5 +218,6 @@ mod tests {
         assert_eq!(manifest.owners[0].path.as_bytes(), b"a\xff");
         assert_eq!(manifest.owners[1].ownership.kind, FileKind::Block { major: 8, minor: 1 });
         assert_eq!(manifest.skipped.xattrs, 2);
+        assert!(!manifest.single);
     }
 }

@@ -5,6 +5,7 @@ use super::layer::{FileKind, Ownership};
 
 /// The attribute's name.
 pub const OVERRIDE_STAT: &std::ffi::CStr = c"user.containers.override_stat";
+
 /// The value of the attribute.
 pub fn stamp(of: Ownership) -> String {
     let Ownership { uid, gid, mode, kind } = of;
@@ -12,7 +13,7 @@ pub fn stamp(of: Ownership) -> String {
         FileKind::File => "file".to_owned(),
         FileKind::Dir => "dir".to_owned(),
         FileKind::Symlink => "symlink".to_owned(),
-        FileKind::Fifo => "fifo".to_owned(),
+        FileKind::Fifo => "pipe".to_owned(),
         FileKind::Socket => "socket".to_owned(),
         FileKind::Char { major, minor } => format!("char-{major}-{minor}"),
         FileKind::Block { major, minor } => format!("block-{major}-{minor}"),
@@ -34,7 +35,7 @@ pub fn parse_stamp(value: &[u8]) -> Option<Ownership> {
         "file" => FileKind::File,
         "dir" => FileKind::Dir,
         "symlink" => FileKind::Symlink,
-        "fifo" => FileKind::Fifo,
+        "pipe" => FileKind::Fifo,
         "socket" => FileKind::Socket,
         _ => match kind.split_once('-')? {
             ("char", numbers) => device(numbers).map(|(major, minor)| FileKind::Char { major, minor })?,
@@ -51,7 +52,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for kind in [FileKind::File, FileKind::Dir, FileKind::Char { major: 1, minor: 300 }] {
+        for kind in [FileKind::Dir, FileKind::Fifo, FileKind::Socket, FileKind::Char { major: 1, minor: 300 }] {
             let owner = Ownership { uid: 0, gid: 4_000_000_000, mode: 0o4755, kind };
             assert_eq!(parse_stamp(stamp(owner).as_bytes()), Some(owner));
         }
