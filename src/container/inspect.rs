@@ -447,6 +447,7 @@ mod tests {
         let running = json(status::Status::Running(processes));
         assert_eq!((&running["State"]["Pid"], &running["State"]["Running"]), (&42.into(), &true.into()));
         let exit = ExitRecord {
+            ids_needed: None,
             code: 137,
             started: Timestamp(0),
             finished: Timestamp(1_000_000_000),

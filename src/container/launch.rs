@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -21,6 +22,7 @@ use super::{event, group, list, remove, stand_alone, stop};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
+use crate::identity::keeper::{Draft, Keeper};
 use crate::name::container::ContainerId;
 use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
@@ -188,7 +190,9 @@ impl<'a> Launch<'a> {
             _ => self.request.removal == Removal::Never || self.request.log.is_chosen,
         };
         let log = is_logged.then(|| self.open_log()).transpose()?;
-        let listener = log.as_ref().and_then(|_| self.listen());
+        // Who joins a container whose ids are virtual asks its monitor for its own.
+        let has_guests = log.is_some() || self.plan.virtual_ids.is_some();
+        let listener = has_guests.then(|| self.listen()).flatten();
         let mut monitor = Monitor::new(&signals, Clients::new(listener, None));
         let streams = || streams::attached(self.request.stdin, log.as_ref());
         let life = self.begin(&streams, log.as_ref(), 0)?;
@@ -291,6 +295,15 @@ impl<'a> Launch<'a> {
         let mut running = launched?;
         running.group = group;
         self.was_executed.set(true);
+        if let Some(draft) = &self.plan.virtual_ids {
+            let ids = emulate(&proof, draft, &mut running);
+            if ids.is_err() {
+                running.kill();
+                let _ = pidfd::wait(running.child.pidfd.as_fd());
+                group::remove_left(self.layout, &self.id);
+            }
+            running.ids = Some(RefCell::new(ids?));
+        }
         if let Some(master) = &running.terminal {
             channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
@@ -370,7 +383,7 @@ impl<'a> Launch<'a> {
         let (mut delay, longest) = RESTART_DELAY;
         let mut restarts = 0;
         loop {
-            let Life { running, channels, started, born } = life;
+            let Life { mut running, channels, started, born } = life;
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let care = Care {
@@ -381,6 +394,7 @@ impl<'a> Launch<'a> {
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
+            let ids_needed = running.ids.take().map(|keeper| keeper.borrow().was_needed());
             let lack = running.group.as_ref().and_then(group::lack_of_memory);
             if let Some(group) = &running.group {
                 // What cannot be removed now is removed by the next command that looks.
@@ -402,13 +416,13 @@ impl<'a> Launch<'a> {
             life = loop {
                 let is_restarted = must_restart.take() || self.restart_policy().restarts(code, restarts);
                 if !is_restarted || self.was_stopped() || monitor.is_asked_to_end() {
-                    self.finish(ExitRecord { error, oom_killed, ..self.exit(code, started, restarts) });
+                    self.finish(ExitRecord { error, oom_killed, ids_needed, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
                 restarts += 1;
                 self.write_processes(None, started, restarts);
                 if monitor.pause(delay).map_err(watching)? == Pause::AskedToEnd {
-                    self.finish(ExitRecord { error, oom_killed, ..self.exit(code, started, restarts) });
+                    self.finish(ExitRecord { error, oom_killed, ids_needed, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
                 delay = (delay * 2).min(longest);
@@ -444,7 +458,16 @@ impl<'a> Launch<'a> {
     fn exit(&self, code: u8, started: Timestamp, restarts: u32) -> ExitRecord {
         let stopped_by_user = self.layout.stop_marker(&self.id).exists();
         let finished = Timestamp::now();
-        ExitRecord { code, started, finished, restarts, stopped_by_user, oom_killed: false, error: None }
+        ExitRecord {
+            code,
+            started,
+            finished,
+            restarts,
+            stopped_by_user,
+            oom_killed: false,
+            ids_needed: None,
+            error: None,
+        }
     }
 
     /// What happens when it ends: it can be changed at any time.
@@ -507,6 +530,13 @@ pub fn tidy(layout: &Layout, request: &Request, id: &ContainerId) {
             let _ = crate::state::temporary::remove(&entry.path());
         }
     }
+}
+
+/// Starts the supervisor of virtual ids of a container that has just been started.
+fn emulate(proof: &SingleThreaded, draft: &Rc<Draft>, running: &mut Running) -> Result<Keeper, Failure> {
+    let failed = |errno| internal("starting the supervisor of the container's ids", errno);
+    let handles = running.handles.take().ok_or_else(|| failed(Errno::EPROTO))?;
+    Keeper::start(proof, draft.clone(), handles).map_err(failed)
 }
 
 fn signals() -> Result<SignalQueue, Failure> {

@@ -1,5 +1,6 @@
 //! The fork boundary: the only caller of clone3 for containers. It takes a proof that the process has one thread.
 
+use std::cell::RefCell;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -14,6 +15,7 @@ use super::plan::{ChildMemory, Execution, LaunchPlan};
 use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::cgroup::group::Group;
 use crate::host::processes;
+use crate::identity::keeper::{Handles, Keeper};
 use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{pidfd, process, socket};
@@ -27,6 +29,10 @@ pub struct Running {
     pub terminal: Option<OwnedFd>,
     /// Its control group, if it has one of its own.
     pub group: Option<Group>,
+    /// What it has sent for the supervisor of virtual ids, until that has it.
+    pub handles: Sent,
+    /// The supervisor, if its ids are virtual.
+    pub ids: Option<RefCell<Keeper>>,
     /// Where an init that waits before the program is told to go on.
     waiting: Option<OwnedFd>,
 }
@@ -49,7 +55,8 @@ impl Running {
     pub fn release(&mut self, plan: &LaunchPlan) -> Result<(), LaunchError> {
         let Some(channel) = self.waiting.take() else { return Ok(()) };
         let told = socket::send(channel.as_fd(), &START, None).map_err(LaunchError::Channel);
-        told.and_then(|()| hear(plan, &channel, None)).map(drop).inspect_err(|_| end(&self.child))
+        let mut heard = Heard::default();
+        told.and_then(|()| hear(plan, &channel, None, &mut heard)).map(drop).inspect_err(|_| end(&self.child))
     }
 }
 
@@ -77,7 +84,8 @@ pub fn launch(
         end(&child);
         return Err(LaunchError::Killed);
     }
-    Ok(Running { child, terminal: heard.terminal, group: None, waiting: heard.waiting })
+    let Heard { terminal, handles, waiting } = heard;
+    Ok(Running { child, terminal, group: None, handles, ids: None, waiting })
 }
 
 /// Leaves nothing behind of a child that may be gone already.
@@ -145,10 +153,30 @@ fn fork(
     }
 }
 
+/// What init has sent for the supervisor of virtual ids.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Where system calls come from.
+    pub listener: Option<OwnedFd>,
+    user: Option<OwnedFd>,
+    mount: Option<OwnedFd>,
+}
+
+impl Sent {
+    /// All of it, if it is all there.
+    pub fn take(&mut self) -> Option<Handles> {
+        let Self { listener, user, mount } = std::mem::take(self);
+        Some(Handles { listener: listener?, namespaces: [user?, mount?] })
+    }
+}
+
 /// What init has said.
+#[derive(Default)]
 struct Heard {
     /// The master of the terminal that it has opened.
     terminal: Option<OwnedFd>,
+    /// What it has sent for the supervisor.
+    handles: Sent,
     /// The channel, if it waits before the program.
     waiting: Option<OwnedFd>,
 }
@@ -163,17 +191,18 @@ fn start(
         write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
     }
-    let (terminal, waits) = hear(plan, &channel, interrupt)?;
-    Ok(Heard { terminal, waiting: waits.then_some(channel) })
+    let mut heard = Heard::default();
+    let waits = hear(plan, &channel, interrupt, &mut heard)?;
+    Ok(Heard { waiting: waits.then_some(channel), ..heard })
 }
 
-/// Listens to init until there is nothing more to hear for now: the master of its terminal, and whether it waits.
+/// Listens to init until there is nothing more to hear for now: whether it waits.
 fn hear(
     plan: &LaunchPlan,
     channel: &OwnedFd,
     interrupt: Option<BorrowedFd<'_>>,
-) -> Result<(Option<OwnedFd>, bool), LaunchError> {
-    let mut terminal = None;
+    heard: &mut Heard,
+) -> Result<bool, LaunchError> {
     loop {
         await_message(channel, interrupt)?;
         let mut message = [0; MESSAGE_LEN];
@@ -182,13 +211,16 @@ fn hear(
             other => other.map_err(LaunchError::Channel)?,
         };
         match FromInit::decode(&message[..len]) {
-            Some(FromInit::Terminal) => terminal = fd,
+            Some(FromInit::Terminal) => heard.terminal = fd,
+            Some(FromInit::Listener) => heard.handles.listener = fd,
+            Some(FromInit::UserNamespace) => heard.handles.user = fd,
+            Some(FromInit::MountNamespace) => heard.handles.mount = fd,
             Some(FromInit::Failed(StepFailed { step, detail, errno })) => {
                 return Err(LaunchError::step(&plan.steps, usize::from(step), detail, errno));
             }
-            Some(FromInit::Ready) => return Ok((terminal, true)),
+            Some(FromInit::Ready) => return Ok(true),
             // The channel is closed by execve, and by nothing else that succeeds.
-            None if len == 0 => return Ok((terminal, false)),
+            None if len == 0 => return Ok(false),
             None => return Err(LaunchError::Channel(Errno::EPROTO)),
         }
     }

@@ -5,6 +5,7 @@
 //!      | -- (fork) ------------------> |
 //!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
 //!      | <---------- Terminal + fd --- |   only with a terminal
+//!      | <-- Listener, .. + fds ------- |   only where ids are virtual
 //!      | <------------------ Ready ---- |   only where the program is to wait
 //!      | -- Start -------------------> |   answers that, some day
 //!      | <---------------- Failed ---- |   at most once, the last message
@@ -27,6 +28,12 @@ pub const START: [u8; MESSAGE_LEN] = *b"start\0\0\0";
 pub enum FromInit {
     /// A terminal's master comes with this message.
     Terminal,
+    /// The listener of system calls comes with this message.
+    Listener,
+    /// The user namespace comes with this message.
+    UserNamespace,
+    /// The mount namespace comes with this message.
+    MountNamespace,
     /// Everything is done but the program's execution, for which it waits.
     Ready,
     /// A step failed; nothing follows.
@@ -66,6 +73,9 @@ impl FromInit {
         match self {
             Self::Terminal => *b"terminal",
             Self::Ready => *b"is ready",
+            Self::Listener => *b"listener",
+            Self::UserNamespace => *b"user ns\0",
+            Self::MountNamespace => *b"mount ns",
             Self::Failed(StepFailed { step, detail, errno }) => {
                 let [s0, s1] = step.to_le_bytes();
                 let [e0, e1, e2, e3] = (errno as i32).to_le_bytes();
@@ -79,6 +89,9 @@ impl FromInit {
         match *bytes {
             [b't', b'e', b'r', b'm', b'i', b'n', b'a', b'l'] => Some(Self::Terminal),
             [b'i', b's', b' ', b'r', b'e', b'a', b'd', b'y'] => Some(Self::Ready),
+            [b'l', b'i', b's', b't', b'e', b'n', b'e', b'r'] => Some(Self::Listener),
+            [b'u', b's', b'e', b'r', b' ', b'n', b's', 0] => Some(Self::UserNamespace),
+            [b'm', b'o', b'u', b'n', b't', b' ', b'n', b's'] => Some(Self::MountNamespace),
             [b'!', detail, s0, s1, e0, e1, e2, e3] => {
                 let detail = match detail {
                     0 => Detail::None,
@@ -103,7 +116,8 @@ mod tests {
     #[test]
     fn messages_survive_the_wire() {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
-        for message in [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)] {
+        let handles = [FromInit::Listener, FromInit::UserNamespace, FromInit::MountNamespace];
+        for message in [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)].into_iter().chain(handles) {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }
         assert_eq!(FromInit::decode(b""), None);

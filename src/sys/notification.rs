@@ -34,8 +34,7 @@ pub fn install_with_listener(filter: &[sock_filter]) -> Result<OwnedFd, Errno> {
     let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
     let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     // SAFETY: the kernel copies `len` instructions from `filter`, which is that long and is not written to.
-    let result =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     let listener = Errno::result(result)? as i32;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(listener) })
@@ -51,8 +50,7 @@ struct Room<T> {
 /// Makes wake-ups of this listener synchronous. EINVAL: Linux before 6.6, where every answer costs several times as much.
 pub fn wake_synchronously(listener: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: the request takes its flags as a number.
-    let result =
-        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SYNC_WAKE_UP) };
+    let result = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SYNC_WAKE_UP) };
     Errno::result(result).map(drop)
 }
 
@@ -72,8 +70,7 @@ pub fn receive(listener: BorrowedFd<'_>) -> Result<Notification, Errno> {
 /// Whether the call still waits: what was found under the thread's number until now was that thread's.
 pub fn is_valid(listener: BorrowedFd<'_>, id: u64) -> bool {
     // SAFETY: the kernel reads one u64.
-    let result =
-        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _, &raw const id) };
+    let result = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _, &raw const id) };
     result == 0
 }
 
@@ -112,7 +109,6 @@ pub fn give(listener: BorrowedFd<'_>, id: u64, file: BorrowedFd<'_>, close_on_ex
         newfd_flags: if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 },
     };
     // SAFETY: the kernel reads one seccomp_notif_addfd.
-    let result =
-        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD as _, &raw const request) };
+    let result = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD as _, &raw const request) };
     Errno::result(result)
 }

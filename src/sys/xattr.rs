@@ -72,8 +72,7 @@ pub fn get_at<'a>(path: &CStr, name: &CStr, room: &'a mut [u8; 256]) -> Result<&
 /// Sets an attribute of the file at `path`, links followed.
 pub fn set_at(path: &CStr, name: &CStr, value: &[u8]) -> Result<(), Errno> {
     // SAFETY: both C strings and the `value.len()` bytes of `value` outlive the call.
-    let result =
-        unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    let result = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
     Errno::result(result).map(drop)
 }
 

@@ -48,7 +48,13 @@ pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
     };
     let begin = [Step::SetUmask(0), identity, Step::TieToMonitor, Step::EnterStore(store)];
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    Ok(LaunchPlan { namespaces, id_maps, group: None, steps: begin.into_iter().chain(steps).collect() })
+    Ok(LaunchPlan {
+        namespaces,
+        id_maps,
+        group: None,
+        virtual_ids: None,
+        steps: begin.into_iter().chain(steps).collect(),
+    })
 }
 
 /// The plan that enters a running container; nothing if its process is gone.
