@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
@@ -35,22 +35,27 @@ impl Invocation for ExportArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         refuse_terminal(self.output.is_none(), "-o FILE writes it to a file")?;
         let layout = globals.layout()?;
-        let archive = dispatch::export(&layout, &self.container)?;
-        match &self.output {
-            None => pass_on(archive, &mut io::stdout())?,
-            Some(path) => {
-                let file = File::create(path).map_err(|cause| failed(&format!("creating {}", path.display()), cause));
-                let written = file.and_then(|mut file| pass_on(archive, &mut file));
-                if let Err(failure) = written {
-                    // What is there of it is of no use to anybody.
-                    let _ = std::fs::metadata(path)
-                        .is_ok_and(|metadata| metadata.is_file())
-                        .then(|| std::fs::remove_file(path));
-                    return Err(failure);
-                }
-            }
-        }
+        write(dispatch::export(&layout, &self.container)?, self.output.as_deref())?;
         Ok(0)
+    }
+}
+
+/// Writes the archive to a file, or to standard output.
+pub(super) fn write(archive: Archive, output: Option<&Path>) -> Result<(), Failure> {
+    match output {
+        None => pass_on(archive, &mut io::stdout()),
+        Some(path) => {
+            let file = File::create(path).map_err(|cause| failed(&format!("creating {}", path.display()), cause));
+            let written = file.and_then(|mut file| pass_on(archive, &mut file));
+            if let Err(failure) = written {
+                // What is there of it is of no use to anybody.
+                let _ = std::fs::metadata(path)
+                    .is_ok_and(|metadata| metadata.is_file())
+                    .then(|| std::fs::remove_file(path));
+                return Err(failure);
+            }
+            Ok(())
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `run`.
 
 pub mod health;
+pub mod network;
 pub mod resources;
 pub mod volumes;
 
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use clap::{Args, ValueHint};
 
 use self::health::HealthFlags;
+use self::network::{NetworkFlags, Networking};
 use self::resources::ResourceFlags;
 use self::volumes::{MountFlags, Mounts};
 use super::dispatch;
@@ -36,7 +38,6 @@ use crate::name::host_name::parse_host_name;
 use crate::name::image_location::ImageLocation;
 use crate::name::label::{parse_label, parse_label_file};
 use crate::name::mount::Access;
-use crate::name::network_mode::NetworkMode;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::security_option::{SecurityOption, SecurityOptions};
 
@@ -146,12 +147,11 @@ pub struct ContainerFlags {
     /// Host name of the container [default: its short id]
     #[arg(short = 'h', long, value_name = "NAME", help_heading = "Surroundings")]
     hostname: Option<String>,
-    /// Network: none (loopback only) or host
-    #[arg(long, visible_alias = "net", value_name = "MODE", default_value = "none", help_heading = "Surroundings")]
-    network: String,
     /// Make the container's root directory read-only
     #[arg(long, help_heading = "Surroundings")]
     read_only: bool,
+    #[command(flatten, next_help_heading = "Network")]
+    network: NetworkFlags,
     #[command(flatten, next_help_heading = "Mounts")]
     mounts: MountFlags,
     /// Take IMAGE for a directory of the host to use as the root directory; DIR:O throws away what is written to it
@@ -252,8 +252,13 @@ impl Invocation for RunArgs {
              for this container alone, and goes with it under --rm and rm --volumes. What the image has at the destination is \
              copied into a new volume, unless the option nocopy says otherwise. Volumes that the image asks for are of this \
              kind, too, unless --image-volume says otherwise. --mount says all this in words. Mounts are private, \
-             and set-user-id bits and devices on them have no effect. The options z and Z are accepted where there is no SELinux \
-             to relabel for, and U since all files have the one id of the container anyway.",
+             unless rslave lets mounts of the host come in later, and set-user-id bits and devices on them have no effect. What \
+             is read-only is that with all that is mounted below it. With the option O writes go to a layer on top of the \
+             source, which is thrown away when the container ends, or kept in upperdir= and workdir=. The options z and Z \
+             change nothing, since processes of a container have the SELinux label of who started it, and U neither, since \
+             all files have the one id of the container. --mount type=image,src=IMAGE shows an image of the store, \
+             type=glob,src=PATTERN each path that matches, type=devpts terminals of its own, and type=ramfs memory that is \
+             never swapped; a field with a comma is put in quotation marks.",
         ),
         (
             "LIMITS",
@@ -330,7 +335,9 @@ impl ContainerFlags {
     /// In types. Reads the files of `--env-file` and `--label-file`; `modules` is asked only where they matter.
     pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
         let rootfs = self.rootfs_source(working_directory)?;
-        let Mounts { binds, tmpfs, volumes, from, of_image } = self.mounts.parsed(working_directory, modules)?;
+        let Mounts { binds, tmpfs, volumes, images, kernel, read_only_tmpfs, from, of_image } =
+            self.mounts.parsed(working_directory)?;
+        let Networking { mode: network, ports, resolution } = self.network.parsed(working_directory)?;
         if let Some(cidfile) = &self.cidfile {
             check_cidfile(cidfile)?;
         }
@@ -357,7 +364,9 @@ impl ContainerFlags {
             command: self.image_and_command[1..].to_vec(),
             hostname: with("--hostname", self.hostname.as_deref(), parse_host_name)?,
             rootfs_access: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
-            network: self.network.parse::<NetworkMode>().map_err(|error| of_flag("--network", error))?,
+            network,
+            ports,
+            resolution,
             init: if self.init { Init::Reaper } else { Init::Payload },
             capabilities: CapabilityChanges {
                 add: all_parsed("--cap-add", &self.cap_add)?,
@@ -367,6 +376,9 @@ impl ContainerFlags {
             mounts: binds,
             tmpfs,
             volumes,
+            images,
+            kernel_mounts: kernel,
+            read_only_tmpfs,
             volumes_from: from,
             image_volumes: of_image,
             labels: self.labels()?,

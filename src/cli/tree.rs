@@ -237,6 +237,11 @@ pub static ENTRIES: &[Entry] = &[
             Verb::of::<super::volume::inspect::InspectArgs>("inspect", &[]),
             Verb::of::<super::volume::inspect::ExistsArgs>("exists", &[]),
             Verb::of::<super::prune::VolumePruneArgs>("prune", &[]),
+            Verb::of::<super::volume::export::ExportArgs>("export", &[]),
+            Verb::of::<super::volume::export::ImportArgs>("import", &[]),
+            Verb::of::<super::volume::mount::MountArgs>("mount", &[]),
+            Verb::of::<super::volume::mount::UnmountArgs>("unmount", &["umount"]),
+            Verb::of::<super::volume::mount::ReloadArgs>("reload", &[]),
         ],
     ),
     Entry::Group(

@@ -66,14 +66,18 @@ pub fn execute(store: &Store, container: &Listed) -> Result<Archive, Failure> {
 
 /// What of a root is packed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum View {
+pub(super) enum View {
     /// It has no mounts below it.
     AsItIs,
     /// What lies below its mounts.
     WithoutMounts,
 }
 
-fn archive(plan: &LaunchPlan, recorded: super::files::recorded::Recorded, view: View) -> Result<Archive, Failure> {
+pub(super) fn archive(
+    plan: &LaunchPlan,
+    recorded: super::files::recorded::Recorded,
+    view: View,
+) -> Result<Archive, Failure> {
     let (reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
     let writer = OwnedFd::from(writer);
     let visitor = visit::start(plan, writer.as_fd(), |inside, data| {

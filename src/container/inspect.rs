@@ -362,10 +362,13 @@ mod tests {
             volume: None,
             anonymous: false,
             subpath: None,
+            image: None,
+            layers: Vec::new(),
             options: vec![if writable { "rw" } else { "ro" }.into(), "nosuid".into()],
             writable,
         };
         let record = ContainerRecord {
+            ids: None,
             id: crate::name::container::ContainerId::from_random([0xab; 32]),
             name: "web".parse().unwrap(),
             created: Timestamp(1_795_373_526_549_105_125),

@@ -18,7 +18,7 @@ use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
 use super::update::Changes;
-use super::{event, group, list, remove, stand_alone, stop};
+use super::{event, group, list, remove, stand_alone, stop, volumes};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
@@ -493,6 +493,8 @@ impl<'a> Launch<'a> {
     }
 
     fn finish(&self, exit: ExitRecord) {
+        volumes::let_go(self.layout, &self.record);
+        remove::discard_overlays(self.layout, &self.id);
         if self.request.removal == Removal::AtExit {
             // What cannot be removed now is removed by the next command that looks.
             let renamed = list::new_name(&self.layout.container_new_name(&self.id));
@@ -524,6 +526,7 @@ impl<'a> Launch<'a> {
 /// thrown away with each life.
 pub fn tidy(layout: &Layout, request: &Request, id: &ContainerId) {
     remove::tidy_work(layout, id);
+    remove::discard_overlays(layout, id);
     if let RootfsSource::Directory { writes: DirectoryWrites::Discarded, .. } = request.rootfs {
         let upper = layout.container(id).join("upper");
         for entry in fs::read_dir(&upper).into_iter().flatten().flatten() {

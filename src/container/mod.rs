@@ -40,5 +40,6 @@ pub mod top;
 pub mod translate;
 pub mod update;
 pub mod user;
+pub mod volume_files;
 pub mod volumes;
 pub mod wait;

@@ -15,8 +15,13 @@ use crate::name::image_location::ArchiveLocation;
 pub use crate::name::image_selector::ImageSelector;
 pub use crate::name::limit_request::{Enforcement, GroupMode, GroupNamespace, LimitRequest};
 pub use crate::name::log_request::{LogDriver, LogRequest};
-pub use crate::name::mount::{Access, BindMount, IfMissing, TmpfsMount, VolumeMount};
+pub use crate::name::mount::{
+    Access, BindMount, IfMissing, ImageMount, KernelFilesystem, KernelMount, Propagation, TmpfsMount, VolumeMount,
+    Writes,
+};
+pub use crate::name::name_resolution::{DnsServers, HostsFile, NameResolution};
 pub use crate::name::network_mode::NetworkMode;
+pub use crate::name::port::PortRequest;
 pub use crate::name::pull_policy::PullPolicy;
 pub use crate::name::restart_policy::RestartPolicy;
 pub use crate::name::security_option::{SeccompChoice, SecurityOptions, Unmask};
@@ -63,6 +68,12 @@ pub struct Request {
     pub ids: IdsMode,
     /// Network of the container.
     pub network: NetworkMode,
+    /// `--publish`, `--publish-all`, `--expose`.
+    #[serde(default)]
+    pub ports: PortRequest,
+    /// How it finds hosts by name.
+    #[serde(default)]
+    pub resolution: NameResolution,
     /// Whether our reaper is pid 1.
     pub init: Init,
     /// `--cap-add`, `--cap-drop`.
@@ -76,6 +87,15 @@ pub struct Request {
     /// Volumes: those of `-v`, in the order given, then the image's.
     #[serde(default)]
     pub volumes: Vec<VolumeMount>,
+    /// Images, in the order given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageMount>,
+    /// File systems of the kernel's, in the order given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_mounts: Vec<KernelMount>,
+    /// Whether a rootfs that cannot be written to has some directories in memory that can (`--read-only-tmpfs`).
+    #[serde(default = "yes")]
+    pub read_only_tmpfs: bool,
     /// `--volumes-from`; once the container is made, what that means is among the other mounts.
     #[serde(skip)]
     pub volumes_from: Vec<VolumesFrom>,
@@ -102,12 +122,19 @@ pub struct Request {
     pub cidfile: Option<PathBuf>,
 }
 
+/// What older records mean by saying nothing.
+fn yes() -> bool {
+    true
+}
+
 impl Request {
     /// Where something is mounted.
     pub fn destinations(&self) -> impl Iterator<Item = &str> {
         let (binds, tmpfs, volumes) = (self.mounts.iter(), self.tmpfs.iter(), self.volumes.iter());
         let binds = binds.map(|mount| &mount.destination).chain(tmpfs.map(|mount| &mount.destination));
-        binds.chain(volumes.map(|mount| &mount.destination)).map(String::as_str)
+        let others = self.images.iter().map(|mount| &mount.destination);
+        let others = others.chain(self.kernel_mounts.iter().map(|mount| &mount.destination));
+        binds.chain(volumes.map(|mount| &mount.destination)).chain(others).map(String::as_str)
     }
 }
 

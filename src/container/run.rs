@@ -23,7 +23,7 @@ use crate::identity::map::Caller;
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::rootfs::view::View;
-use crate::runtime::blueprint::WindowSize;
+use crate::runtime::blueprint::{Blueprint, WindowSize};
 use crate::runtime::plan::LaunchPlan;
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
@@ -44,17 +44,26 @@ pub fn execute(
 ) -> Result<Report, Failure> {
     let surroundings = surroundings(layout, request, base)?;
     let keeps = if request.removal == Removal::AtExit { Keeps::Nothing } else { Keeps::Request };
-    let (owned, record, plan) = make(request, &surroundings, keeps)?;
+    let (owned, record, mut blueprint) = make(request, &surroundings, keeps)?;
     release();
     event::note(layout, ContainerEvent::Create, &record);
     let id = owned.id.clone();
-    let launch = Launch::new(layout, request, record, plan, owned);
+    if let Err(failure) = complete(layout, &record, &mut blueprint) {
+        let _ = remove::delete(layout, &id, OwnVolumes::Remove);
+        return Err(failure);
+    }
+    let launch = Launch::new(layout, request, record, LaunchPlan::new(blueprint), owned);
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
     if result.is_err() && !launch.was_executed() {
         // Nothing of a container that never ran is left behind; what one wrote is not thrown away with an error.
         let _ = remove::delete(layout, &id, OwnVolumes::Remove);
     }
     result
+}
+
+/// Adds what is fetched for each life of a container.
+fn complete(layout: &Layout, record: &ContainerRecord, blueprint: &mut Blueprint) -> Result<(), Failure> {
+    volumes::mount_by_drivers(layout, record, blueprint).inspect_err(|_| volumes::let_go(layout, record))
 }
 
 /// Makes the container and leaves it to be started. `release` as above.
@@ -90,8 +99,9 @@ pub fn plan_again(
     name: &ContainerName,
 ) -> Result<LaunchPlan, Failure> {
     let _held = volumes::hold(layout, request)?;
-    let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, id, name)?;
+    let (mut blueprint, record) = translate(request, &surroundings(layout, request, base)?, id, name)?;
     volumes::make(layout, request)?;
+    complete(layout, &record, &mut blueprint)?;
     Ok(LaunchPlan::new(blueprint))
 }
 
@@ -145,7 +155,7 @@ fn make(
     request: &Request,
     surroundings: &Surroundings<'_>,
     keeps: Keeps,
-) -> Result<(Owned, ContainerRecord, LaunchPlan), Failure> {
+) -> Result<(Owned, ContainerRecord, Blueprint), Failure> {
     let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
     let id = ContainerId::from_random(random()?);
     let request = &*volumes::settled(surroundings.layout, request, surroundings.base)?;
@@ -168,7 +178,7 @@ fn make(
                     let _ = remove::delete(layout, &id, OwnVolumes::Remove);
                     return Err(error.into());
                 }
-                return Ok((owned, record, LaunchPlan::new(blueprint)));
+                return Ok((owned, record, blueprint));
             }
             Err(CreateError::NameInUse { .. }) if request.name.is_none() && attempt < NAME_ATTEMPTS => attempt += 1,
             Err(error) => return Err(error.into()),

@@ -22,6 +22,7 @@ use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKi
 use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::identity::table;
 use crate::lsm::capability::Sets;
+use crate::name::mount::Propagation;
 use crate::seccomp::{Filter, Key};
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
@@ -181,8 +182,8 @@ impl Init<'_> {
                     nix::unistd::mkdir(path.as_c_str(), Mode::from_bits_truncate(*mode))?;
                 }
             }
-            Step::CloneHost { slot, path, expect, depth, attrs } => {
-                self.clone_host(*slot, path, *expect, *depth, *attrs)?
+            Step::CloneHost { slot, path, expect, depth, attrs, propagation } => {
+                self.clone_host(*slot, (path, *expect), *depth, (*attrs, *propagation))?
             }
             Step::EnterRoot { slot, mountpoint } => self.enter_root(*slot, mountpoint)?,
             Step::Attach { slot, on, kind, links, missing } => self.attach(*slot, on, *kind, *links, *missing)?,
@@ -196,7 +197,9 @@ impl Init<'_> {
                 let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(0o644))?;
                 File::from(file).write_all(content.as_bytes())?;
             }
-            Step::CloneBelow { slot, directory, path, attrs } => self.clone_below(*slot, directory, path, *attrs)?,
+            Step::CloneBelow { slot, directory, path, depth, attrs } => {
+                self.clone_below(*slot, (directory, path), *depth, *attrs)?;
+            }
             Step::CopyUp { into, from, keep_mode } => self.copy_up(*into, from, *keep_mode)?,
             Step::FillVolume { into, marks, from } => {
                 if let Some(source) = self.covered(from)? {
@@ -216,7 +219,8 @@ impl Init<'_> {
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
             Step::MakeReadOnly(place) => self.make_read_only(place)?,
-            Step::SealMount(slot) => mount::add_attributes(self.slot(*slot)?, MountAttrs::RDONLY)?,
+            Step::SealMount(slot) => mount::add_attributes(self.slot(*slot)?, MountAttrs::RDONLY, Depth::Single)?,
+            Step::AddAttributes(slot, attrs) => mount::add_attributes(self.slot(*slot)?, *attrs, Depth::Single)?,
             Step::OpenTerminal { devpts, console, size } => self.open_terminal(*devpts, console.as_ref(), *size)?,
             Step::NewSession => drop(nix::unistd::setsid()?),
             Step::TakeStreams => self.take_streams()?,
@@ -309,10 +313,9 @@ impl Init<'_> {
     fn clone_host(
         &mut self,
         slot: Slot,
-        path: &CStr,
-        expect: Option<Expect>,
+        (path, expect): (&CStr, Option<Expect>),
         depth: Depth,
-        attrs: MountAttrs,
+        (attrs, propagation): (MountAttrs, Propagation),
     ) -> Result<(), Cause> {
         // The parser made the path absolute, so the descriptor it is relative to is not used; links on the way are the
         // user's own and are followed.
@@ -321,17 +324,28 @@ impl Init<'_> {
         if !expect.is_none_or(|expect| is_expected(&clone, expect)) {
             return Err(Cause { errno: Errno::ESTALE, detail: Detail::Changed });
         }
-        mount::restrict(clone.as_fd(), attrs, depth)?;
+        match propagation {
+            Propagation::Private => mount::restrict(clone.as_fd(), attrs, depth)?,
+            // Our namespace belongs to another user namespace than the host's: what is shared there is a slave here.
+            Propagation::Slave => mount::add_attributes(clone.as_fd(), attrs, depth)?,
+            Propagation::Unbindable => mount::restrict_and_unbind(clone.as_fd(), attrs, depth)?,
+        }
         self.hold(slot, clone, false);
         Ok(())
     }
 
-    fn clone_below(&mut self, slot: Slot, directory: &CStr, path: &CStr, attrs: MountAttrs) -> Result<(), Errno> {
+    fn clone_below(
+        &mut self,
+        slot: Slot,
+        (directory, path): (&CStr, &CStr),
+        depth: Depth,
+        attrs: MountAttrs,
+    ) -> Result<(), Errno> {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let directory = nix::fcntl::open(directory, flags | OFlag::O_DIRECTORY, Mode::empty())?;
         let source = open_below(directory.as_fd(), path, flags, Resolve::NoSymlinks)?;
-        let clone = mount::clone_tree(source.as_fd(), c"", Depth::Single)?;
-        mount::restrict(clone.as_fd(), attrs, Depth::Single)?;
+        let clone = mount::clone_tree(source.as_fd(), c"", depth)?;
+        mount::restrict(clone.as_fd(), attrs, depth)?;
         self.hold(slot, clone, false);
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! kernel.
 
 pub mod join;
+mod mounts;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,12 +12,13 @@ use std::rc::Rc;
 
 use nix::sched::CloneFlags;
 
-use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, ProcessIds, Rootfs, ViewEntry};
+use super::blueprint::{Blueprint, IdMaps, Network, Process, ProcessIds, Rootfs, ViewEntry};
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use crate::cgroup::draft::Draft;
 use crate::cgroup::group::Group;
 use crate::identity::keeper;
 use crate::name::limit_request::GroupNamespace;
+use crate::name::mount::Propagation;
 use crate::name::resources::Bound;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
@@ -125,7 +127,7 @@ impl LaunchPlan {
         let parts = planner.rootfs(&blueprint.rootfs, &blueprint.mountpoint);
         planner.own_filesystems(&blueprint);
         let devices = planner.clone_devices(&blueprint.devices);
-        let mounts = planner.make_mounts(&blueprint.mounts);
+        let mounts = planner.make_mounts(&blueprint);
         let files = planner.give_files(&blueprint);
         planner.network(blueprint.network);
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
@@ -154,11 +156,6 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWIPC)
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
-
-/// Whether files are copied into the mount before the container has it, so that it can only then be made read-only.
-fn is_filled(mount: &Mount) -> bool {
-    matches!(mount.source, MountSource::Tmpfs { copy_up: true, .. } | MountSource::Volume { fill: Some(_), .. })
-}
 
 struct Planner {
     steps: Vec<Step>,
@@ -205,6 +202,7 @@ impl Planner {
                     expect: Some(Expect::Inode { device: *device, inode: *inode }),
                     depth: Depth::Recursive,
                     attrs: MountAttrs::NODEV,
+                    propagation: Propagation::Private,
                 });
                 Vec::new()
             }
@@ -253,7 +251,8 @@ impl Planner {
                     let slot = self.new_slot();
                     let attrs = MountAttrs::RDONLY.and(MountAttrs::NODEV);
                     let (path, depth) = (path(&root.join(relative)), Depth::Recursive);
-                    self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs });
+                    let propagation = Propagation::Private;
+                    self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs, propagation });
                     let kind = if *directory { TargetKind::Directory } else { TargetKind::File };
                     mounts.push((slot, place(ROOT, relative), kind));
                 }
@@ -307,6 +306,7 @@ impl Planner {
                 expect: None,
                 depth: Depth::Recursive,
                 attrs: READ_ONLY_KERNEL,
+                propagation: Propagation::Private,
             }),
             _ => {}
         }
@@ -326,6 +326,7 @@ impl Planner {
                 expect: None,
                 depth: Depth::Recursive,
                 attrs: READ_ONLY_KERNEL,
+                propagation: Propagation::Private,
             }),
         }
     }
@@ -342,58 +343,10 @@ impl Planner {
                 expect: Some(Expect::CharacterDevice(number)),
                 depth: Depth::Single,
                 attrs: DEVICE_ATTRS,
+                propagation: Propagation::Private,
             });
         }
         slots
-    }
-
-    fn make_mounts(&mut self, mounts: &[Mount]) -> Vec<Slot> {
-        mounts.iter().map(|mount| self.make_mount(mount)).collect()
-    }
-
-    fn make_mount(&mut self, mount: &Mount) -> Slot {
-        let slot = self.new_slot();
-        let mut attrs = NOSUID_NODEV;
-        if !mount.exec {
-            attrs = attrs.and(MountAttrs::NOEXEC);
-        }
-        if mount.read_only && !is_filled(mount) {
-            attrs = attrs.and(MountAttrs::RDONLY);
-        }
-        match &mount.source {
-            MountSource::Bind { path, inode: (device, inode), recursive, .. } => self.steps.push(Step::CloneHost {
-                slot,
-                path: self::path(path),
-                expect: Some(Expect::Inode { device: *device, inode: *inode }),
-                depth: if *recursive { Depth::Recursive } else { Depth::Single },
-                attrs,
-            }),
-            MountSource::Volume { path, subpath, fill } => {
-                let clone = |slot, path: &CString, attrs| Step::CloneHost {
-                    slot,
-                    path: path.clone(),
-                    expect: None,
-                    depth: Depth::Single,
-                    attrs,
-                };
-                self.steps.push(match subpath {
-                    Some((below, _)) => Step::CloneBelow { slot, directory: path.clone(), path: below.clone(), attrs },
-                    None => clone(slot, path, attrs),
-                });
-                if let Some(marks) = fill {
-                    let slot = self.new_slot();
-                    self.steps.push(clone(slot, marks, NO_EXEC_SUID_DEV));
-                }
-            }
-            MountSource::Tmpfs { size, mode, .. } => {
-                let mode = format!("{:o}", mode.unwrap_or(0o1777));
-                let size = size.map(|size| size.to_string());
-                let mut options = vec![("mode", mode.as_str())];
-                options.extend(size.as_deref().map(|size| ("size", size)));
-                self.new_filesystem(slot, c"tmpfs", &options, attrs);
-            }
-        }
-        slot
     }
 
     /// One small tmpfs holds what the runtime gives: `/dev`, the empty directory that hides others, and the given files, which
@@ -414,7 +367,8 @@ impl Planner {
         self.steps.push(Step::AttachOnHost { slot: FILES, on: text(&blueprint.mountpoint) });
         let mut clone = |slot, name: &str, attrs| {
             let path = text(&format!("{}/{name}", blueprint.mountpoint));
-            self.steps.push(Step::CloneHost { slot, path, expect: None, depth: Depth::Single, attrs });
+            let (depth, propagation) = (Depth::Single, Propagation::Private);
+            self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs, propagation });
         };
         clone(DEV, "dev", DEVICE_ATTRS);
         clone(EMPTY, "empty", READ_ONLY_KERNEL);
@@ -458,36 +412,6 @@ impl Planner {
         ];
         for (name, target) in links {
             self.steps.push(Step::MakeLink { at: Place::new(DEV, name), target: target.into() });
-        }
-    }
-
-    /// Parents before what lies below them, otherwise in the order given.
-    fn attach_mounts(&mut self, mounts: &[Mount], slots: &[Slot]) {
-        let mut ordered: Vec<_> = mounts.iter().zip(slots).collect();
-        ordered.sort_by_key(|(mount, _)| mount.destination.split('/').filter(|part| !part.is_empty()).count());
-        for (mount, &slot) in ordered {
-            let on = Place::new(ROOT, &mount.destination);
-            let kind = match mount.source {
-                MountSource::Bind { directory: false, .. } | MountSource::Volume { subpath: Some((_, false)), .. } => {
-                    TargetKind::File
-                }
-                _ => TargetKind::Directory,
-            };
-            match mount.source {
-                MountSource::Tmpfs { copy_up: true, mode, .. } => {
-                    self.steps.push(Step::CopyUp { into: slot, from: on.clone(), keep_mode: mode.is_some() });
-                }
-                MountSource::Volume { fill: Some(_), .. } => {
-                    // Made right after it.
-                    let marks = Slot(slot.0 + 1);
-                    self.steps.push(Step::FillVolume { into: slot, marks, from: on.clone() });
-                }
-                _ => {}
-            }
-            if mount.read_only && is_filled(mount) {
-                self.steps.push(Step::SealMount(slot));
-            }
-            self.attach(slot, on, kind, Links::Follow);
         }
     }
 

@@ -11,6 +11,7 @@ use nix::sched::CloneFlags;
 use super::blueprint::WindowSize;
 use crate::lsm::capability::Sets;
 use crate::name::capability::CapabilitySet;
+use crate::name::mount::Propagation;
 use crate::seccomp::{Filter, Key};
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
@@ -176,6 +177,8 @@ pub enum Step {
         directory: CString,
         /// The path below it.
         path: CString,
+        /// How much of it.
+        depth: Depth,
         /// Attributes of the mount.
         attrs: MountAttrs,
     },
@@ -191,6 +194,8 @@ pub enum Step {
         depth: Depth,
         /// Attributes added to all of it.
         attrs: MountAttrs,
+        /// Which mounts of the host's appear in it later.
+        propagation: Propagation,
     },
     /// Attach the root and make it this process's root directory.
     EnterRoot {
@@ -286,6 +291,8 @@ pub enum Step {
     MakeReadOnly(Place),
     /// Make the mount in a slot itself read-only.
     SealMount(Slot),
+    /// Add attributes to the mount in a slot itself.
+    AddAttributes(Slot, MountAttrs),
     /// Make a terminal in the devpts of a slot, send its master to the monitor, make it our standard streams and our
     /// controlling terminal.
     OpenTerminal {

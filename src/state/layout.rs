@@ -224,6 +224,21 @@ impl Layout {
         self.volume(name).join("data")
     }
 
+    /// The user's own drivers of volumes: sockets and programs.
+    pub fn plugins(&self) -> PathBuf {
+        self.config.join("plugins")
+    }
+
+    /// Marks a container whose volumes drivers have mounted.
+    pub fn driven_marker(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("driven")
+    }
+
+    /// What mounts of a container throw away with its end.
+    pub fn container_overlays(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("overlays")
+    }
+
     /// Owners of files of a volume that cannot carry them ([`crate::state::schema::owners`]).
     pub fn volume_owners(&self, name: &VolumeName) -> PathBuf {
         self.volume(name).join("owners")

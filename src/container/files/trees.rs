@@ -140,7 +140,8 @@ impl Trees {
                 source: c_text(mount.source.clone()),
                 destination: mount.destination.clone(),
                 kind: if metadata.is_dir() { TargetKind::Directory } else { TargetKind::File },
-                writable: mount.writable,
+                // What is written to one with a layer of its own does not reach the source.
+                writable: mount.writable && !mount.options.iter().any(|option| option == "O"),
             });
         }
         self.mounts.sort_by_key(|mount| plain(&mount.destination).split(|&byte| byte == b'/').count());
@@ -226,10 +227,18 @@ pub enum Mode {
     ToWrite,
 }
 
+/// Whether something can be written to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
+pub enum Access {
+    /// It cannot.
     ReadOnly,
+    /// It can.
     ReadWrite,
+}
+
+/// The plan that enters a directory, absolute or relative to the store, as its root.
+pub fn plan_of_directory(layout: &Layout, path: &Path, access: Access) -> Result<LaunchPlan, Failure> {
+    visit::fresh(layout, vec![clone(ROOT, c_path(path), access), enter()])
 }
 
 fn enter() -> Step {
@@ -239,7 +248,14 @@ fn enter() -> Step {
 fn clone(slot: Slot, path: CString, access: Access) -> Step {
     let attrs = MountAttrs::NODEV.and(MountAttrs::NOSUID);
     let attrs = if access == Access::ReadOnly { attrs.and(MountAttrs::RDONLY) } else { attrs };
-    Step::CloneHost { slot, path, expect: None, depth: Depth::Recursive, attrs }
+    Step::CloneHost {
+        slot,
+        path,
+        expect: None,
+        depth: Depth::Recursive,
+        attrs,
+        propagation: crate::name::mount::Propagation::Private,
+    }
 }
 
 /// The directories on top of each other, topmost first: an overlay has at least two where nothing is written.

@@ -5,6 +5,7 @@ use crate::lsm::capability::{DEFAULT, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::capability_change::CapabilityChanges;
 use crate::runtime::blueprint::{GivenFile, WindowSize};
+use crate::runtime::blueprint::{Mount, MountSource};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{ForeignAbi, default_filter};
 use std::ffi::CStr;
@@ -64,7 +65,14 @@ fn blueprint() -> Blueprint {
 }
 
 fn bind(destination: &str) -> Mount {
-    let source = MountSource::Bind { path: "/srv".into(), inode: (1, 2), directory: true, recursive: true };
+    let source = MountSource::Bind {
+        path: "/srv".into(),
+        inode: (1, 2),
+        directory: true,
+        recursive: true,
+        propagation: Propagation::Private,
+        writable_below: false,
+    };
     Mount { destination: destination.into(), source, read_only: true, exec: true }
 }
 

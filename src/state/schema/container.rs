@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::health::HealthCheck;
 use crate::name::ids::IdsMode;
+use crate::name::image_selector::ImageSelector;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
 use crate::name::volume::VolumeName;
@@ -125,7 +126,7 @@ pub struct ProcessRecord {
 /// A mount of a container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MountRecord {
-    /// `bind`, `volume` or `tmpfs`.
+    /// `bind`, `volume`, `tmpfs`, `image`, `devpts` or `ramfs`.
     pub kind: String,
     /// The volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,6 +137,12 @@ pub struct MountRecord {
     /// What of the volume is mounted, relative to it; all of it where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subpath: Option<String>,
+    /// The image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageSelector>,
+    /// Its layers, which cannot be removed while the container exists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<DiffId>,
     /// Path on the host; empty for a tmpfs.
     pub source: String,
     /// Path in the container.
