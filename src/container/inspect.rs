@@ -14,6 +14,7 @@ use super::summary::{Status, time};
 use crate::cgroup::group::Group;
 use crate::lsm::capability;
 use crate::name::capability::{Capability, CapabilitySet};
+use crate::name::ids::IdsMode;
 use crate::name::restart_policy;
 use crate::state::schema::container::{ContainerRecord, HealthRecord, HealthResult, MountRecord};
 
@@ -48,6 +49,36 @@ pub struct Report {
     pub network_settings: NetworkSettings,
     pub config: Config,
     pub host_config: HostConfig,
+    /// How its user and group ids are made.
+    pub ids: Ids,
+}
+
+/// How the ids of a container are made.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Ids {
+    /// `range`, `native`, `emulate` or `fake`.
+    pub mode: String,
+    /// Why.
+    pub reason: String,
+    /// Whether it has needed other ids than its own: without, `--ids=native` does the same for less. Absent until it has ended,
+    /// and where ids are not emulated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed: Option<bool>,
+}
+
+impl Ids {
+    fn of(listed: &Listed) -> Self {
+        let ids = listed.record.ids.as_ref();
+        Self {
+            mode: ids.map_or(IdsMode::Native, |ids| ids.mode).to_string(),
+            reason: ids.map_or_else(|| "made by an earlier version".into(), |ids| ids.reason.clone()),
+            needed: match &listed.status {
+                status::Status::Stopped(stopped) => stopped.ids_needed,
+                _ => None,
+            },
+        }
+    }
 }
 
 /// What the container is doing.
@@ -246,6 +277,7 @@ impl Report {
             network_settings: NetworkSettings::default(),
             config: Config::of(record),
             host_config: HostConfig::of(record),
+            ids: Ids::of(listed),
         }
     }
 }
@@ -460,6 +492,7 @@ mod tests {
             error: None,
         };
         let stopped = status::Stopped {
+            ids_needed: None,
             restarts: 0,
             oom_killed: false,
             by_user: false,

@@ -191,8 +191,11 @@ impl<'a> Launch<'a> {
         };
         let log = is_logged.then(|| self.open_log()).transpose()?;
         // Who joins a container whose ids are virtual asks its monitor for its own.
-        let has_guests = log.is_some() || self.plan.virtual_ids.is_some();
-        let listener = has_guests.then(|| self.listen()).flatten();
+        let listener = match &log {
+            Some(_) => self.listen(),
+            None if self.plan.virtual_ids.is_some() => listener::listen_at(&self.layout.ids_socket(&self.id)).ok(),
+            None => None,
+        };
         let mut monitor = Monitor::new(&signals, Clients::new(listener, None));
         let streams = || streams::attached(self.request.stdin, log.as_ref());
         let life = self.begin(&streams, log.as_ref(), 0)?;
@@ -514,6 +517,7 @@ impl<'a> Launch<'a> {
         for path in [
             self.layout.process_record(&self.id),
             self.layout.attach_socket(&self.id),
+            self.layout.ids_socket(&self.id),
             self.layout.stop_marker(&self.id),
             self.layout.health_record(&self.id),
         ] {

@@ -63,8 +63,8 @@ pub struct Request {
     pub hostname: Option<String>,
     /// Whether the rootfs can be written to.
     pub rootfs_access: Access,
-    /// How its ids are made.
-    #[serde(default)]
+    /// How its ids are made. Requests of versions that had one way do not say it.
+    #[serde(default = "IdsMode::before_there_were_others")]
     pub ids: IdsMode,
     /// Network of the container.
     pub network: NetworkMode,

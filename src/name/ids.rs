@@ -25,6 +25,11 @@ impl IdsMode {
     /// All of them.
     pub const ALL: &'static [Self] = &[Self::Auto, Self::Range, Self::Native, Self::Emulate, Self::Fake];
 
+    /// The only way there was once.
+    pub fn before_there_were_others() -> Self {
+        Self::Native
+    }
+
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -24,7 +24,9 @@ pub struct Supervision {
 /// Asks the monitor of a container for the limit that stands for `credentials`.
 pub fn ask(layout: &Layout, id: &ContainerId, credentials: &Credentials) -> Result<Supervision, Failure> {
     let failed = |errno| failure("asking the container's monitor for the ids of a new process", errno);
-    let monitor = listener::connect_to(&layout.attach_socket(id)).map_err(failed)?;
+    let monitor = listener::connect_to(&layout.attach_socket(id))
+        .or_else(|_| listener::connect_to(&layout.ids_socket(id)))
+        .map_err(failed)?;
     socket::send(monitor.as_fd(), &Frame::Credentials(&table::encode(credentials)).encode(), None).map_err(failed)?;
     loop {
         // What the container writes comes, too.

@@ -146,12 +146,7 @@ pub(super) fn open(call: &Call<'_>) -> Result<Answer, Refusal> {
         let own = if is_new { flags & !libc::O_CLOEXEC } else { libc::O_WRONLY };
         let own = OFlag::from_bits_retain(own | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC);
         let made = making.masked(mode, false, |directory, mode| {
-            nix::fcntl::openat(
-                directory,
-                making.name.as_c_str(),
-                own | OFlag::O_NONBLOCK.difference(own),
-                Mode::from_bits_truncate(mode),
-            )
+            nix::fcntl::openat(directory, making.name.as_c_str(), own, Mode::from_bits_truncate(mode))
         });
         match made {
             Ok((file, owner)) => {

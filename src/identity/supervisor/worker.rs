@@ -208,10 +208,9 @@ impl Call<'_> {
         }
     }
 
-    /// Reads from its memory.
+    /// Reads from its memory. Nothing may be changed for what was read before [`Self::check`].
     pub fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Refusal> {
-        remote::read_exactly(self.pid(), address, into).map_err(unreadable)?;
-        self.check()
+        remote::read_exactly(self.pid(), address, into).map_err(unreadable)
     }
 
     /// Writes into its memory.
@@ -220,7 +219,7 @@ impl Call<'_> {
         remote::write(self.pid(), address, bytes).map_err(unreadable)
     }
 
-    /// The path at an address of its memory.
+    /// The path at an address of its memory, as [`Self::read`].
     pub fn path(&self, address: u64) -> Result<CString, Refusal> {
         let mut room = [0; PATH_ROOM];
         let mut length = 0;
@@ -232,7 +231,6 @@ impl Call<'_> {
             let end = (length + part).min(PATH_ROOM);
             let count = remote::read(self.pid(), at, &mut room[length..end]).map_err(unreadable)?;
             if let Some(found) = room[length..length + count].iter().position(|&byte| byte == 0) {
-                self.check()?;
                 return CString::new(&room[..length + found]).map_err(|_| Refusal::Errno(Errno::EFAULT));
             }
             length += count;
