@@ -87,7 +87,8 @@ fn what_is_chosen_is_said() {
     };
     let busybox = lab.pull("busybox");
     let true_in = [busybox.as_str(), "true"];
-    assert_eq!(chosen("a", &[], &true_in), "emulate");
+    assert_eq!(chosen("a", &[], &true_in), "native");
+    assert_eq!(chosen("e", &["--ids=emulate"], &true_in), "emulate");
     assert_eq!(chosen("b", &["-u", "app"], &true_in), "native");
     assert_eq!(chosen("c", &["--ids=fake"], &true_in), "fake");
     let tree = crate::support::busybox_tree();
@@ -102,7 +103,7 @@ fn whether_other_ids_were_needed_is_said() {
     let lab = Lab::new();
     let needed = |name: &str, script: &str| {
         let image = lab.pull("busybox");
-        lab.coracle(["run", "--name", name, &image, "sh", "-c", script]).ok();
+        lab.coracle(["run", "--ids=emulate", "--name", name, &image, "sh", "-c", script]).ok();
         lab.inspect(name)["Ids"]["Needed"].clone()
     };
     assert_eq!(needed("plain", "touch /tmp/x; chown 0 /tmp/x; ls -l /tmp /bin >/dev/null"), false);
