@@ -20,7 +20,7 @@ pub fn given(by: &Credentials, old: Owner, uid: u32, gid: u32) -> Result<Owner, 
     let owns = by.users.files == old.uid;
     let may_give = uid == UNCHANGED || (owns && uid == old.uid);
     let may_regroup = gid == UNCHANGED || (owns && (gid == old.gid || by.is_member(gid)));
-    if !privileged && !(may_give && may_regroup) {
+    if !(privileged || may_give && may_regroup) {
         return Err(Errno::EPERM);
     }
     let choose = |new, old| if new == UNCHANGED { old } else { new };

@@ -12,7 +12,7 @@ use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::socket::UnixAddr;
 use nix::sys::stat::{self, Mode, SFlag};
 
-use super::files::path_of;
+use super::files::{Record, path_of};
 use super::owner::Found;
 use super::process;
 use super::worker::{Answer, Call, DONE, From, Refusal};
@@ -78,7 +78,7 @@ impl<'a> Making<'a> {
         let status = Status::of_file(file)?;
         let mode = u32::from(status.0.stx_mode) & 0o7777;
         self.call.count_need();
-        Ok(self.call.worker.shared.files.give(file, &status, self.call.pid(), owner, kind, mode)?)
+        Ok(self.call.worker.shared.files.give(file, &status, self.call.pid(), Record { owner, kind, mode })?)
     }
 
     /// The same of what has no descriptor yet.

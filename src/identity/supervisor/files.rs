@@ -60,6 +60,17 @@ struct Known {
     owner: Option<Ownership>,
 }
 
+/// What is recorded with a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// Whose it is.
+    pub owner: Owner,
+    /// What it stands for, if that is something else.
+    pub kind: Option<FileKind>,
+    /// Its permissions, for those who read the record alone.
+    pub mode: u32,
+}
+
 /// Owners of files.
 pub struct Files {
     mounts: RwLock<HashMap<u64, Class>>,
@@ -189,15 +200,13 @@ impl Files {
         &self.known[name.file.inode as usize % SHARDS]
     }
 
-    /// Gives the file an owner, and `mode` to its record; its permissions are the kernel's.
+    /// Gives the file an owner; its permissions are the kernel's.
     pub fn give(
         &self,
         file: BorrowedFd<'_>,
         status: &Status,
         pid: i32,
-        owner: Owner,
-        kind: Option<FileKind>,
-        mode: u32,
+        Record { owner, kind, mode }: Record,
     ) -> Result<(), Errno> {
         let class = self.class(status, pid);
         let (own_kind, can_carry) = kind_of(status);

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{self, FchmodatFlags, Mode};
 
-use super::files::path_of;
+use super::files::{Record, path_of};
 use super::worker::{Answer, Call, DONE, From, Refusal};
 use crate::identity::credentials::UNCHANGED;
 use crate::identity::ownership::{self, Owner};
@@ -34,8 +34,7 @@ impl Found {
     /// What `file` has open.
     pub(super) fn of(call: &Call<'_>, file: OwnedFd) -> Result<Self, Refusal> {
         let status = Status::of_file(&file)?;
-        let known =
-            call.worker.shared.files.owner(&status, call.pid(), || Ok(file.try_clone().map_err(|_| Errno::EMFILE)?));
+        let known = call.worker.shared.files.owner(&status, call.pid(), || file.try_clone().map_err(|_| Errno::EMFILE));
         Ok(Self {
             owner: owner_of(&status, known),
             kind: known
@@ -129,7 +128,12 @@ pub(super) fn change_owner(call: &Call<'_>) -> Result<Answer, Refusal> {
         if new != Owner::default() {
             call.count_need();
         }
-        call.worker.shared.files.give(found.file.as_fd(), &found.status, call.pid(), new, found.kind, mode)?;
+        call.worker.shared.files.give(
+            found.file.as_fd(),
+            &found.status,
+            call.pid(),
+            Record { owner: new, kind: found.kind, mode },
+        )?;
     }
     Ok(DONE)
 }
@@ -164,7 +168,12 @@ pub(super) fn change_mode(call: &Call<'_>) -> Result<Answer, Refusal> {
     call.check()?;
     found.set_mode(mode)?;
     if found.is_owned {
-        call.worker.shared.files.give(found.file.as_fd(), &found.status, call.pid(), found.owner, found.kind, mode)?;
+        call.worker.shared.files.give(
+            found.file.as_fd(),
+            &found.status,
+            call.pid(),
+            Record { owner: found.owner, kind: found.kind, mode },
+        )?;
     }
     Ok(DONE)
 }
