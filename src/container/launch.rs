@@ -18,12 +18,13 @@ use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
 use super::update::Changes;
-use super::{event, group, list, remove, stand_alone, stop, volumes};
+use super::{driver, event, group, list, remove, stand_alone, stop, volumes};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::identity::keeper::{Draft, Keeper};
 use crate::name::container::ContainerId;
+use crate::name::storage_driver::Driver;
 use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::{Execution, LaunchPlan};
@@ -72,6 +73,9 @@ const RESTART_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duratio
 /// A container that has run for so long did not fail at its start.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// What is said of a container whose files are gone.
+const SERVER_DIED: &str = "the process that serves the container's root file system has died: what needs files fails until it is started anew";
+
 /// Exit code of a container that was killed: 128 and SIGKILL.
 const KILLED: u8 = 137;
 
@@ -81,7 +85,13 @@ pub struct Launch<'a> {
     request: &'a Request,
     id: ContainerId,
     record: ContainerRecord,
-    plan: LaunchPlan,
+    plan: RefCell<LaunchPlan>,
+    /// Why its root file system is made as it is, once another way was tried.
+    detour: RefCell<Option<String>>,
+    /// Tells the user about that.
+    notice: &'a dyn Fn(&str),
+    /// What of it does not work any more, although it runs.
+    degraded: Cell<Option<&'static str>>,
     /// Until it has ended, or another process of ours has it.
     owned: RefCell<Option<Owned>>,
     was_executed: Cell<bool>,
@@ -112,13 +122,17 @@ impl<'a> Launch<'a> {
         record: ContainerRecord,
         plan: LaunchPlan,
         owned: Owned,
+        notice: &'a dyn Fn(&str),
     ) -> Self {
         Self {
             layout,
             request,
             id: owned.id.clone(),
             record,
-            plan,
+            plan: RefCell::new(plan),
+            detour: RefCell::new(None),
+            notice,
+            degraded: Cell::new(None),
             owned: RefCell::new(Some(owned)),
             was_executed: Cell::new(false),
             has_company: Cell::new(false),
@@ -135,8 +149,9 @@ impl<'a> Launch<'a> {
         record: ContainerRecord,
         plan: LaunchPlan,
         owned: Owned,
+        notice: &'a dyn Fn(&str),
     ) -> Self {
-        Self { has_past: true, ..Self::new(layout, request, record, plan, owned) }
+        Self { has_past: true, ..Self::new(layout, request, record, plan, owned, notice) }
     }
 
     /// Whether the container's process was executed.
@@ -170,6 +185,7 @@ impl<'a> Launch<'a> {
     fn ended(&self, code: u8) -> Report {
         match self
             .plan
+            .borrow()
             .group
             .as_ref()
             .filter(|_| code == KILLED)
@@ -193,7 +209,9 @@ impl<'a> Launch<'a> {
         // Who joins a container whose ids are virtual asks its monitor for its own.
         let listener = match &log {
             Some(_) => self.listen(),
-            None if self.plan.virtual_ids.is_some() => listener::listen_at(&self.layout.ids_socket(&self.id)).ok(),
+            None if self.plan.borrow().virtual_ids.is_some() => {
+                listener::listen_at(&self.layout.ids_socket(&self.id)).ok()
+            }
             None => None,
         };
         let mut monitor = Monitor::new(&signals, Clients::new(listener, None));
@@ -286,11 +304,14 @@ impl<'a> Launch<'a> {
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
         let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
-        let group = self.plan.group.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose()?;
+        let draft = self.plan.borrow_mut().group.take();
+        let group = draft.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose();
+        self.plan.borrow_mut().group = draft;
+        let group = group?;
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
             let given = Given { streams: given, preserved: Vec::new(), execution, group };
-            Ok(spawn::launch(&proof, &self.plan, given, None)?)
+            Ok(self.launch(&proof, &given)?)
         });
         if launched.is_err() {
             group::remove_left(self.layout, &self.id);
@@ -298,7 +319,8 @@ impl<'a> Launch<'a> {
         let mut running = launched?;
         running.group = group;
         self.was_executed.set(true);
-        if let Some(draft) = &self.plan.virtual_ids {
+        let virtual_ids = self.plan.borrow().virtual_ids.clone();
+        if let Some(draft) = virtual_ids {
             let ids = emulate(&proof, draft, &mut running);
             if ids.is_err() {
                 running.kill();
@@ -323,12 +345,38 @@ impl<'a> Launch<'a> {
         Ok(life)
     }
 
+    /// Launches it: with its root file system made as planned, or in the next way that can be had.
+    fn launch(&self, proof: &SingleThreaded, given: &Given) -> Result<Running, LaunchError> {
+        loop {
+            let mut plan = self.plan.borrow_mut();
+            let error = match spawn::launch(proof, &plan, given, None) {
+                Ok(running) => {
+                    if self.detour.borrow().is_none() && self.layout.storage_driver().is_some() {
+                        let driver = plan.driver().unwrap_or_default();
+                        let reason = if driver == Driver::Overlay { "" } else { "--storage-driver" };
+                        driver::note(self.layout, &self.id, driver, reason.into());
+                    }
+                    if let (Some(driver), Some(reason)) = (plan.driver(), self.detour.take()) {
+                        driver::note(self.layout, &self.id, driver, reason.clone());
+                        (self.notice)(&format!("the root file system is made by {driver}: {reason}"));
+                    }
+                    return Ok(running);
+                }
+                Err(error) => error,
+            };
+            match driver::next(&mut plan, &error) {
+                Some(reason) => self.detour.replace(Some(reason)),
+                None => return Err(error),
+            };
+        }
+    }
+
     /// Waits with a container that was made ready until somebody wants it started, and starts it.
     fn release(&self, mut life: Life, monitor: &mut Monitor<'_>) -> Result<Life, Failure> {
         if life.running.is_waiting() {
             let held = monitor.hold(&life.running).map_err(|errno| internal("watching the container", errno));
             let released = held.and_then(|held| match held {
-                Hold::Wanted => Ok(life.running.release(&self.plan)?),
+                Hold::Wanted => Ok(life.running.release(&self.plan.borrow())?),
                 Hold::Ended => {
                     let message = format!("starting container {}: it was ended before", self.id.short());
                     Err(Failure::new("E_STATE", message))
@@ -370,6 +418,7 @@ impl<'a> Launch<'a> {
             started,
             restarts,
             initialized: running.is_some_and(Running::is_waiting),
+            degraded: self.degraded.get().map(Into::into),
         };
         let _ = record::write_volatile(&self.layout.process_record(&self.id), &processes);
     }
@@ -389,7 +438,13 @@ impl<'a> Launch<'a> {
             let Life { mut running, channels, started, born } = life;
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
+            let is_degraded = || {
+                self.degraded.set(Some(SERVER_DIED));
+                self.write_processes(Some(&running), started, restarts);
+                (self.notice)(SERVER_DIED);
+            };
             let care = Care {
+                is_degraded: &is_degraded,
                 limit: self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
                 health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.record, check)),
                 is_ill: &is_ill,
@@ -411,7 +466,7 @@ impl<'a> Launch<'a> {
             }
             event::note_with(self.layout, ContainerEvent::Died, &self.record, &more);
             let oom_killed = lack.is_some();
-            let mut error = None;
+            let mut error = self.degraded.take().map(str::to_owned);
             if born.elapsed() > SETTLED {
                 delay = RESTART_DELAY.0;
             }
@@ -540,10 +595,10 @@ pub fn tidy(layout: &Layout, request: &Request, id: &ContainerId) {
 }
 
 /// Starts the supervisor of virtual ids of a container that has just been started.
-fn emulate(proof: &SingleThreaded, draft: &Rc<Draft>, running: &mut Running) -> Result<Keeper, Failure> {
+fn emulate(proof: &SingleThreaded, draft: Rc<Draft>, running: &mut Running) -> Result<Keeper, Failure> {
     let failed = |errno| internal("starting the supervisor of the container's ids", errno);
     let handles = running.handles.take().ok_or_else(|| failed(Errno::EPROTO))?;
-    Keeper::start(proof, draft.clone(), handles).map_err(failed)
+    Keeper::start(proof, draft, handles).map_err(failed)
 }
 
 fn signals() -> Result<SignalQueue, Failure> {

@@ -7,6 +7,7 @@ pub mod commit;
 pub mod copy;
 pub mod create;
 pub mod diff;
+pub mod driver;
 pub mod environment;
 pub mod event;
 pub mod exec;

@@ -33,6 +33,7 @@ pub mod restart_policy;
 pub mod security_option;
 pub mod serialize;
 pub mod signal;
+pub mod storage_driver;
 pub mod ulimit;
 pub mod user;
 pub mod user_network;

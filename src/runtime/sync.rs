@@ -4,6 +4,9 @@
 //!   monitor                          init
 //!      | -- (fork) ------------------> |
 //!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
+//!      | <-------- Descriptor + fd --- |   only with a file system to be served: what for
+//!      | <------------------ Serve --- |   and then this
+//!      | -- Served ------------------> |   answers it
 //!      | <---------- Terminal + fd --- |   only with a terminal
 //!      | <-- Listener, .. + fds ------- |   only where ids are virtual
 //!      | <------------------ Ready ---- |   only where the program is to wait
@@ -23,6 +26,9 @@ pub const ID_MAPS_WRITTEN: [u8; MESSAGE_LEN] = *b"idmaps\0\0";
 /// What the monitor says to an init that waits before the program.
 pub const START: [u8; MESSAGE_LEN] = *b"start\0\0\0";
 
+/// What the monitor says once a file system is served.
+pub const SERVED: [u8; MESSAGE_LEN] = *b"served\0\0";
+
 /// What init says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromInit {
@@ -34,6 +40,11 @@ pub enum FromInit {
     UserNamespace,
     /// The mount namespace comes with this message.
     MountNamespace,
+    /// A descriptor for the process that is to serve the root file system comes with this message: first what `/dev/fuse` was
+    /// opened as, then the user namespace, then `upperdir` and `workdir` if there are any, then the layers, topmost first.
+    Descriptor,
+    /// Those descriptors were all: the file system of the step of this index is to be served.
+    Serve(u16),
     /// Everything is done but the program's execution, for which it waits.
     Ready,
     /// A step failed; nothing follows.
@@ -76,6 +87,11 @@ impl FromInit {
             Self::Listener => *b"listener",
             Self::UserNamespace => *b"user ns\0",
             Self::MountNamespace => *b"mount ns",
+            Self::Descriptor => *b"a handle",
+            Self::Serve(step) => {
+                let [s0, s1] = step.to_le_bytes();
+                [b's', b'e', b'r', b'v', b'e', b' ', s0, s1]
+            }
             Self::Failed(StepFailed { step, detail, errno }) => {
                 let [s0, s1] = step.to_le_bytes();
                 let [e0, e1, e2, e3] = (errno as i32).to_le_bytes();
@@ -92,6 +108,8 @@ impl FromInit {
             [b'l', b'i', b's', b't', b'e', b'n', b'e', b'r'] => Some(Self::Listener),
             [b'u', b's', b'e', b'r', b' ', b'n', b's', 0] => Some(Self::UserNamespace),
             [b'm', b'o', b'u', b'n', b't', b' ', b'n', b's'] => Some(Self::MountNamespace),
+            [b'a', b' ', b'h', b'a', b'n', b'd', b'l', b'e'] => Some(Self::Descriptor),
+            [b's', b'e', b'r', b'v', b'e', b' ', s0, s1] => Some(Self::Serve(u16::from_le_bytes([s0, s1]))),
             [b'!', detail, s0, s1, e0, e1, e2, e3] => {
                 let detail = match detail {
                     0 => Detail::None,
@@ -117,7 +135,9 @@ mod tests {
     fn messages_survive_the_wire() {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
         let handles = [FromInit::Listener, FromInit::UserNamespace, FromInit::MountNamespace];
-        for message in [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)].into_iter().chain(handles) {
+        let served = [FromInit::Descriptor, FromInit::Serve(300)];
+        let all = [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)];
+        for message in all.into_iter().chain(handles).chain(served) {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }
         assert_eq!(FromInit::decode(b""), None);

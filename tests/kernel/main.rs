@@ -51,6 +51,7 @@ mod rename;
 mod rootfs;
 mod seccomp;
 mod signals;
+mod storage;
 mod streams;
 mod system;
 mod terminal;

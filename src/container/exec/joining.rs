@@ -167,7 +167,8 @@ impl Joining<'_> {
         // Ours are closed once the process has them.
         let preserved = std::mem::take(&mut self.preserved);
         let given = Given { streams, preserved, execution: Execution::AtOnce, group: leaf.map(OwnedFd::from) };
-        let running = spawn::launch(proof, &self.plan, given, Some(interrupt));
+        let running = spawn::launch(proof, &self.plan, &given, Some(interrupt));
+        drop(given);
         let mut running = running.map_err(|error| self.explained(error.into()))?;
         if let (Some(supervision), Some(listener)) = (self.supervision.take(), running.handles.listener.take()) {
             let handed = supervision.hand_over(&listener);

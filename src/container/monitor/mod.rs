@@ -85,6 +85,8 @@ pub struct Monitor<'a> {
     health: Option<health::Watch>,
     stop_signal: Option<i32>,
     is_asked_to_end: bool,
+    /// Whether what serves the root file system has died.
+    is_degraded: bool,
     /// Whether the container was made ready and is not started yet.
     holds: bool,
 }
@@ -94,6 +96,7 @@ pub struct Monitor<'a> {
 enum Source {
     Process,
     Supervisor,
+    Server(usize),
     Signals,
     HealthCheck,
     Listener,
@@ -109,6 +112,8 @@ pub struct Care<'a> {
     pub limit: Option<Duration>,
     /// Its health checks.
     pub health: Option<health::Watch>,
+    /// Called once when the process that serves its root file system has died: it runs on, but for what needs files.
+    pub is_degraded: &'a dyn Fn(),
     /// Called once when they have failed: what else is to be done about it now.
     pub is_ill: &'a dyn Fn(OnFailure) -> Cure,
     /// How long one that is asked to end, for its ill health or by us, may take.
@@ -120,7 +125,14 @@ pub struct Care<'a> {
 
 impl Default for Care<'_> {
     fn default() -> Self {
-        Self { limit: None, health: None, is_ill: &|_| Cure::Kill, patience: Duration::ZERO, stop_signal: None }
+        Self {
+            limit: None,
+            health: None,
+            is_degraded: &|| {},
+            is_ill: &|_| Cure::Kill,
+            patience: Duration::ZERO,
+            stop_signal: None,
+        }
     }
 }
 
@@ -179,6 +191,7 @@ impl<'a> Monitor<'a> {
             health: None,
             stop_signal: None,
             is_asked_to_end: false,
+            is_degraded: false,
             holds: false,
         }
     }
@@ -220,6 +233,9 @@ impl<'a> Monitor<'a> {
             if self.turn(Some(running), next.into_iter().flatten().min())? {
                 break;
             }
+            if std::mem::take(&mut self.is_degraded) {
+                (care.is_degraded)();
+            }
             if self.is_asked_to_end && !is_waiting {
                 is_waiting = true;
                 let end = Instant::now() + care.patience;
@@ -238,6 +254,7 @@ impl<'a> Monitor<'a> {
             }
         }
         self.health = None;
+        running.servers.finish();
         let code = match pidfd::wait(running.child.pidfd.as_fd())? {
             WaitStatus::Exited(_, code) => code as u8,
             WaitStatus::Signaled(_, signal, _) => 128 + signal as u8,
@@ -273,6 +290,10 @@ impl<'a> Monitor<'a> {
             match source {
                 Source::Process => ended = true,
                 Source::Supervisor => revive(running),
+                Source::Server(index) => {
+                    let is_over = running.is_none_or(|running| running.servers.take_ended(index));
+                    self.is_degraded |= !is_over;
+                }
                 Source::Signals => {
                     while let Some(signal) = self.signals.next() {
                         ended |= self.obey(running, signal);
@@ -341,11 +362,17 @@ impl<'a> Monitor<'a> {
         running: Option<&Running>,
         wait: impl FnOnce(&mut [PollFd<'_>]) -> Result<(), Errno>,
     ) -> Result<Vec<(Source, PollFlags)>, Errno> {
+        let servers = running.map(|running| running.servers.alive());
         let mut wanted: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
         let read = PollFlags::POLLIN;
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
         let keeper = running.and_then(|running| running.ids.as_ref()).map(RefCell::borrow);
         wanted.extend(keeper.as_ref().map(|keeper| (Source::Supervisor, keeper.process(), read)));
+        // The last first, for who takes some away.
+        let servers = servers.as_deref().unwrap_or_default();
+        for (index, server) in servers.iter().enumerate().rev() {
+            wanted.push((Source::Server(index), server.pidfd.as_fd(), read));
+        }
         wanted.push((Source::Signals, self.signals.as_fd(), read));
         let check = self.health.as_ref().and_then(health::Watch::process);
         wanted.extend(check.map(|process| (Source::HealthCheck, process, read)));
