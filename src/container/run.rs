@@ -7,12 +7,13 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::accounts::Accounts;
 use super::base::Base;
 use super::create::{self, CreateError, Owned};
 use super::launch::{Launch, Presence, Report};
 use super::monitor::{self, streams};
 use super::remove::OwnVolumes;
-use super::request::{IdsMode, Removal, Request};
+use super::request::{IdsMode, ProcessRequest, Removal, Request};
 use super::translate::resources::{self, Share};
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
@@ -137,7 +138,8 @@ fn surroundings<'a>(
         Base::Image(image) => image.layers.iter().rev().map(|diff_id| layout.layer(diff_id).join("tree")).collect(),
         Base::Directory(path) => vec![path.clone()],
     });
-    let user = ContainerUser::look_up(request, base, &view)?;
+    let user = ContainerUser::look_up(request, base, &view, &caller)?;
+    let accounts = Accounts::of(request, &user, &caller, &view)?;
     Ok(Surroundings {
         layout,
         driver: driver::of(layout, request, id),
@@ -150,6 +152,8 @@ fn surroundings<'a>(
             .map_or_else(WindowSize::default, |window| WindowSize { rows: window.ws_row, columns: window.ws_col }),
         lacks_mount_targets: crate::store::TARGET_FILES.iter().any(|file| !view.contains(file)),
         has_32_bit_programs: view.has_32_bit_programs(),
+        accounts,
+        view,
     })
 }
 
@@ -196,7 +200,9 @@ fn make(
 
 /// The request as it is kept: what it takes from our environment is taken now, and what was chosen stays chosen.
 fn kept(request: &Request, ids: IdsMode) -> Result<Box<serde_json::value::RawValue>, Failure> {
-    let settled = Request { env: environment::settled(&request.env), ids, ..request.clone() };
+    let base_env = environment::settled(&request.process.base_env);
+    let process = ProcessRequest { base_env, ..request.process.clone() };
+    let settled = Request { env: environment::settled(&request.env), ids, process, ..request.clone() };
     serde_json::value::to_raw_value(&settled)
         .map_err(|cause| Failure::new("E_STATE", format!("keeping what the container was asked for: {cause}")))
 }

@@ -11,7 +11,7 @@ use super::{Privileges, Request};
 use crate::container::driver;
 use crate::container::environment::Environment;
 use crate::container::live::{Live, NotLive};
-use crate::container::request::{CapabilityChanges, SeccompChoice, Terminal};
+use crate::container::request::{CapabilityChanges, SeccompChoice, Terminal, UserName, UserSpec};
 use crate::container::translate::resources;
 use crate::container::translate::{self, Refused, c_string};
 use crate::container::user::ContainerUser;
@@ -103,7 +103,12 @@ fn process(
     let mode = mode(record);
     let supervision = (mode == Ids::Emulate)
         .then(|| {
-            let credentials = translate::ids::credentials(&capabilities, user.uid, user.gid, &user.groups);
+            let credentials = translate::ids::credentials(
+                &capabilities,
+                user.uid,
+                user.gid,
+                user.groups.as_deref().unwrap_or_default(),
+            );
             ids::ask(layout, &record.id, &credentials)
         })
         .transpose()?;
@@ -123,7 +128,10 @@ fn process(
         limits: resources::rlimits(&record.limits, kernel >= translate::PER_NAMESPACE_PROCESS_COUNT),
         // Its parent has it already: it hides from ptrace, and may not change its own any more.
         oom_score_adj: None,
-        umask: 0o022,
+        // Its parent has told the kernel already, for the same reason.
+        apparmor: None,
+        umask: record.asked.umask.0,
+        personality: record.asked.personality.number(),
         terminal: (request.terminal == Terminal::New).then_some(window),
     };
     Ok((process, supervision))
@@ -175,17 +183,23 @@ fn user(
         asked: record.process.user.clone(),
         uid: record.process.ids.0,
         gid: record.process.ids.1,
-        groups: Vec::new(),
+        groups: Some(Vec::new()),
         home: String::new(),
+        name: None,
+        is_caller: false,
     };
     let spec = match (&request.user, &recorded) {
         (Some(spec), _) => spec,
         // Other groups than the one cannot be had, so there is nothing to look up.
         (None, Some(spec)) if !is_one => spec,
-        (None, _) => return Ok(plain),
+        (None, _) if is_one => return Ok(plain),
+        (None, _) => &UserSpec { user: UserName::Id(plain.uid), group: Some(UserName::Id(plain.gid)) },
     };
     let view = as_it_is(layout, record, number);
-    let found = ContainerUser::of_spec(spec, &view)?;
+    let mut found = ContainerUser::of_spec(spec, &view)?;
+    if !is_one {
+        found.add_groups(&record.asked.groups, &view, true)?;
+    }
     match is_one {
         true if !same(&found) => {
             let (uid, gid) = record.process.ids;

@@ -94,7 +94,11 @@ pub fn of_process(
 /// The limit that stands for the credentials that the container's process begins with.
 pub fn first_limit(surroundings: &Surroundings<'_>) -> u64 {
     let user = &surroundings.user;
-    if (user.uid, user.gid) == (0, 0) && user.groups.is_empty() { table::ROOT } else { table::USER }
+    if (user.uid, user.gid) == (0, 0) && user.groups.as_deref().unwrap_or_default().is_empty() {
+        table::ROOT
+    } else {
+        table::USER
+    }
 }
 
 /// The credentials of a process of this user.
@@ -128,7 +132,10 @@ pub fn draft(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerI
             mounts,
             views_vary: !is_standard || sets.bounding.contains(Capability::SysAdmin),
         },
-        credentials: [Credentials::root(sets.bounding), credentials(sets, user.uid, user.gid, &user.groups)],
+        credentials: [
+            Credentials::root(sets.bounding),
+            credentials(sets, user.uid, user.gid, user.groups.as_deref().unwrap_or_default()),
+        ],
         journals,
         recorded: Box::new(move || recorded(&layout, &layers)),
     }

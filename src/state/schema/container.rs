@@ -12,6 +12,7 @@ use crate::name::ids::IdsMode;
 use crate::name::image_selector::ImageSelector;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
+use crate::name::process::ProcessRequest;
 use crate::name::storage_driver::Driver;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, ImageId};
@@ -70,6 +71,9 @@ pub struct ContainerRecord {
     /// Its share of the machine.
     #[serde(default, skip_serializing_if = "LimitRequest::is_default")]
     pub limits: LimitRequest,
+    /// What was asked for about its process.
+    #[serde(default, skip_serializing_if = "ProcessRequest::is_default")]
+    pub asked: ProcessRequest,
     /// How its ids are made. Absent in records of versions that knew one way, by the kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<IdsRecord>,
