@@ -13,7 +13,7 @@ use super::create::{self, CreateError, Owned};
 use super::launch::{Launch, Presence, Report};
 use super::monitor::{self, streams};
 use super::remove::OwnVolumes;
-use super::request::{ProcessRequest, Removal, Request};
+use super::request::{IdsMode, ProcessRequest, Removal, Request};
 use super::translate::resources::{self, Share};
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
@@ -180,7 +180,8 @@ fn make(
         };
         let (blueprint, mut record) = translate(request, surroundings, &id, &name)?;
         if keeps == Keeps::Request {
-            record.request = Some(kept(request)?);
+            let ids = record.ids.as_ref().map_or(request.ids, |ids| ids.mode);
+            record.request = Some(kept(request, ids)?);
         }
         match create::create(layout, &id, &name, &record) {
             Ok(owned) => {
@@ -197,11 +198,11 @@ fn make(
     }
 }
 
-/// The request as it is kept: what it takes from our environment is taken now.
-fn kept(request: &Request) -> Result<Box<serde_json::value::RawValue>, Failure> {
+/// The request as it is kept: what it takes from our environment is taken now, and what was chosen stays chosen.
+fn kept(request: &Request, ids: IdsMode) -> Result<Box<serde_json::value::RawValue>, Failure> {
     let base_env = environment::settled(&request.process.base_env);
     let process = ProcessRequest { base_env, ..request.process.clone() };
-    let settled = Request { env: environment::settled(&request.env), process, ..request.clone() };
+    let settled = Request { env: environment::settled(&request.env), ids, process, ..request.clone() };
     serde_json::value::to_raw_value(&settled)
         .map_err(|cause| Failure::new("E_STATE", format!("keeping what the container was asked for: {cause}")))
 }

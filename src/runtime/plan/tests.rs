@@ -65,6 +65,7 @@ fn blueprint() -> Blueprint {
             groups: Some(vec![4]),
             capabilities: Sets::for_user(DEFAULT, &CapabilityChanges::default(), 0),
             no_new_privileges: false,
+            ids: ProcessIds::Kernels,
             filter: Some(default_filter(DEFAULT, Arch::NATIVE, ForeignAbi::Killed)),
             limits: vec![(libc::RLIMIT_CORE, 0, 0)],
             oom_score_adj: None,
@@ -73,6 +74,7 @@ fn blueprint() -> Blueprint {
             personality: 0,
             terminal: None,
         },
+        virtual_ids: None,
         reaper: false,
     }
 }
