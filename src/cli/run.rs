@@ -134,6 +134,9 @@ pub struct ContainerFlags {
     /// User, and group, by name or by number
     #[arg(short, long, value_name = "USER[:GROUP]", help_heading = "Process")]
     user: Option<String>,
+    /// How other users of the image are made: auto, range, native, emulate, fake
+    #[arg(long, value_name = "MODE", help_heading = "Process")]
+    ids: Option<String>,
     /// Replace the image's entrypoint: one program, a JSON array of words, or "" for none
     #[arg(long, value_name = "PROGRAM", help_heading = "Process")]
     entrypoint: Option<String>,
@@ -360,6 +363,7 @@ impl ContainerFlags {
             env: env_settings(&self.env_file, &self.env)?,
             workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
             user: parsed("--user", self.user.as_deref())?,
+            ids: parsed("--ids", self.ids.as_deref())?.unwrap_or_default(),
             entrypoint: with("--entrypoint", self.entrypoint.as_deref(), parse_entrypoint)?,
             command: self.image_and_command[1..].to_vec(),
             hostname: with("--hostname", self.hostname.as_deref(), parse_host_name)?,

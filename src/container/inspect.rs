@@ -18,6 +18,7 @@ use crate::cgroup::group::Group;
 use crate::lsm::capability;
 use crate::name::capability::{Capability, CapabilitySet};
 use crate::name::health::{HealthCheck, OnFailure};
+use crate::name::ids::IdsMode;
 use crate::name::log_request::LogDriver;
 use crate::name::restart_policy;
 use crate::state::layout::Layout;
@@ -54,6 +55,8 @@ pub struct Report {
     pub network_settings: NetworkSettings,
     pub config: Config,
     pub host_config: HostConfig,
+    /// How its user and group ids are made.
+    pub ids: Ids,
     /// The digest of the image's manifest; empty without an image.
     pub image_digest: String,
     /// Where its output is kept, if in a file.
@@ -69,6 +72,34 @@ pub struct Report {
     pub size_root_fs: Option<u64>,
     #[serde(flatten)]
     pub absent: Absent,
+}
+
+/// How the ids of a container are made.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Ids {
+    /// `range`, `native`, `emulate` or `fake`.
+    pub mode: String,
+    /// Why.
+    pub reason: String,
+    /// Whether it has needed other ids than its own: without, `--ids=native` does the same for less. Absent until it has ended,
+    /// and where ids are not emulated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed: Option<bool>,
+}
+
+impl Ids {
+    fn of(listed: &Listed) -> Self {
+        let ids = listed.record.ids.as_ref();
+        Self {
+            mode: ids.map_or(IdsMode::Native, |ids| ids.mode).to_string(),
+            reason: ids.map_or_else(|| "made by an earlier version".into(), |ids| ids.reason.clone()),
+            needed: match &listed.status {
+                status::Status::Stopped(stopped) => stopped.ids_needed,
+                _ => None,
+            },
+        }
+    }
 }
 
 /// How the root file system is made, and of what.
@@ -345,6 +376,7 @@ impl Report {
             network_settings: NetworkSettings::default(),
             config: Config::of(record),
             host_config: HostConfig::of(record),
+            ids: Ids::of(listed),
             image_digest: String::new(),
             log_path: log_path(layout, record),
             static_dir: layout.container(&record.id).display().to_string(),
@@ -503,6 +535,7 @@ mod tests {
             writable,
         };
         let record = ContainerRecord {
+            ids: None,
             id: crate::name::container::ContainerId::from_random([0xab; 32]),
             name: "web".parse().unwrap(),
             created: Timestamp(1_795_373_526_549_105_125),
@@ -590,6 +623,7 @@ mod tests {
         let running = json(status::Status::Running(processes));
         assert_eq!((&running["State"]["Pid"], &running["State"]["Running"]), (&42.into(), &true.into()));
         let exit = ExitRecord {
+            ids_needed: None,
             code: 137,
             started: Timestamp(0),
             finished: Timestamp(1_000_000_000),
@@ -599,6 +633,7 @@ mod tests {
             error: None,
         };
         let stopped = status::Stopped {
+            ids_needed: None,
             restarts: 0,
             oom_killed: false,
             by_user: false,

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -21,6 +22,7 @@ use super::{driver, event, group, list, remove, stand_alone, stop, volumes};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
+use crate::identity::keeper::{Draft, Keeper};
 use crate::name::container::ContainerId;
 use crate::name::storage_driver::Driver;
 use crate::runtime::init::Given;
@@ -204,7 +206,14 @@ impl<'a> Launch<'a> {
             _ => self.request.removal == Removal::Never || self.request.log.is_chosen,
         };
         let log = is_logged.then(|| self.open_log()).transpose()?;
-        let listener = log.as_ref().and_then(|_| self.listen());
+        // Who joins a container whose ids are virtual asks its monitor for its own.
+        let listener = match &log {
+            Some(_) => self.listen(),
+            None if self.plan.borrow().virtual_ids.is_some() => {
+                listener::listen_at(&self.layout.ids_socket(&self.id)).ok()
+            }
+            None => None,
+        };
         let mut monitor = Monitor::new(&signals, Clients::new(listener, None));
         let streams = || streams::attached(self.request.stdin, log.as_ref());
         let life = self.begin(&streams, log.as_ref(), 0)?;
@@ -310,6 +319,16 @@ impl<'a> Launch<'a> {
         let mut running = launched?;
         running.group = group;
         self.was_executed.set(true);
+        let virtual_ids = self.plan.borrow().virtual_ids.clone();
+        if let Some(draft) = virtual_ids {
+            let ids = emulate(&proof, draft, &mut running);
+            if ids.is_err() {
+                running.kill();
+                let _ = pidfd::wait(running.child.pidfd.as_fd());
+                group::remove_left(self.layout, &self.id);
+            }
+            running.ids = Some(RefCell::new(ids?));
+        }
         if let Some(master) = &running.terminal {
             channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
@@ -416,7 +435,7 @@ impl<'a> Launch<'a> {
         let (mut delay, longest) = RESTART_DELAY;
         let mut restarts = 0;
         loop {
-            let Life { running, channels, started, born } = life;
+            let Life { mut running, channels, started, born } = life;
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let is_degraded = || {
@@ -433,6 +452,7 @@ impl<'a> Launch<'a> {
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
+            let ids_needed = running.ids.take().map(|keeper| keeper.borrow().was_needed());
             let lack = running.group.as_ref().and_then(group::lack_of_memory);
             if let Some(group) = &running.group {
                 // What cannot be removed now is removed by the next command that looks.
@@ -454,13 +474,13 @@ impl<'a> Launch<'a> {
             life = loop {
                 let is_restarted = must_restart.take() || self.restart_policy().restarts(code, restarts);
                 if !is_restarted || self.was_stopped() || monitor.is_asked_to_end() {
-                    self.finish(ExitRecord { error, oom_killed, ..self.exit(code, started, restarts) });
+                    self.finish(ExitRecord { error, oom_killed, ids_needed, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
                 restarts += 1;
                 self.write_processes(None, started, restarts);
                 if monitor.pause(delay).map_err(watching)? == Pause::AskedToEnd {
-                    self.finish(ExitRecord { error, oom_killed, ..self.exit(code, started, restarts) });
+                    self.finish(ExitRecord { error, oom_killed, ids_needed, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
                 delay = (delay * 2).min(longest);
@@ -496,7 +516,16 @@ impl<'a> Launch<'a> {
     fn exit(&self, code: u8, started: Timestamp, restarts: u32) -> ExitRecord {
         let stopped_by_user = self.layout.stop_marker(&self.id).exists();
         let finished = Timestamp::now();
-        ExitRecord { code, started, finished, restarts, stopped_by_user, oom_killed: false, error: None }
+        ExitRecord {
+            code,
+            started,
+            finished,
+            restarts,
+            stopped_by_user,
+            oom_killed: false,
+            ids_needed: None,
+            error: None,
+        }
     }
 
     /// What happens when it ends: it can be changed at any time.
@@ -543,6 +572,7 @@ impl<'a> Launch<'a> {
         for path in [
             self.layout.process_record(&self.id),
             self.layout.attach_socket(&self.id),
+            self.layout.ids_socket(&self.id),
             self.layout.stop_marker(&self.id),
             self.layout.health_record(&self.id),
         ] {
@@ -562,6 +592,13 @@ pub fn tidy(layout: &Layout, request: &Request, id: &ContainerId) {
             let _ = crate::state::temporary::remove(&entry.path());
         }
     }
+}
+
+/// Starts the supervisor of virtual ids of a container that has just been started.
+fn emulate(proof: &SingleThreaded, draft: Rc<Draft>, running: &mut Running) -> Result<Keeper, Failure> {
+    let failed = |errno| internal("starting the supervisor of the container's ids", errno);
+    let handles = running.handles.take().ok_or_else(|| failed(Errno::EPROTO))?;
+    Keeper::start(proof, draft, handles).map_err(failed)
 }
 
 fn signals() -> Result<SignalQueue, Failure> {

@@ -189,6 +189,7 @@ fn hide(
     for path in [
         layout.process_record(id),
         layout.attach_socket(id),
+        layout.ids_socket(id),
         layout.stop_marker(id),
         layout.paused_marker(id),
         layout.health_record(id),

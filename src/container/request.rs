@@ -10,6 +10,7 @@ pub use crate::name::capability_change::{CapabilityChanges, CapabilityName};
 use crate::name::container::ContainerName;
 pub use crate::name::env_setting::EnvSetting;
 pub use crate::name::health::{HealthCheck, HealthRequest, OnFailure};
+pub use crate::name::ids::IdsMode;
 use crate::name::image_location::ArchiveLocation;
 pub use crate::name::image_selector::ImageSelector;
 pub use crate::name::limit_request::{Enforcement, GroupMode, GroupNamespace, LimitRequest};
@@ -62,6 +63,9 @@ pub struct Request {
     pub hostname: Option<String>,
     /// Whether the rootfs can be written to.
     pub rootfs_access: Access,
+    /// How its ids are made. Requests of versions that had one way do not say it.
+    #[serde(default = "IdsMode::before_there_were_others")]
+    pub ids: IdsMode,
     /// Network of the container.
     pub network: NetworkMode,
     /// `--publish`, `--publish-all`, `--expose`.

@@ -12,7 +12,7 @@ use super::create::{self, CreateError, Owned};
 use super::launch::{Launch, Presence, Report};
 use super::monitor::{self, streams};
 use super::remove::OwnVolumes;
-use super::request::{Removal, Request};
+use super::request::{IdsMode, Removal, Request};
 use super::translate::resources::{self, Share};
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
@@ -176,7 +176,8 @@ fn make(
         };
         let (blueprint, mut record) = translate(request, surroundings, &id, &name)?;
         if keeps == Keeps::Request {
-            record.request = Some(kept(request)?);
+            let ids = record.ids.as_ref().map_or(request.ids, |ids| ids.mode);
+            record.request = Some(kept(request, ids)?);
         }
         match create::create(layout, &id, &name, &record) {
             Ok(owned) => {
@@ -193,9 +194,9 @@ fn make(
     }
 }
 
-/// The request as it is kept: what it takes from our environment is taken now.
-fn kept(request: &Request) -> Result<Box<serde_json::value::RawValue>, Failure> {
-    let settled = Request { env: environment::settled(&request.env), ..request.clone() };
+/// The request as it is kept: what it takes from our environment is taken now, and what was chosen stays chosen.
+fn kept(request: &Request, ids: IdsMode) -> Result<Box<serde_json::value::RawValue>, Failure> {
+    let settled = Request { env: environment::settled(&request.env), ids, ..request.clone() };
     serde_json::value::to_raw_value(&settled)
         .map_err(|cause| Failure::new("E_STATE", format!("keeping what the container was asked for: {cause}")))
 }

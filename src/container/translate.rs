@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+pub mod ids;
 mod mounts;
 pub mod resources;
 mod volumes;
@@ -19,6 +20,7 @@ use super::user::ContainerUser;
 use super::{hardening, host_view, network_files};
 use crate::failure::{Explain, Failure};
 use crate::host::kernel;
+use crate::identity::choice::{Choice, Ids};
 use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
@@ -30,7 +32,7 @@ use crate::runtime::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, Win
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, ImageOrigin, ProcessRecord, Timestamp};
+use crate::state::schema::container::{ContainerRecord, IdsRecord, ImageOrigin, ProcessRecord, Timestamp};
 use crate::state::schema::image::RunDefaults;
 use crate::volume::VolumeError;
 
@@ -172,14 +174,22 @@ pub fn translate(
     let hostname = request.hostname.clone().unwrap_or_else(|| id.short().to_owned());
     let per_namespace = surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT;
     let Share { group, limits, .. } = resources::share(&request.limits, id, per_namespace)?;
-    let (process, argv) = process(request, surroundings, &defaults, &hostname, limits)?;
+    let choice = ids::choice(request, surroundings)?;
+    ids::check_limits(choice.ids, &limits)?;
+    let (process, argv) = process(request, surroundings, &defaults, &hostname, limits, choice.ids)?;
     let mounts = mounts::mounts(request, surroundings.layout, id)?;
-    let record =
-        record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
+    let record = record(
+        request,
+        surroundings,
+        id,
+        name,
+        &defaults,
+        &Described { hostname: &hostname, process: &process, argv, ids: choice },
+    );
     let network = NetworkPlan::new(&request.network)?;
     let host_network = !network.is_own();
     let files = network_files::given(&network, &hostname);
-    let ids = id_maps(surroundings);
+    let ids = ids::maps(choice.ids, surroundings);
     let groups = match &ids {
         IdMaps::Single { gid, .. } => (*gid, *gid),
         IdMaps::Ranges { .. } => (0, 65_534),
@@ -211,6 +221,7 @@ pub fn translate(
         .concat(),
         read_only_paths: hardening::read_only_paths(&request.security),
         sysctls: if host_network { Vec::new() } else { hardening::sysctls(groups) },
+        virtual_ids: (choice.ids == Ids::Emulate).then(|| ids::draft(request, surroundings, id, &process.capabilities)),
         process,
         reaper: request.init == Init::Reaper,
     };
@@ -223,16 +234,6 @@ fn relative(id: &ContainerId, name: &str) -> String {
 
 pub(super) fn c_string(bytes: impl Into<Vec<u8>>) -> Result<CString, Refused> {
     CString::new(bytes).map_err(|_| Refused::Nul)
-}
-
-fn id_maps(surroundings: &Surroundings<'_>) -> IdMaps {
-    let Caller { uid, gid, ranges } = &surroundings.caller;
-    match ranges {
-        Some(ranges) => IdMaps::Ranges { uid_map: ranges.uid_map.clone(), gid_map: ranges.gid_map.clone() },
-        None => {
-            IdMaps::Single { uid: surroundings.user.uid, gid: surroundings.user.gid, host_uid: *uid, host_gid: *gid }
-        }
-    }
 }
 
 fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) -> Result<Rootfs, Failure> {
@@ -276,6 +277,7 @@ fn process(
     defaults: &RunDefaults,
     hostname: &str,
     limits: Vec<(u32, u64, u64)>,
+    ids: Ids,
 ) -> Result<(Process, Vec<OsString>), Failure> {
     let argv = arguments(request, defaults);
     let program = argv.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
@@ -297,6 +299,12 @@ fn process(
         groups: user.groups.clone(),
         capabilities,
         no_new_privileges,
+        ids: ids::of_process(
+            ids,
+            &request.security.seccomp,
+            surroundings.has_32_bit_programs,
+            ids::first_limit(surroundings),
+        )?,
         filter: filter(&request.security.seccomp, surroundings.has_32_bit_programs, surroundings.kernel, bounding)?,
         limits,
         oom_score_adj: request.limits.oom_score_adj.map(resources::oom_score_adj),
@@ -385,6 +393,7 @@ pub(super) fn candidates(program: &OsStr, path: Option<&OsStr>) -> Result<Vec<CS
 struct Described<'a> {
     hostname: &'a str,
     process: &'a Process,
+    ids: Choice,
     argv: Vec<OsString>,
 }
 
@@ -427,6 +436,7 @@ fn record(
         request: None,
         log: request.log.clone(),
         limits: request.limits.clone(),
+        ids: Some(IdsRecord { mode: described.ids.ids.mode(), reason: described.ids.reason.into() }),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod env_setting;
 pub mod filter;
 pub mod health;
 pub mod host_name;
+pub mod ids;
 pub mod image_location;
 pub mod image_selector;
 pub mod label;

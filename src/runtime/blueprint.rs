@@ -3,13 +3,14 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
-use crate::cgroup::draft::Draft;
+use crate::cgroup::draft::Draft as GroupDraft;
+use crate::identity::keeper::Draft;
 use crate::lsm::capability::Sets;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::mount::Propagation;
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
-use crate::seccomp::Filter;
+use crate::seccomp::{Filter, Key};
 
 /// A container to be launched.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub struct Blueprint {
     /// Whether `/sys/fs/cgroup` shows the container's subtree of a cgroup v2 hierarchy.
     pub cgroup2: bool,
     /// Its control group, if it gets one.
-    pub group: Option<Draft>,
+    pub group: Option<GroupDraft>,
     /// What it sees of the control groups.
     pub group_namespace: GroupNamespace,
     /// Bytes of `/dev/shm`.
@@ -54,6 +55,8 @@ pub struct Blueprint {
     pub sysctls: Vec<(String, String)>,
     /// The process.
     pub process: Process,
+    /// What is known of it for the supervisor of virtual ids, if its ids are virtual.
+    pub virtual_ids: Option<Draft>,
     /// Whether our reaper is pid 1.
     pub reaper: bool,
 }
@@ -266,6 +269,24 @@ pub struct WindowSize {
     pub columns: u16,
 }
 
+/// What answers a process's questions for its ids.
+#[derive(Debug)]
+pub enum ProcessIds {
+    /// The kernel.
+    Kernels,
+    /// A supervisor.
+    Virtual {
+        /// The filter that hands it the questions.
+        filter: Filter,
+        /// What lets our own init pass that.
+        key: Key,
+        /// The limit that stands for the credentials that the process begins with.
+        limit: u64,
+    },
+    /// Nobody: a filter has changes succeed that are not made.
+    Pretended(Filter),
+}
+
 /// The container's process.
 #[derive(Debug)]
 pub struct Process {
@@ -287,6 +308,8 @@ pub struct Process {
     pub capabilities: Sets,
     /// Whether no_new_privs is set.
     pub no_new_privileges: bool,
+    /// What answers its questions for ids.
+    pub ids: ProcessIds,
     /// The seccomp filter.
     pub filter: Option<Filter>,
     /// Resource limits: `RLIMIT_*`, soft, hard; lowered to what we may have.

@@ -21,15 +21,19 @@ use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
+use crate::identity::table;
 use crate::lsm::capability::Sets;
 use crate::name::mount::Propagation;
 use crate::name::storage_driver::Driver;
+use crate::seccomp::{Filter, Key};
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
 use crate::sys::in_root::{Resolve, open_below};
 use crate::sys::mount::{self, Depth, FsContext, MountAttrs};
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{credentials, exec, keyring, namespace, network_namespace, process, seccomp, socket, tty};
+use crate::sys::{
+    credentials, exec, keyring, namespace, network_namespace, notification, process, seccomp, socket, tty,
+};
 
 /// Length of a chain of dangling links that is followed to make a mount's target.
 const LINK_LIMIT: usize = 8;
@@ -86,6 +90,8 @@ struct Init<'a> {
     /// The network namespace that is being made.
     network: Option<network_namespace::Making>,
     slots: Vec<Option<Held>>,
+    /// What the filter of virtual ids lets pass, once that is installed.
+    key: Key,
     /// Of the step that is executed.
     index: u16,
 }
@@ -99,7 +105,7 @@ fn write_file(path: &CStr, content: &[u8]) -> Result<(), Errno> {
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
 pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
-    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new(), index: 0 };
+    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new(), index: 0, key: [0; 2] };
     let mut execution = given.execution;
     for (index, step) in steps.iter().enumerate() {
         init.index = index as u16;
@@ -127,7 +133,8 @@ pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
 /// failed, which the other end of the channel has been told.
 pub fn prepare(steps: &[Step], channel: BorrowedFd<'_>) -> Option<Vec<Option<OwnedFd>>> {
     let given = Given::default();
-    let mut init = Init { channel, given: &given, terminal: None, network: None, slots: Vec::new(), index: 0 };
+    let mut init =
+        Init { channel, given: &given, terminal: None, network: None, slots: Vec::new(), index: 0, key: [0; 2] };
     for (index, step) in steps.iter().enumerate() {
         init.index = index as u16;
         if let Err(cause) = init.execute(step) {
@@ -231,12 +238,14 @@ impl Init<'_> {
             Step::SetUmask(mask) => drop(nix::sys::stat::umask(Mode::from_bits_truncate(*mask))),
             Step::EnterDirectory { place, missing } => self.enter_directory(place, *missing)?,
             Step::SetNoNewPrivileges => credentials::set_no_new_privileges()?,
+            Step::CarryCredentials(value) => carry_credentials(*value)?,
+            Step::InstallListener { filter, key, proc } => self.install_listener(filter, *key, *proc)?,
             Step::InstallFilter(filter) => seccomp::install(filter.instructions(), filter.flags)?,
             Step::LimitBoundingSet(set) => credentials::limit_bounding_set(set.bits())?,
             Step::BecomeUser { uid, gid, groups } => become_user(*uid, *gid, groups.as_deref())?,
-            Step::SetCapabilities(set) => set_capabilities(set)?,
+            Step::SetCapabilities(set) => set_capabilities(set, self.key)?,
             Step::Reap => return self.fork_payload(),
-            Step::Execute { candidates, argv, envp } => return Err(execute(candidates, argv, envp)),
+            Step::Execute { candidates, argv, envp } => return Err(execute(candidates, argv, envp, self.key)),
         }
         Ok(Next::Step)
     }
@@ -518,6 +527,21 @@ impl Init<'_> {
         Ok(())
     }
 
+    /// What is sent is received once the program is executed: there is room for it.
+    fn install_listener(&mut self, filter: &Filter, key: Key, proc: Option<Slot>) -> Result<(), Errno> {
+        if let Some(proc) = proc {
+            let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+            let own = [(FromInit::UserNamespace, c"self/ns/user"), (FromInit::MountNamespace, c"self/ns/mnt")];
+            for (message, path) in own {
+                let namespace = openat(self.slot(proc)?, path, flags, Mode::empty())?;
+                socket::send(self.channel, &message.encode(), Some(namespace.as_fd()))?;
+            }
+        }
+        let listener = notification::install_with_listener(filter.instructions())?;
+        self.key = key;
+        socket::send(self.channel, &FromInit::Listener.encode(), Some(listener.as_fd()))
+    }
+
     fn take_streams(&mut self) -> Result<(), Errno> {
         for (number, stream) in self.given.streams.iter().flatten().enumerate() {
             process::duplicate_onto(stream.as_fd(), number as i32)?;
@@ -695,15 +719,21 @@ fn limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     process::set_rlimit(resource, soft.min(hard), hard)
 }
 
+fn carry_credentials(value: u64) -> Result<(), Errno> {
+    let (_, hard) = process::rlimit(table::RESOURCE)?;
+    process::set_rlimit(table::RESOURCE, value, hard)
+}
+
 /// The bounding set has been cut before: inheritable must be set while CAP_SETPCAP may still be effective.
-fn set_capabilities(sets: &Sets) -> Result<(), Errno> {
-    credentials::set_capabilities(ThreadCapabilities {
+fn set_capabilities(sets: &Sets, key: Key) -> Result<(), Errno> {
+    let wanted = ThreadCapabilities {
         effective: sets.effective.bits(),
         permitted: sets.permitted.bits(),
         inheritable: sets.inheritable.bits(),
-    })?;
-    credentials::clear_ambient_set()?;
-    sets.ambient.iter().try_for_each(|capability| credentials::raise_ambient(capability as u8))
+    };
+    credentials::set_capabilities_unasked(wanted, key)?;
+    credentials::clear_ambient_set(key[1])?;
+    sets.ambient.iter().try_for_each(|capability| credentials::raise_ambient(capability as u8, key[1]))
 }
 
 fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Errno> {
@@ -718,10 +748,10 @@ fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Errno> 
 
 /// Tries the candidates in order, as execvp(3) does: one that is not there does not end the search, nor does one that may
 /// not be executed, but the latter is remembered.
-fn execute(candidates: &[CString], argv: &StringVector, envp: &StringVector) -> Cause {
+fn execute(candidates: &[CString], argv: &StringVector, envp: &StringVector, key: Key) -> Cause {
     let mut verdict = Cause { errno: Errno::ENOENT, detail: Detail::None };
     for path in candidates {
-        match exec::execve(path, argv, envp) {
+        match exec::execve(path, argv, envp, key) {
             Errno::ENOENT if nix::unistd::access(path.as_c_str(), nix::unistd::AccessFlags::F_OK).is_ok() => {
                 return Cause { errno: Errno::ENOENT, detail: Detail::NoInterpreter };
             }

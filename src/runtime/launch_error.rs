@@ -201,6 +201,19 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             "E_QUOTA",
             "the quota of keys is used up: sysctl kernel.keys.maxkeys (as root) raises it",
         ),
+        Step::CarryCredentials(_) => Story::hinted(
+            "setting the limit that carries virtual ids".into(),
+            "E_IDS",
+            "choose --ids=native or --ids=fake",
+        ),
+        Step::InstallListener { .. } => {
+            let hint = match errno {
+                Errno::EBUSY => "this is a container whose ids are emulated: choose --ids=native or --ids=fake in it",
+                Errno::EINVAL => "emulated ids need Linux 5.19: choose --ids=native or --ids=fake",
+                _ => "choose --ids=native or --ids=fake",
+            };
+            Story::hinted("installing the filter of emulated ids".into(), "E_IDS", hint)
+        }
         Step::InstallFilter(_) => Story::hinted(
             "installing the container's seccomp filter".into(),
             "E_SECCOMP",

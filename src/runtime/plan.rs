@@ -8,13 +8,15 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::sched::CloneFlags;
 
-use super::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, ViewEntry};
+use super::blueprint::{Blueprint, IdMaps, Network, Process, ProcessIds, Rootfs, ViewEntry};
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use crate::cgroup::draft::Draft;
 use crate::cgroup::group::Group;
+use crate::identity::keeper;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::mount::Propagation;
 use crate::name::resources::Bound;
@@ -31,6 +33,8 @@ pub struct LaunchPlan {
     pub id_maps: Option<(String, String)>,
     /// The control group that is made for it before.
     pub group: Option<Draft>,
+    /// What is known for the supervisor of virtual ids that stands beside it.
+    pub virtual_ids: Option<Rc<keeper::Draft>>,
     /// Whether its root file system may be made in another way than planned.
     pub falls_back: bool,
     /// What the child does.
@@ -171,10 +175,10 @@ impl LaunchPlan {
         }
         planner.kernel_settings(&blueprint);
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
-        let group = blueprint.group.take();
-        let blueprint_falls_back = blueprint.falls_back;
+        let (group, virtual_ids) = (blueprint.group.take(), blueprint.virtual_ids.take().map(Rc::new));
+        let falls_back = blueprint.falls_back;
         planner.process(blueprint);
-        Self { namespaces, id_maps, group, falls_back: blueprint_falls_back, steps: planner.steps }
+        Self { namespaces, id_maps, group, virtual_ids, falls_back, steps: planner.steps }
     }
 }
 
@@ -478,7 +482,7 @@ impl Planner {
             self.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: Some(Place::new(DEV, "console")), size });
         }
         self.surroundings(&process);
-        self.privileges(&process, &blueprint.ids);
+        self.privileges(&process, &blueprint.ids, Some(PROC));
         if blueprint.reaper {
             self.steps.push(Step::Reap);
         }
@@ -501,11 +505,21 @@ impl Planner {
     }
 
     /// The filter comes last where no_new_privs allows it; else it needs CAP_SYS_ADMIN and comes before the sets are cut.
-    fn privileges(&mut self, process: &Process, ids: &IdMaps) {
+    /// What answers for ids lies below it, and is always installed with CAP_SYS_ADMIN: its own refusals are weaker.
+    fn privileges(&mut self, process: &Process, ids: &IdMaps, proc: Option<Slot>) {
+        // What is asked about once the listener is there comes before it.
+        self.steps.push(Step::LimitBoundingSet(process.capabilities.bounding));
+        match &process.ids {
+            ProcessIds::Kernels => {}
+            ProcessIds::Virtual { filter, key, limit } => {
+                self.steps.push(Step::CarryCredentials(*limit));
+                self.steps.push(Step::InstallListener { filter: filter.clone(), key: *key, proc });
+            }
+            ProcessIds::Pretended(filter) => self.steps.push(Step::InstallFilter(filter.clone())),
+        }
         let filter = process.filter.clone().map(Step::InstallFilter);
         let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
         self.steps.extend(early);
-        self.steps.push(Step::LimitBoundingSet(process.capabilities.bounding));
         if let IdMaps::Ranges { .. } = ids {
             let groups = Some(process.groups.clone());
             self.steps.push(Step::BecomeUser { uid: process.uid, gid: process.gid, groups });

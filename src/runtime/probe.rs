@@ -44,7 +44,7 @@ pub fn overlay(driver: Driver, directory: &Path) -> Result<(), LaunchError> {
     ];
     let last = steps.len() - 1;
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    let plan = LaunchPlan { namespaces, id_maps: None, group: None, falls_back: false, steps };
+    let plan = LaunchPlan { namespaces, id_maps: None, group: None, virtual_ids: None, falls_back: false, steps };
     match spawn::launch(&proof, &plan, &Given::default(), None) {
         Ok(_) => Ok(()),
         Err(LaunchError::Step { step, .. }) if step == last => Ok(()),

@@ -18,6 +18,7 @@ use super::step::Step;
 use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, SERVED, START, StepFailed};
 use crate::cgroup::group::Group;
 use crate::host::processes;
+use crate::identity::keeper::{Handles, Keeper};
 use crate::rootfs::fuse;
 use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
@@ -32,6 +33,10 @@ pub struct Running {
     pub terminal: Option<OwnedFd>,
     /// Its control group, if it has one of its own.
     pub group: Option<Group>,
+    /// What it has sent for the supervisor of virtual ids, until that has it.
+    pub handles: Sent,
+    /// The supervisor, if its ids are virtual.
+    pub ids: Option<RefCell<Keeper>>,
     /// What serves its root file system, if that is served.
     pub servers: Servers,
     /// Where an init that waits before the program is told to go on.
@@ -123,8 +128,9 @@ pub fn launch(
         end(&child);
         return Err(LaunchError::Killed);
     }
-    let Heard { terminal, servers, waiting } = heard;
-    Ok(Running { child, terminal, group: None, servers: Servers::new(servers), waiting })
+    let Heard { terminal, handles, servers, waiting } = heard;
+    let servers = Servers::new(servers);
+    Ok(Running { child, terminal, group: None, handles, ids: None, servers, waiting })
 }
 
 /// Leaves nothing behind of a child that may be gone already.
@@ -193,11 +199,30 @@ fn fork(
     }
 }
 
+/// What init has sent for the supervisor of virtual ids.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Where system calls come from.
+    pub listener: Option<OwnedFd>,
+    user: Option<OwnedFd>,
+    mount: Option<OwnedFd>,
+}
+
+impl Sent {
+    /// All of it, if it is all there.
+    pub fn take(&mut self) -> Option<Handles> {
+        let Self { listener, user, mount } = std::mem::take(self);
+        Some(Handles { listener: listener?, namespaces: [user?, mount?] })
+    }
+}
+
 /// What init has said.
 #[derive(Default)]
 struct Heard {
     /// The master of the terminal that it has opened.
     terminal: Option<OwnedFd>,
+    /// What it has sent for the supervisor.
+    handles: Sent,
     /// The processes that were started to serve its file systems.
     servers: Vec<Child>,
     /// The channel, if it waits before the program.
@@ -252,6 +277,9 @@ fn hear(
         };
         match FromInit::decode(&message[..len]) {
             Some(FromInit::Terminal) => heard.terminal = fd,
+            Some(FromInit::Listener) => heard.handles.listener = fd,
+            Some(FromInit::UserNamespace) => heard.handles.user = fd,
+            Some(FromInit::MountNamespace) => heard.handles.mount = fd,
             Some(FromInit::Descriptor) => descriptors.extend(fd),
             Some(FromInit::Serve(step)) => {
                 heard.servers.push(serve(plan, usize::from(step), std::mem::take(&mut descriptors))?);

@@ -13,7 +13,7 @@ use crate::lsm::capability::Sets;
 use crate::name::capability::CapabilitySet;
 use crate::name::mount::Propagation;
 use crate::name::storage_driver::Driver;
-use crate::seccomp::Filter;
+use crate::seccomp::{Filter, Key};
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
 
@@ -338,6 +338,18 @@ pub enum Step {
     },
     /// Set no_new_privs.
     SetNoNewPrivileges,
+    /// Set the limit that says what ids a process has whose ids are virtual.
+    CarryCredentials(u64),
+    /// Install the filter of a process whose ids are virtual, and send the monitor the listener, and the container's user and mount
+    /// namespaces as the procfs in a slot shows them.
+    InstallListener {
+        /// The filter.
+        filter: Filter,
+        /// What lets the rest of the steps pass it.
+        key: Key,
+        /// The procfs; no namespaces are sent where absent.
+        proc: Option<Slot>,
+    },
     /// Install a seccomp filter.
     InstallFilter(Filter),
     /// Drop everything from the bounding set that is not in this set.

@@ -8,6 +8,7 @@
 //!      | <------------------ Serve --- |   and then this
 //!      | -- Served ------------------> |   answers it
 //!      | <---------- Terminal + fd --- |   only with a terminal
+//!      | <-- Listener, .. + fds ------- |   only where ids are virtual
 //!      | <------------------ Ready ---- |   only where the program is to wait
 //!      | -- Start -------------------> |   answers that, some day
 //!      | <---------------- Failed ---- |   at most once, the last message
@@ -33,6 +34,12 @@ pub const SERVED: [u8; MESSAGE_LEN] = *b"served\0\0";
 pub enum FromInit {
     /// A terminal's master comes with this message.
     Terminal,
+    /// The listener of system calls comes with this message.
+    Listener,
+    /// The user namespace comes with this message.
+    UserNamespace,
+    /// The mount namespace comes with this message.
+    MountNamespace,
     /// A descriptor for the process that is to serve the root file system comes with this message: first what `/dev/fuse` was
     /// opened as, then the user namespace, then `upperdir` and `workdir` if there are any, then the layers, topmost first.
     Descriptor,
@@ -77,6 +84,9 @@ impl FromInit {
         match self {
             Self::Terminal => *b"terminal",
             Self::Ready => *b"is ready",
+            Self::Listener => *b"listener",
+            Self::UserNamespace => *b"user ns\0",
+            Self::MountNamespace => *b"mount ns",
             Self::Descriptor => *b"a handle",
             Self::Serve(step) => {
                 let [s0, s1] = step.to_le_bytes();
@@ -95,6 +105,9 @@ impl FromInit {
         match *bytes {
             [b't', b'e', b'r', b'm', b'i', b'n', b'a', b'l'] => Some(Self::Terminal),
             [b'i', b's', b' ', b'r', b'e', b'a', b'd', b'y'] => Some(Self::Ready),
+            [b'l', b'i', b's', b't', b'e', b'n', b'e', b'r'] => Some(Self::Listener),
+            [b'u', b's', b'e', b'r', b' ', b'n', b's', 0] => Some(Self::UserNamespace),
+            [b'm', b'o', b'u', b'n', b't', b' ', b'n', b's'] => Some(Self::MountNamespace),
             [b'a', b' ', b'h', b'a', b'n', b'd', b'l', b'e'] => Some(Self::Descriptor),
             [b's', b'e', b'r', b'v', b'e', b' ', s0, s1] => Some(Self::Serve(u16::from_le_bytes([s0, s1]))),
             [b'!', detail, s0, s1, e0, e1, e2, e3] => {
@@ -121,8 +134,10 @@ mod tests {
     #[test]
     fn messages_survive_the_wire() {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
+        let handles = [FromInit::Listener, FromInit::UserNamespace, FromInit::MountNamespace];
         let served = [FromInit::Descriptor, FromInit::Serve(300)];
-        for message in [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)].into_iter().chain(served) {
+        let all = [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)];
+        for message in all.into_iter().chain(handles).chain(served) {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }
         assert_eq!(FromInit::decode(b""), None);

@@ -302,6 +302,11 @@ impl Layout {
         self.process_records().join(format!("{id}.sock"))
     }
 
+    /// The socket of a monitor that takes no clients but those that join a container whose ids are virtual.
+    pub fn ids_socket(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.ids.sock"))
+    }
+
     /// Marks a container that a user asked to end: it is not restarted.
     pub fn stop_marker(&self, id: &ContainerId) -> PathBuf {
         self.process_records().join(format!("{id}.stopped"))

@@ -27,6 +27,8 @@ mod filters;
 mod freeze;
 mod health;
 mod hostile;
+mod ids_calls;
+mod ids_supervisor;
 mod image_names;
 mod image_store;
 mod images;

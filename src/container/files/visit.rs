@@ -53,7 +53,14 @@ pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
     let begin = [Step::SetUmask(0), identity, Step::TieToMonitor, Step::EnterStore(store)];
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     let falls_back = layout.storage_driver().is_none();
-    Ok(LaunchPlan { namespaces, id_maps, group: None, falls_back, steps: begin.into_iter().chain(steps).collect() })
+    Ok(LaunchPlan {
+        namespaces,
+        id_maps,
+        group: None,
+        virtual_ids: None,
+        falls_back,
+        steps: begin.into_iter().chain(steps).collect(),
+    })
 }
 
 /// The plan that enters a running container; nothing if its process is gone.

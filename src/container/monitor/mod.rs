@@ -10,6 +10,7 @@ pub mod log;
 pub mod raw_mode;
 pub mod streams;
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -25,9 +26,11 @@ use client::Said;
 use frame::{Frame, STREAM_LIMIT};
 use log::Stream;
 
+use crate::identity::table;
 use crate::name::health::OnFailure;
 use crate::runtime::spawn::Running;
 use crate::sys::signal::SignalQueue;
+use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{memory, pidfd, tty};
 
 /// Signals that the monitor takes for the container: all that a user or a program would send, and window changes. Those
@@ -92,6 +95,7 @@ pub struct Monitor<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Process,
+    Supervisor,
     Server(usize),
     Signals,
     HealthCheck,
@@ -157,6 +161,22 @@ pub enum Hold {
     Wanted,
     /// It has ended.
     Ended,
+}
+
+/// Starts another supervisor in the place of one that has died; where that cannot be done, a container that is half alive is
+/// worse than none.
+fn revive(running: Option<&Running>) {
+    let Some(Running { ids: Some(keeper), .. }) = running else { return };
+    let revived = SingleThreaded::prove().is_ok_and(|proof| keeper.borrow_mut().revive(&proof).is_ok());
+    if let Some(running) = running.filter(|_| !revived) {
+        running.kill();
+    }
+}
+
+/// The limit that gives a process of the container these credentials.
+fn limit_of(running: &Running, credentials: &[u8]) -> Option<u64> {
+    let credentials = table::decode(credentials)?;
+    running.ids.as_ref()?.borrow().limit_of(credentials).ok()
 }
 
 impl<'a> Monitor<'a> {
@@ -269,6 +289,7 @@ impl<'a> Monitor<'a> {
         for (source, events) in self.wait(running, deadline)? {
             match source {
                 Source::Process => ended = true,
+                Source::Supervisor => revive(running),
                 Source::Server(index) => {
                     let is_over = running.is_none_or(|running| running.servers.take_ended(index));
                     self.is_degraded |= !is_over;
@@ -345,6 +366,8 @@ impl<'a> Monitor<'a> {
         let mut wanted: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
         let read = PollFlags::POLLIN;
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
+        let keeper = running.and_then(|running| running.ids.as_ref()).map(RefCell::borrow);
+        wanted.extend(keeper.as_ref().map(|keeper| (Source::Supervisor, keeper.process(), read)));
         // The last first, for who takes some away.
         let servers = servers.as_deref().unwrap_or_default();
         for (index, server) in servers.iter().enumerate().rev() {
@@ -417,6 +440,12 @@ impl<'a> Monitor<'a> {
             }
             (Said::Lost, Some(running)) => running.kill(),
             (Said::Lost, None) => {}
+            (Said::Credentials(client, bytes), running) => {
+                let limit = running.and_then(|running| limit_of(running, &bytes)).unwrap_or(0);
+                self.clients.answer(client, Frame::Limit(limit));
+            }
+            (Said::Listener(listener), Some(Running { ids: Some(keeper), .. })) => keeper.borrow_mut().listen(listener),
+            (Said::Listener(_), _) => {}
             (Said::Start, _) if !self.holds => self.clients.tell_start(),
             (Said::Start, _) => {}
         }

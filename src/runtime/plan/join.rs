@@ -42,9 +42,16 @@ impl LaunchPlan {
             planner.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: None, size });
         }
         planner.surroundings(&process);
-        planner.privileges(&process, &ids);
+        planner.privileges(&process, &ids, None);
         planner.execute(process);
-        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, falls_back: false, steps: planner.steps }
+        Self {
+            namespaces: CloneFlags::empty(),
+            id_maps: None,
+            group: None,
+            virtual_ids: None,
+            falls_back: false,
+            steps: planner.steps,
+        }
     }
 
     /// The plan that puts a process of ours where the files of a container are, with what may be done there: into the user and
@@ -53,6 +60,13 @@ impl LaunchPlan {
         let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
         // Hidden before it is where others could look at it, and again: new credentials undo both.
         let steps = vec![Step::SetUmask(0), Step::TieToMonitor, Step::Join { member, namespaces }, Step::TieToMonitor];
-        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, falls_back: false, steps }
+        Self {
+            namespaces: CloneFlags::empty(),
+            id_maps: None,
+            group: None,
+            virtual_ids: None,
+            falls_back: false,
+            steps,
+        }
     }
 }

@@ -59,12 +59,14 @@ fn blueprint() -> Blueprint {
             groups: vec![4],
             capabilities: Sets::for_user(DEFAULT, &CapabilityChanges::default(), 0),
             no_new_privileges: false,
+            ids: ProcessIds::Kernels,
             filter: Some(default_filter(DEFAULT, Arch::NATIVE, ForeignAbi::Killed)),
             limits: vec![(libc::RLIMIT_CORE, 0, 0)],
             oom_score_adj: None,
             umask: 0o022,
             terminal: None,
         },
+        virtual_ids: None,
         reaper: false,
     }
 }

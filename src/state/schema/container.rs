@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::health::HealthCheck;
+use crate::name::ids::IdsMode;
 use crate::name::image_selector::ImageSelector;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
@@ -69,6 +70,18 @@ pub struct ContainerRecord {
     /// Its share of the machine.
     #[serde(default, skip_serializing_if = "LimitRequest::is_default")]
     pub limits: LimitRequest,
+    /// How its ids are made. Absent in records of versions that knew one way, by the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<IdsRecord>,
+}
+
+/// How the ids of a container are made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdsRecord {
+    /// `range`, `native`, `emulate` or `fake`.
+    pub mode: IdsMode,
+    /// Why.
+    pub reason: String,
 }
 
 /// The image of a container.
@@ -222,6 +235,9 @@ pub struct ExitRecord {
     /// Whether processes of it were killed because there was no memory left for them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub oom_killed: bool,
+    /// Whether it needed other ids than its own, where these were emulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids_needed: Option<bool>,
     /// Why it could not be started again, if that is how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
