@@ -11,6 +11,7 @@ mod registry;
 mod support;
 
 mod adversity;
+mod applications;
 mod archives;
 mod archives_hostile;
 mod commit;

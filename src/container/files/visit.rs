@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::host::boot::process_start;
 use crate::identity::map::{Caller, Ranges};
 use crate::name::capability::CapabilitySet;
+use crate::name::ids::IdsMode;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn;
@@ -95,9 +96,11 @@ impl Ids {
     /// Those of the container, as far as its record and our privileges tell.
     pub fn of(record: &ContainerRecord) -> Result<Self, Failure> {
         let (uid, gid) = record.process.ids;
-        Ok(match caller()?.ranges {
-            Some(ranges) => Self::Real(ranges),
-            None => Self::One(uid, gid),
+        let mode = record.ids.as_ref().map(|ids| ids.mode);
+        Ok(match (mode, caller()?.ranges) {
+            (Some(IdsMode::Emulate), _) => Self::Recorded,
+            (Some(IdsMode::Native | IdsMode::Fake), _) | (_, None) => Self::One(uid, gid),
+            (_, Some(ranges)) => Self::Real(ranges),
         })
     }
 
