@@ -5,11 +5,13 @@ mod images;
 pub mod manifest;
 pub mod push;
 pub mod registry;
+mod secrets;
 mod store;
 mod volumes;
 
 pub use archives::*;
 pub use images::*;
+pub use secrets::*;
 pub use store::*;
 pub use volumes::*;
 

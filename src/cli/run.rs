@@ -1,5 +1,6 @@
 //! `run`.
 
+mod devices;
 pub mod health;
 pub mod network;
 pub mod resources;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueHint};
 
+use self::devices::DeviceFlags;
 use self::health::HealthFlags;
 use self::network::{NetworkFlags, Networking};
 use self::resources::ResourceFlags;
@@ -174,6 +176,9 @@ pub struct ContainerFlags {
     /// Write the container's id to this file, which must not exist
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
     cidfile: Option<PathBuf>,
+
+    #[command(flatten, next_help_heading = "Devices, secrets and hooks")]
+    devices: DeviceFlags,
 
     #[command(flatten, next_help_heading = "Limits")]
     resources: ResourceFlags,
@@ -346,6 +351,13 @@ impl ContainerFlags {
             ));
         }
         let terminal = if self.tty { Terminal::New } else { Terminal::None };
+        let devices::Given { devices, privileged, secrets, hooks_dirs } = self.devices.parsed(working_directory)?;
+        let mut capabilities = CapabilityChanges {
+            add: all_parsed("--cap-add", &self.cap_add)?,
+            drop: all_parsed("--cap-drop", &self.cap_drop)?,
+        };
+        let mut security = self.security_options(modules)?;
+        self.devices.widen(&mut capabilities, &mut security);
         let request = Request {
             rootfs,
             name: parsed("--name", self.name.as_deref())?,
@@ -364,11 +376,12 @@ impl ContainerFlags {
             ports,
             resolution,
             init: if self.init { Init::Reaper } else { Init::Payload },
-            capabilities: CapabilityChanges {
-                add: all_parsed("--cap-add", &self.cap_add)?,
-                drop: all_parsed("--cap-drop", &self.cap_drop)?,
-            },
-            security: self.security_options(modules)?,
+            capabilities,
+            security,
+            devices,
+            privileged,
+            secrets,
+            hooks_dirs,
             mounts: binds,
             tmpfs,
             volumes,

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use super::attach::{self, Attachment};
 use super::create::Owned;
+use super::hooks::{self, Hook, Stage};
 use super::monitor::frame::Frame;
 use super::monitor::log::LogTarget;
 use super::monitor::streams::{self, Caller, Streams};
@@ -89,6 +90,8 @@ pub struct Launch<'a> {
     stands_alone: Cell<bool>,
     /// Whether it was there before: the marks of its past go with its start.
     has_past: bool,
+    /// What is executed beside it.
+    hooks: RefCell<Vec<Hook>>,
     /// When the program of its first life is executed.
     execution: Cell<Execution>,
 }
@@ -122,6 +125,7 @@ impl<'a> Launch<'a> {
             has_company: Cell::new(false),
             stands_alone: Cell::new(false),
             has_past: false,
+            hooks: RefCell::new(Vec::new()),
             execution: Cell::new(Execution::AtOnce),
         }
     }
@@ -149,6 +153,7 @@ impl<'a> Launch<'a> {
             let message = "--log-driver passthrough: a container whose monitor stands alone is not given the terminal";
             return Err(Failure::new("E_CONFIG", message).with_hint("redirect standard output and error"));
         }
+        self.hooks.replace(hooks::of(self.request, &self.record)?);
         self.stands_alone.set(stands_alone);
         self.has_company.set(!matches!(presence, Presence::Detached | Presence::Ready));
         if matches!(presence, Presence::Ready) {
@@ -278,7 +283,9 @@ impl<'a> Launch<'a> {
             }
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
+        let wanted = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
+        let has_hooks = hooks::has(&self.hooks.borrow(), Stage::BeforeStart);
+        let execution = if has_hooks { Execution::WhenTold } else { wanted };
         let group = self.plan.group.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose()?;
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
@@ -290,6 +297,18 @@ impl<'a> Launch<'a> {
         }
         let mut running = launched?;
         running.group = group;
+        if has_hooks {
+            self.run_hooks(Stage::BeforeStart, running.child.pid.as_raw())
+                .and_then(|()| match wanted {
+                    Execution::AtOnce => Ok(running.release(&self.plan)?),
+                    Execution::WhenTold => Ok(()),
+                })
+                .inspect_err(|_| {
+                    running.kill();
+                    let _ = pidfd::wait(running.child.pidfd.as_fd());
+                    group::remove_left(self.layout, &self.id);
+                })?;
+        }
         self.was_executed.set(true);
         if let Some(master) = &running.terminal {
             channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
@@ -304,6 +323,8 @@ impl<'a> Launch<'a> {
         let is_joined = self.has_company.get() && restarts == 0;
         event::note_all(self.layout, &happened[..2 + usize::from(is_joined)], &self.record);
         self.forget_past();
+        // The container runs, whatever comes of them.
+        let _ = self.run_hooks(Stage::AfterStart, life.running.child.pid.as_raw());
         Ok(life)
     }
 
@@ -329,9 +350,15 @@ impl<'a> Launch<'a> {
             self.write_processes(Some(&life.running), life.started, 0);
             event::note(self.layout, ContainerEvent::Start, &self.record);
             self.forget_past();
+            let _ = self.run_hooks(Stage::AfterStart, life.running.child.pid.as_raw());
             monitor.tell_start();
         }
         Ok(life)
+    }
+
+    /// Executes the hooks of a stage; `pid` is the container's process, or 0.
+    fn run_hooks(&self, stage: Stage, pid: i32) -> Result<(), Failure> {
+        hooks::run(&self.hooks.borrow(), stage, &hooks::State { layout: self.layout, record: &self.record, pid })
     }
 
     /// With its start the container is none any more that was only made, or has ended.
@@ -387,6 +414,7 @@ impl<'a> Launch<'a> {
                 let _ = group::remove(self.layout, &self.id, group);
             }
             drop(running);
+            let _ = self.run_hooks(Stage::AfterEnd, 0);
             let mut more = vec![(event::EXIT_CODE, code.to_string())];
             if let Some(lack) = &lack {
                 group::note(self.layout, &self.record, lack);

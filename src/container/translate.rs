@@ -16,7 +16,7 @@ use super::base::Base;
 use super::environment::{DEFAULT_PATH, Environment};
 use super::request::{Access, Init, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal};
 use super::user::ContainerUser;
-use super::{hardening, host_view, network_files};
+use super::{devices, hardening, host_view, network_files};
 use crate::failure::{Explain, Failure};
 use crate::host::kernel;
 use crate::identity::map::Caller;
@@ -29,7 +29,7 @@ use crate::runtime::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, Win
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, ImageOrigin, ProcessRecord, Timestamp};
+use crate::state::schema::container::{ContainerRecord, DeviceRecord, ImageOrigin, ProcessRecord, Timestamp};
 use crate::state::schema::image::RunDefaults;
 use crate::volume::VolumeError;
 
@@ -164,10 +164,14 @@ pub fn translate(
     let hostname = request.hostname.clone().unwrap_or_else(|| id.short().to_owned());
     let per_namespace = surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT;
     let Share { group, limits, .. } = resources::share(&request.limits, id, per_namespace)?;
-    let (process, argv) = process(request, surroundings, &defaults, &hostname, limits)?;
-    let mounts = mounts::mounts(request, surroundings.layout, id)?;
-    let record =
-        record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
+    let edits = devices::resolve(request)?;
+    let (process, argv) = process(request, surroundings, &defaults, (&hostname, &edits.env), limits)?;
+    let mut mounts = mounts::mounts(request, &edits.mounts, surroundings.layout, id)?;
+    if request.privileged {
+        mounts.extend(mounts::nested_store(&mounts, &surroundings.user.home, id)?);
+    }
+    let described = Described { hostname: &hostname, process: &process, argv, devices: edits.records };
+    let record = record(request, surroundings, id, name, &defaults, &described);
     let network = NetworkPlan::new(&request.network)?;
     let host_network = !network.is_own();
     let files = network_files::given(&network, &hostname);
@@ -194,6 +198,9 @@ pub fn translate(
             .iter()
             .map(|&(name, major, minor)| (name, libc::makedev(major as u32, minor as u32)))
             .collect(),
+        host_devices: edits.devices,
+        secrets: Vec::new(),
+        privileged: request.privileged,
         masked: [
             hardening::masked_paths(&request.security, host_network),
             hardening::thermal_throttle_paths(&request.security),
@@ -257,12 +264,12 @@ fn process(
     request: &Request,
     surroundings: &Surroundings<'_>,
     defaults: &RunDefaults,
-    hostname: &str,
+    (hostname, of_devices): (&str, &[String]),
     limits: Vec<(u32, u64, u64)>,
 ) -> Result<(Process, Vec<OsString>), Failure> {
     let argv = arguments(request, defaults);
     let program = argv.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
-    let environment = environment(request, surroundings, defaults, hostname);
+    let environment = environment(request, surroundings, defaults, (hostname, of_devices));
     let candidates = candidates(program, environment.get("PATH"))?;
     let workdir = request.workdir.as_deref().unwrap_or(&defaults.working_dir);
     let user = &surroundings.user;
@@ -337,7 +344,7 @@ fn environment(
     request: &Request,
     surroundings: &Surroundings<'_>,
     defaults: &RunDefaults,
-    hostname: &str,
+    (hostname, of_devices): (&str, &[String]),
 ) -> Environment {
     let mut environment = Environment::default();
     environment.set("PATH", DEFAULT_PATH);
@@ -346,6 +353,8 @@ fn environment(
         environment.set("TERM", "xterm");
     }
     environment.add_image(&defaults.env);
+    // In their own words, as an image's.
+    environment.add_image(of_devices);
     environment.add_settings(&request.env);
     environment.set_default("HOME", surroundings.user.home.as_str());
     environment.set_default("HOSTNAME", hostname);
@@ -369,6 +378,7 @@ struct Described<'a> {
     hostname: &'a str,
     process: &'a Process,
     argv: Vec<OsString>,
+    devices: Vec<DeviceRecord>,
 }
 
 fn record(
@@ -400,6 +410,9 @@ fn record(
         hostname: described.hostname.to_owned(),
         network: request.network.to_string(),
         mounts: mounts::records(request, surroundings.layout),
+        devices: described.devices.clone(),
+        privileged: request.privileged,
+        secrets: request.secrets.iter().map(|secret| secret.name.clone()).collect(),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,
         init: request.init == Init::Reaper,

@@ -1,6 +1,7 @@
 //! From a [`Blueprint`] to a [`LaunchPlan`]: a pure function, so that every decision can be read and tested without a
 //! kernel.
 
+mod devices;
 pub mod join;
 mod mounts;
 
@@ -64,7 +65,8 @@ const EMPTY: Slot = Slot(7);
 const CGROUP: Slot = Slot(8);
 const SCRATCH: Slot = Slot(9);
 const FILES: Slot = Slot(10);
-const FIRST_FREE: usize = 11;
+const SECRETS: Slot = Slot(11);
+const FIRST_FREE: usize = 12;
 
 /// What the kernel shows for an owner that has no id in the namespace (`kernel.overflowuid`).
 pub const OVERFLOW_ID: u32 = 65_534;
@@ -123,15 +125,19 @@ impl LaunchPlan {
         let parts = planner.rootfs(&blueprint.rootfs, &blueprint.mountpoint);
         planner.own_filesystems(&blueprint);
         let devices = planner.clone_devices(&blueprint.devices);
+        let host_devices = planner.clone_host_devices(&blueprint.host_devices);
         let mounts = planner.make_mounts(&blueprint);
+        let secrets = planner.make_secrets(&blueprint.secrets, &blueprint.mountpoint);
         let files = planner.give_files(&blueprint);
-        planner.network(blueprint.network);
+        planner.network(blueprint.network, kernels_attrs(&blueprint));
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
         for (slot, on, kind) in parts {
             planner.attach(slot, on, kind, Links::Refuse);
         }
         planner.attach_own(&blueprint, &devices);
         planner.attach_mounts(&blueprint.mounts, &mounts);
+        planner.attach_host_devices(&blueprint.host_devices, &host_devices);
+        planner.attach_secrets(&blueprint.secrets, &secrets);
         for (slot, destination) in files {
             let on = Place::new(ROOT, destination);
             let (links, missing) = (Links::Follow, Missing::CreateOrSkip);
@@ -152,6 +158,11 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWIPC)
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
+
+/// Attributes of the kernel's file systems that tell of, and change, the whole machine.
+fn kernels_attrs(blueprint: &Blueprint) -> MountAttrs {
+    if blueprint.privileged { NO_EXEC_SUID_DEV } else { READ_ONLY_KERNEL }
+}
 
 struct Planner {
     steps: Vec<Step>,
@@ -293,7 +304,7 @@ impl Planner {
         self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
         match blueprint.group_namespace {
             GroupNamespace::Private if blueprint.cgroup2 => {
-                self.new_filesystem(CGROUP, c"cgroup2", &[], READ_ONLY_KERNEL);
+                self.new_filesystem(CGROUP, c"cgroup2", &[], kernels_attrs(blueprint));
             }
             // With the host's network its sysfs has them.
             GroupNamespace::Host if blueprint.network == Network::Isolated => self.steps.push(Step::CloneHost {
@@ -309,11 +320,11 @@ impl Planner {
     }
 
     /// The network namespace, which has been in the making since the beginning, and the sysfs that shows it.
-    fn network(&mut self, network: Network) {
+    fn network(&mut self, network: Network, attrs: MountAttrs) {
         match network {
             Network::Isolated => {
                 self.steps.push(Step::EnterNetwork);
-                self.new_filesystem(SYS, c"sysfs", &[], READ_ONLY_KERNEL);
+                self.new_filesystem(SYS, c"sysfs", &[], attrs);
             }
             // A sysfs belongs to a network namespace: only its owner may make one.
             Network::Host => self.steps.push(Step::CloneHost {
@@ -321,7 +332,7 @@ impl Planner {
                 path: c"/sys".into(),
                 expect: None,
                 depth: Depth::Recursive,
-                attrs: READ_ONLY_KERNEL,
+                attrs,
                 propagation: Propagation::Private,
             }),
         }
