@@ -15,7 +15,8 @@ use crate::state::record::{io_code, io_hint};
 /// Write all files of a container as a tar archive
 ///
 /// The archive has what the container sees as its root, without what is mounted there, whether the container runs or not.
-/// Owners are those that the container's image gives the files; what the container has made belongs to its root.
+/// Owners are those that the container sees, and those that its image has where it sees none but its own user: what is new
+/// then belongs to that user.
 #[derive(Args, Clone, Debug)]
 pub struct ExportArgs {
     /// Write to this file instead of standard output
@@ -81,13 +82,13 @@ fn pass_on(mut archive: Archive, to: &mut dyn io::Write) -> Result<(), Failure> 
     if let Err(cause) = io::copy(&mut archive, to).and_then(|_| to.flush()) {
         return Err(archive.explain(failed("writing the archive", cause)));
     }
-    warn_skipped(&archive.finish()?);
+    warn_all(&archive.finish()?);
     Ok(())
 }
 
-/// Tells what was left out.
-pub(super) fn warn_skipped(skipped: &[String]) {
-    for what in skipped {
-        error::warn(&format!("left out: {}", crate::failure::escape_control(what)));
+/// Tells what the user should know.
+pub(super) fn warn_all(warnings: &[String]) {
+    for warning in warnings {
+        error::warn(&crate::failure::escape_control(warning));
     }
 }

@@ -150,6 +150,8 @@ pub static ENTRIES: &[Entry] = &[
     Entry::Verb(Verb::of::<super::diff::DiffArgs>("diff", &[])),
     Entry::Verb(Verb::of::<super::export::ExportArgs>("export", &[])),
     Entry::Verb(Verb::of::<super::import::ImportArgs>("import", &[])),
+    Entry::Verb(Verb::of::<super::mount::MountArgs>("mount", &[])),
+    Entry::Verb(Verb::of::<super::mount::UnmountArgs>("unmount", &["umount"])),
     Entry::Verb(Verb::of::<super::rename::RenameArgs>("rename", &[])),
     Entry::Verb(Verb::of::<super::update::UpdateArgs>("update", &[])),
     Entry::Verb(Verb::of::<super::wait::WaitArgs>("wait", &[])),
@@ -195,6 +197,9 @@ pub static ENTRIES: &[Entry] = &[
             Verb::of::<super::cp::CpArgs>("cp", &[]),
             Verb::of::<super::diff::DiffArgs>("diff", &[]),
             Verb::of::<super::export::ExportArgs>("export", &[]),
+            Verb::of::<super::mount::MountArgs>("mount", &[]),
+            Verb::of::<super::mount::UnmountArgs>("unmount", &["umount"]),
+            Verb::of::<super::mount::CleanupArgs>("cleanup", &[]).hidden(),
         ],
     ),
     Entry::Group(

@@ -25,6 +25,7 @@ pub mod list;
 pub mod live;
 pub mod logs;
 pub mod monitor;
+pub mod mount;
 pub mod network_files;
 pub mod random_name;
 pub mod remove;

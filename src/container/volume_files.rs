@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use super::export::{self, Archive};
-use super::files::recorded::Recorded;
-use super::files::trees::{Access, plan_of_directory};
-use super::files::unpack::{self, Destination, Owners, Settings};
-use super::files::visit;
+use super::files::recorded::{self, Recorded};
+use super::files::trees::{Access, Held, plan_of_directory};
+use super::files::unpack::{self, Destination, Owners, Settings, Unpacked};
+use super::files::visit::{self, Ids};
 use super::volumes;
 use crate::failure::Failure;
 use crate::name::volume::VolumeName;
@@ -32,7 +32,8 @@ pub fn export(layout: &Layout, record: &VolumeRecord) -> Result<Archive, Failure
     let mounted = Mounted::of(layout, record, "exporting")?;
     let plan = plan_of_directory(layout, &mounted.path, Access::ReadOnly)?;
     // The visitor holds the files by its mount; a driver's may be unmounted.
-    export::archive(&plan, Recorded::default(), export::View::AsItIs)
+    let known = (Ids::of_volume()?, Recorded::of_volume(layout, &record.name)?);
+    export::archive(&plan, known, export::View::AsItIs(Held::Nothing))
 }
 
 /// Unpacks what `read` writes, a tar, on top of the volume's files; what was left out. Links in the volume are not left by it:
@@ -46,14 +47,14 @@ pub fn import(
     let plan = plan_of_directory(layout, &mounted.path, Access::ReadWrite)?;
     let (reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
     let reader = OwnedFd::from(reader);
+    let owners = Owners::Inside { all: None, unrecorded: Ids::of_volume()?.unrecorded() };
     let visitor = visit::start(&plan, reader.as_fd(), |inside, data| {
         let mut entries = Entries::new(BufReader::new(data), &Limits { bytes: u64::MAX, entries: u64::MAX });
-        let owners = Owners::Recorded { many: inside.has_many_ids() };
         let settings = Settings { owners, overwrite: true, xattrs: true };
         let (root, shown) = (inside.root.as_fd(), Vec::new());
         let to = Destination { root, prefix: Vec::new(), resolve: Resolve::NoSymlinks, shown };
-        let skipped = unpack::unpack(to, &mut entries, (0, b""), settings)?;
-        serde_json::to_vec(&skipped).map_err(|cause| visit::internal("telling of the archive", cause))
+        let unpacked = unpack::unpack(to, &mut entries, (0, b""), settings)?;
+        serde_json::to_vec(&unpacked).map_err(|cause| visit::internal("telling of the archive", cause))
     })?;
     drop(reader);
     let mut writer = io::BufWriter::with_capacity(64 << 10, writer);
@@ -65,7 +66,11 @@ pub fn import(
         return Err(visitor.explain(failure));
     }
     let report = visitor.finish()?;
-    serde_json::from_slice(&report).map_err(|cause| visit::internal("hearing of the archive", cause))
+    let unpacked: Unpacked =
+        serde_json::from_slice(&report).map_err(|cause| visit::internal("hearing of the archive", cause))?;
+    let lines: String = unpacked.owners.into_iter().map(|(_, line)| line).collect();
+    recorded::append(&layout.volume_owners(&record.name), &lines)?;
+    Ok(unpacked.warnings)
 }
 
 /// A volume whose files are there.

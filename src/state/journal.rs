@@ -39,6 +39,7 @@ pub enum ContainerEvent {
     HealthStatus,
     Init,
     Kill,
+    Mount,
     Oom,
     Pause,
     Prune,
@@ -47,6 +48,7 @@ pub enum ContainerEvent {
     Restart,
     Start,
     Stop,
+    Unmount,
     Unpause,
 }
 
@@ -67,6 +69,7 @@ impl ContainerEvent {
             Self::HealthStatus => "health_status",
             Self::Init => "init",
             Self::Kill => "kill",
+            Self::Mount => "mount",
             Self::Oom => "oom",
             Self::Pause => "pause",
             Self::Prune => "prune",
@@ -75,6 +78,7 @@ impl ContainerEvent {
             Self::Restart => "restart",
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::Unmount => "unmount",
             Self::Unpause => "unpause",
         }
     }

@@ -148,6 +148,11 @@ impl Layout {
         self.runtime.join("images").join(id.hex())
     }
 
+    /// On what a container is mounted by `mount`.
+    pub fn container_mount(&self, id: &ContainerId) -> PathBuf {
+        self.runtime.join("mounts").join(id.as_str())
+    }
+
     /// The directory of unpacked layers.
     pub fn layers(&self) -> PathBuf {
         self.data.join("layers")

@@ -22,5 +22,6 @@ pub mod seccomp;
 pub mod signal;
 pub mod single_threaded;
 pub mod socket;
+pub mod status;
 pub mod tty;
 pub mod xattr;

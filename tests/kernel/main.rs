@@ -2,6 +2,11 @@
 //! Nothing here is mocked; `tests/run` prepares what is needed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[allow(dead_code, reason = "nothing here needs a registry that does everything wrong")]
+#[path = "../support/faulty.rs"]
+mod faulty;
+#[path = "../support/registry.rs"]
+mod registry;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -36,6 +41,7 @@ mod mount_types;
 mod mounts;
 mod named_volumes;
 mod namespaces;
+mod owners;
 mod proc_sys_dev;
 mod process;
 mod ps;

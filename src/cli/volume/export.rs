@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use crate::cli::dispatch;
-use crate::cli::export::{refuse_terminal, warn_skipped, write};
+use crate::cli::export::{refuse_terminal, warn_all, write};
 use crate::cli::tree::{Globals, Invocation};
 use crate::failure::Failure;
 use crate::state::record::io_code;
@@ -81,7 +81,7 @@ impl Invocation for ImportArgs {
             file = BufReader::with_capacity(128 << 10, opened?);
             &mut file
         };
-        warn_skipped(&dispatch::import_volume(&layout, &self.volume, tar)?);
+        warn_all(&dispatch::import_volume(&layout, &self.volume, tar)?);
         Ok(0)
     }
 }

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use super::recorded::Recorded;
 use super::visit;
 use crate::container::host_view;
 use crate::failure::Failure;
 use crate::oci::digest::DiffId;
 use crate::rootfs::view::View;
 use crate::runtime::plan::LaunchPlan;
-use crate::runtime::step::{Links, Missing, Place, Slot, Step, TargetKind, Upper};
+pub use crate::runtime::step::Slot;
+use crate::runtime::step::{Links, Missing, Place, Step, TargetKind, Upper};
 use crate::state::layout::Layout;
 use crate::state::schema::container::ContainerRecord;
 use crate::state::schema::image::ImageRecord;
@@ -25,7 +25,9 @@ use crate::sys::mount::{Depth, MountAttrs};
 pub const ROOT: Slot = Slot(0);
 /// A second root, or a container's own layer, that is only held.
 pub const OTHER: Slot = Slot(1);
-const FIRST_FREE: usize = 2;
+/// What is below a container's own layer, where both are only held.
+pub const BELOW: Slot = Slot(2);
+const FIRST_FREE: usize = 3;
 
 /// A directory of the store to mount on, in a namespace where nobody else sees that.
 const MOUNTPOINT: &CStr = c"tmp";
@@ -37,8 +39,6 @@ pub struct Trees {
     lower: Vec<CString>,
     /// The container's own layer, and its work directory.
     upper: Option<(CString, CString)>,
-    /// Layers of the image, lowest first.
-    layers: Vec<DiffId>,
     /// Whether it may be written to.
     writable: bool,
     /// Absolute paths without the first slash, on which there are mounts while the container runs.
@@ -79,14 +79,7 @@ impl Trees {
     }
 
     fn of_layers(layers: &[DiffId]) -> Self {
-        Self {
-            lower: layer_trees(layers),
-            upper: None,
-            layers: layers.to_vec(),
-            writable: false,
-            mounted_on: Vec::new(),
-            mounts: Vec::new(),
-        }
+        Self { lower: layer_trees(layers), upper: None, writable: false, mounted_on: Vec::new(), mounts: Vec::new() }
     }
 
     /// An image's topmost layer as what is new, on top of the others.
@@ -147,14 +140,19 @@ impl Trees {
         self.mounts.sort_by_key(|mount| plain(&mount.destination).split(|&byte| byte == b'/').count());
     }
 
+    /// The directories of an overlay of all this, topmost first, and the one that is written to; `None` for a directory that
+    /// is the root itself. To be read only, the container's own layer is one of those that are not written to.
+    pub fn overlay(&self, mode: Mode) -> Option<(Vec<CString>, Option<Upper>)> {
+        let (upperdir, workdir) = self.upper.clone()?;
+        if mode == Mode::ToWrite {
+            return Some((self.lower.clone(), Some(Upper { upperdir, workdir, volatile: false })));
+        }
+        Some((std::iter::once(upperdir).chain(self.lower.iter().cloned()).collect(), None))
+    }
+
     /// Whether there is a layer of its own.
     pub fn has_upper(&self) -> bool {
         self.upper.is_some()
-    }
-
-    /// What the layers have recorded.
-    pub fn recorded(&self, store: &Store) -> Result<Recorded, Failure> {
-        Recorded::of_layers(store, &self.layers)
     }
 
     /// What holds what is below the container's own layer in `slot`.
@@ -168,15 +166,22 @@ impl Trees {
         stacked(slot, upper.into_iter().chain(self.lower.iter().cloned()).collect())
     }
 
-    /// The plan that enters the root as it is, to be read, without anything mounted in it.
-    pub fn plan_to_read(&self, layout: &Layout) -> Result<LaunchPlan, Failure> {
-        visit::fresh(layout, vec![self.mount_merged(ROOT), enter()])
+    /// What holds the container's own layer and what is below it.
+    fn hold_layers(&self) -> Vec<Step> {
+        let upper = self.upper.iter().map(|(upper, _)| clone(OTHER, upper.clone(), Access::ReadOnly));
+        upper.chain([self.mount_lower(BELOW)]).collect()
     }
 
-    /// The plan that enters what is below the container's own layer, and holds that layer.
+    /// The plan that enters the root as it is, to be read, without anything mounted in it.
+    pub fn plan_to_read(&self, layout: &Layout, held: Held) -> Result<LaunchPlan, Failure> {
+        let layers = if held == Held::Layers { self.hold_layers() } else { Vec::new() };
+        visit::fresh(layout, [self.mount_merged(ROOT)].into_iter().chain(layers).chain([enter()]).collect())
+    }
+
+    /// The plan that enters what is below the container's own layer, and holds both.
     pub fn plan_of_changes(&self, layout: &Layout) -> Result<LaunchPlan, Failure> {
-        let upper = self.upper.as_ref().map(|(upper, _)| upper.clone()).unwrap_or_default();
-        visit::fresh(layout, vec![self.mount_lower(ROOT), clone(OTHER, upper, Access::ReadOnly), enter()])
+        let layers = self.hold_layers();
+        visit::fresh(layout, [self.mount_lower(ROOT)].into_iter().chain(layers).chain([enter()]).collect())
     }
 
     /// The plan that enters this root and holds another, both to be read.
@@ -186,9 +191,9 @@ impl Trees {
 
     /// The plan that enters the root of a container that does not run, with the volumes and directories that are mounted in
     /// it while it does.
-    pub fn plan_with_mounts(&self, layout: &Layout, mode: Mode) -> Result<LaunchPlan, Failure> {
+    pub fn plan_with_mounts(&self, layout: &Layout, mode: Mode, held: Held) -> Result<LaunchPlan, Failure> {
         let writable = self.writable && mode == Mode::ToWrite;
-        let mut steps = Vec::new();
+        let mut steps = if held == Held::Layers { self.hold_layers() } else { Vec::new() };
         match &self.upper {
             Some((upperdir, workdir)) if writable => {
                 let upper = Upper { upperdir: upperdir.clone(), workdir: workdir.clone(), volatile: false };
@@ -216,6 +221,15 @@ impl Trees {
         }
         visit::fresh(layout, steps)
     }
+}
+
+/// What is held beside the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing.
+    Nothing,
+    /// The container's own layer and what is below it.
+    Layers,
 }
 
 /// What a root is mounted for.

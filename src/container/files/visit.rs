@@ -8,17 +8,19 @@ use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 
+use super::made::Made;
 use super::pack::Owners;
+use super::recorded::Recorded;
 use crate::failure::Failure;
 use crate::host::boot::process_start;
-use crate::identity::map::Caller;
+use crate::identity::map::{Caller, Ranges};
 use crate::name::capability::CapabilitySet;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn;
 use crate::runtime::step::Step;
 use crate::state::layout::Layout;
-use crate::state::schema::container::ProcessesRecord;
+use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
 use crate::sys::clone::Child;
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{credentials, pidfd};
@@ -67,20 +69,70 @@ pub struct Inside {
     pub root: OwnedFd,
     /// Mounts that the plan made.
     pub mounts: Vec<Option<OwnedFd>>,
-    /// Whether there is only one id.
-    single: bool,
 }
 
-impl Inside {
-    /// Whether files can be given to others.
-    pub fn has_many_ids(&self) -> bool {
-        !self.single
+/// How the owners of a container's files are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// By the file system: it has several ids.
+    Real(Ranges),
+    /// By what is recorded. What has no record belongs to 0:0.
+    Recorded,
+    /// By what is recorded, but the container records nothing: it has one id, which is its user's and group's.
+    One(u32, u32),
+}
+
+impl Ids {
+    /// Those of the container, as far as its record and our privileges tell.
+    pub fn of(record: &ContainerRecord) -> Result<Self, Failure> {
+        let (uid, gid) = record.process.ids;
+        Ok(match caller()?.ranges {
+            Some(ranges) => Self::Real(ranges),
+            None => Self::One(uid, gid),
+        })
     }
 
-    /// Owners as the container's files have them.
+    /// Those of a volume, into which containers of any kind may have written.
+    pub fn of_volume() -> Result<Self, Failure> {
+        Ok(caller()?.ranges.map_or(Self::Recorded, Self::Real))
+    }
+
+    /// Whose files without a record are; nothing where the file system says it.
+    pub fn unrecorded(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Real(_) => None,
+            Self::Recorded => Some((0, 0)),
+            Self::One(uid, gid) => Some((*uid, *gid)),
+        }
+    }
+
+    /// Owners of its files as they are packed.
     pub fn owners(&self) -> Owners {
-        let own = self.single.then(|| (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()));
-        Owners::Kept { own, recorded: true }
+        match self {
+            Self::Real(ranges) => Owners::Real(ranges.clone()),
+            Self::Recorded | Self::One(..) => Owners::Recorded { uid: 0, gid: 0 },
+        }
+    }
+
+    /// Whose files without a record are, where only the container itself can be looked at: all that it sees are its user's.
+    pub fn owners_from_inside(&self) -> Owners {
+        match self {
+            Self::One(uid, gid) => Owners::Recorded { uid: *uid, gid: *gid },
+            _ => self.owners(),
+        }
+    }
+
+    /// Whether it has to be known what the container has made to know whose that is.
+    pub fn need_layers(&self, recorded: &Recorded) -> bool {
+        matches!(self, Self::One(uid, gid) if recorded.has_others || (*uid, *gid) != (0, 0))
+    }
+
+    /// What says so, where the visitor's plan holds the container's own layer and what is below it.
+    pub fn made(&self, inside: &Inside) -> Result<Option<Made>, Failure> {
+        match self {
+            Self::One(uid, gid) => Made::new(inside, (*uid, *gid)).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -98,10 +150,9 @@ pub fn start(
     work: impl FnOnce(Inside, File) -> Result<Vec<u8>, Failure>,
 ) -> Result<Visitor, Failure> {
     let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-    let single = caller()?.ranges.is_none();
     let (report, reporter) = io::pipe().map_err(|cause| internal("making a pipe", cause))?;
     let child = spawn::visit(&proof, plan, &[data.as_raw_fd(), reporter.as_raw_fd()], |mounts| {
-        let result = inside(mounts, single).and_then(|inside| {
+        let result = inside(mounts).and_then(|inside| {
             let data = data.try_clone_to_owned().map_err(|cause| internal("taking the pipe", cause))?;
             work(inside, File::from(data))
         });
@@ -122,7 +173,7 @@ const FAILED: u8 = b'1';
 /// A report is a list of names at most.
 const MAX_REPORT: u64 = 16 << 20;
 
-fn inside(mounts: Vec<Option<OwnedFd>>, single: bool) -> Result<Inside, Failure> {
+fn inside(mounts: Vec<Option<OwnedFd>>) -> Result<Inside, Failure> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root = nix::fcntl::open(c"/", flags, Mode::empty());
     let root = root.map_err(|errno| internal("opening the container's root", errno))?;
@@ -130,7 +181,7 @@ fn inside(mounts: Vec<Option<OwnedFd>>, single: bool) -> Result<Inside, Failure>
     if let Ok((_, hard)) = crate::sys::process::rlimit(libc::RLIMIT_NOFILE) {
         let _ = crate::sys::process::set_rlimit(libc::RLIMIT_NOFILE, hard, hard);
     }
-    Ok(Inside { root, mounts, single })
+    Ok(Inside { root, mounts })
 }
 
 impl Visitor {

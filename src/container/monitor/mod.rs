@@ -326,6 +326,8 @@ impl<'a> Monitor<'a> {
         wanted.push((Source::Signals, self.signals.as_fd(), read));
         let check = self.health.as_ref().and_then(health::Watch::process);
         wanted.extend(check.map(|process| (Source::HealthCheck, process, read)));
+        let check = self.health.as_ref().and_then(health::Watch::output);
+        wanted.extend(check.map(|output| (Source::HealthCheck, output, read)));
         wanted.extend(self.clients.listener().map(|listener| (Source::Listener, listener, read)));
         let has_room =
             self.channels.iter().all(|channel| !matches!(channel, Channel::Input(input) if !input.has_room()));
