@@ -63,6 +63,7 @@ use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::Reference;
 use crate::name::signal::Signal;
+use crate::name::storage_driver::Driver;
 use crate::oci::digest::ImageId;
 use crate::registry::web::WebFile;
 use crate::registry::{Access, Credential, Growth, RetryPolicy, TlsVerify};
@@ -94,11 +95,24 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     if replaces {
         make_way(layout, &request)?;
     }
-    match container::run::execute(layout, &request, &base, &presence, move || drop(guard))? {
+    match container::run::execute(layout, &request, &base, &presence, &notice(layout), move || drop(guard))? {
         Report::Exited(code) => Ok(code),
         Report::OutOfMemory { code, limit } => Ok(say_out_of_memory(code, limit)),
         Report::Running(id) if matches!(presence, Presence::Detached) => output::write(&format!("{id}\n")).map(|()| 0),
         Report::Running(_) => Ok(0),
+    }
+}
+
+/// Tells how root file systems are made here, if not as they should be: once, until something else is to be told.
+fn notice(layout: &Layout) -> impl Fn(&str) {
+    let told = layout.storage_notice();
+    move |text: &str| {
+        if std::fs::read(&told).is_ok_and(|before| before == text.as_bytes()) {
+            return;
+        }
+        error::warn(text);
+        // It is told again if that cannot be noted.
+        let _ = std::fs::write(&told, text);
     }
 }
 
@@ -226,7 +240,7 @@ fn start_as(layout: &Layout, container: Startable, presence: &Presence) -> Resul
             return Err(Failure::new("E_STATE", "the container's record names nothing that it is made from"));
         }
     };
-    container.execute(layout, &base, presence)
+    container.execute(layout, &base, presence, &notice(layout))
 }
 
 /// Stops a container that runs.
@@ -641,15 +655,34 @@ fn graph_driver(layout: &Layout) -> Choice {
         Ok(directory) => directory,
         Err(error) => return refused(format!("nothing can be written to the store: {error}")),
     };
-    match crate::runtime::probe::overlay(directory.path()) {
-        Ok(()) => Choice {
-            name: "overlay".into(),
-            reason: "the kernel's overlay was mounted on the store's file system".into(),
-        },
-        Err(error) => {
-            let failure = Failure::from(error);
-            let cure = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            refused(format!("{failure}{cure}"))
+    choose(layout, directory.path())
+}
+
+fn choose(layout: &Layout, directory: &Path) -> Choice {
+    let chosen = |driver: Driver, reason: String| Choice { name: driver.name().into(), reason };
+    let mut found_out = Vec::new();
+    let mut next = Some(layout.storage_driver().unwrap_or_default());
+    while let Some(driver) = next {
+        let place = directory.join(driver.name());
+        if let Err(error) = std::fs::create_dir(&place) {
+            return Choice { name: "none".into(), reason: format!("nothing can be written to the store: {error}") };
         }
+        match crate::runtime::probe::overlay(driver, &place) {
+            Ok(()) => {
+                let what = match driver {
+                    Driver::Overlay => "the kernel's overlay was mounted on the store's file system",
+                    Driver::Fuse => "our own overlay was mounted and served through /dev/fuse",
+                };
+                found_out.push(what.to_owned());
+                return chosen(driver, found_out.join("; "));
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                let cure = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                found_out.push(format!("{failure}{cure}"));
+            }
+        }
+        next = driver.next().filter(|_| layout.storage_driver().is_none());
     }
+    Choice { name: "none".into(), reason: found_out.join("; ") }
 }

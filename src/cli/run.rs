@@ -176,6 +176,9 @@ pub struct ContainerFlags {
     /// Write the container's id to this file, which must not exist
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
     cidfile: Option<PathBuf>,
+    /// Option of the storage driver: size=SIZE, what may be written into the container's root file system
+    #[arg(long, value_name = "KEY=VALUE")]
+    storage_opt: Vec<String>,
 
     #[command(flatten, next_help_heading = "Devices, secrets and hooks")]
     devices: DeviceFlags,
@@ -350,6 +353,7 @@ impl ContainerFlags {
                 "--rm removes the container when it ends, --restart starts it again: choose one",
             ));
         }
+        let size_limit = size_limit(&self.storage_opt)?;
         let terminal = if self.tty { Terminal::New } else { Terminal::None };
         let devices::Given { devices, privileged, secrets, hooks_dirs } = self.devices.parsed(working_directory)?;
         let mut capabilities = CapabilityChanges {
@@ -397,6 +401,7 @@ impl ContainerFlags {
             stop_timeout: self.stop_timeout.unwrap_or(STOP_TIMEOUT),
             time_limit: (self.timeout > 0).then_some(self.timeout),
             limits: self.resources.request()?,
+            size_limit,
             cidfile: self.cidfile,
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
@@ -469,6 +474,19 @@ pub(super) fn env_settings(files: &[PathBuf], given: &[OsString]) -> Result<Vec<
         settings.push(EnvSetting::parse(text).map_err(|error| of_flag("--env", error))?);
     }
     Ok(settings)
+}
+
+/// `size=SIZE`.
+fn size_limit(options: &[String]) -> Result<Option<u64>, Failure> {
+    let mut limit = None;
+    for option in options {
+        let Some(size) = option.strip_prefix("size=") else {
+            let failure = Failure::new("E_CONFIG", format!("--storage-opt {option:?}: there is no such option"));
+            return Err(failure.with_hint("size=SIZE limits what may be written into the container's root file system"));
+        };
+        limit = Some(crate::name::byte_size::parse_bytes(size).map_err(|error| of_flag("--storage-opt", error))?);
+    }
+    Ok(limit)
 }
 
 /// `DIR` or `DIR:O`.

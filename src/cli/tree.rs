@@ -13,6 +13,9 @@ pub struct Globals {
     /// Directory of process records and sockets [default: $XDG_RUNTIME_DIR/coracle]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options", value_hint = clap::ValueHint::DirPath)]
     pub runroot: Option<std::path::PathBuf>,
+    /// How root file systems are made: overlay or fuse [default: the first that can be had]
+    #[arg(long, global = true, value_name = "DRIVER", help_heading = "Global options")]
+    pub storage_driver: Option<String>,
 }
 
 impl Globals {
@@ -22,7 +25,10 @@ impl Globals {
             let path = path.as_ref().map(std::path::absolute).transpose();
             path.map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))
         };
-        Ok(crate::state::layout::Layout::discover(absolute(&self.root)?, absolute(&self.runroot)?)?)
+        let driver = self.storage_driver.as_deref().map(str::parse).transpose();
+        let driver = driver.map_err(|error| super::run::of_flag("--storage-driver", error))?;
+        let layout = crate::state::layout::Layout::discover(absolute(&self.root)?, absolute(&self.runroot)?)?;
+        Ok(layout.with_storage_driver(driver))
     }
 }
 

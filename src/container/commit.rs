@@ -163,11 +163,11 @@ fn packed(store: &Store, container: &Listed, layers: Layers) -> Result<Packed, F
     }
     let trees = Trees::of_container(store, &container.record)?;
     let (ids, recorded) = (Ids::of(&container.record)?, Recorded::of_container(store, &container.record)?);
-    let plan = trees.plan_of_changes(store.layout())?;
+    let mut plan = trees.plan_of_changes(store.layout())?;
     let mounted_on = trees.mounted_on;
     let (reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
     let writer = OwnedFd::from(writer);
-    let visitor = visit::start(&plan, writer.as_fd(), |inside, data| {
+    let visitor = visit::start(&mut plan, writer.as_fd(), |inside, data| {
         let upper = inside.mounts.get(trees::OTHER.0).and_then(Option::as_ref);
         let upper = upper.ok_or_else(|| visit::internal("opening a layer", "it is not mounted"))?;
         let upper = trees::root_of(upper)?;

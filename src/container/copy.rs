@@ -250,7 +250,7 @@ fn visit_to_pack(
 ) -> Result<Visitor, Failure> {
     let record = &container.record;
     let (ids, recorded) = (Ids::of(record)?, Recorded::of_container(store, record)?);
-    let (plan, held) = match running(container) {
+    let (mut plan, held) = match running(container) {
         Some(plan) => (plan, None),
         None => {
             let trees = Trees::of_container(store, record)?;
@@ -259,7 +259,7 @@ fn visit_to_pack(
             (trees.plan_with_mounts(store.layout(), Use::ToRead, held)?, Some(held))
         }
     };
-    visit::start(&plan, writer.as_fd(), |inside, data| {
+    visit::start(&mut plan, writer.as_fd(), |inside, data| {
         let owners = match held {
             _ if !options.archive => pack::Owners::Root,
             Some(_) => ids.owners(),
@@ -354,11 +354,11 @@ fn visit_to_unpack<'a>(
     options: Options,
     reader: OwnedFd,
 ) -> Result<Taker<'a>, Failure> {
-    let (plan, owned) = way_in(store, container)?;
+    let (mut plan, owned) = way_in(store, container)?;
     let record = &container.record;
     let all = (!options.archive).then_some(record.process.ids);
     let owners = unpack::Owners::Inside { all, unrecorded: Ids::of(record)?.unrecorded() };
-    let visitor = visit::start(&plan, reader.as_fd(), |inside, data| {
+    let visitor = visit::start(&mut plan, reader.as_fd(), |inside, data| {
         let mut data = io::BufReader::new(data);
         let facts = read_facts(&mut data)?;
         let settings = unpack::Settings { owners, overwrite: options.overwrite, xattrs: true };

@@ -58,11 +58,11 @@ pub fn execute(store: &Store, container: &Listed) -> Result<Archive, Failure> {
     // From inside of a container that runs its layers cannot be told from each other.
     let needs_layers = ids.need_layers(&recorded) && (running.is_none() || record.rootfs.is_none());
     match running.filter(|_| !needs_layers) {
-        Some(plan) => archive(&plan, (ids, recorded), View::WithoutMounts),
+        Some(plan) => archive(plan, (ids, recorded), View::WithoutMounts),
         None => {
             let trees = Trees::of_container(store, record)?;
             let held = if needs_layers && trees.has_upper() { Held::Layers } else { Held::Nothing };
-            archive(&trees.plan_to_read(store.layout(), held)?, (ids, recorded), View::AsItIs(held))
+            archive(trees.plan_to_read(store.layout(), held)?, (ids, recorded), View::AsItIs(held))
         }
     }
 }
@@ -76,10 +76,10 @@ pub(super) enum View {
     WithoutMounts,
 }
 
-pub(super) fn archive(plan: &LaunchPlan, (ids, recorded): (Ids, Recorded), view: View) -> Result<Archive, Failure> {
+pub(super) fn archive(mut plan: LaunchPlan, (ids, recorded): (Ids, Recorded), view: View) -> Result<Archive, Failure> {
     let (reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
     let writer = OwnedFd::from(writer);
-    let visitor = visit::start(plan, writer.as_fd(), |inside, data| {
+    let visitor = visit::start(&mut plan, writer.as_fd(), |inside, data| {
         let (owners, made) = match view {
             View::AsItIs(Held::Layers) => (ids.owners(), ids.made(&inside)?),
             View::AsItIs(Held::Nothing) => (ids.owners(), None),

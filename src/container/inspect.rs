@@ -82,8 +82,9 @@ pub struct GraphDriver {
 }
 
 impl GraphDriver {
-    fn of(layout: &Layout, record: &ContainerRecord) -> Self {
-        let data = match &record.rootfs {
+    fn of(layout: &Layout, listed: &Listed) -> Self {
+        let record = &listed.record;
+        let mut data: BTreeMap<&'static str, String> = match &record.rootfs {
             Some(_) => BTreeMap::new(),
             None => {
                 let trees =
@@ -93,7 +94,11 @@ impl GraphDriver {
                 [("LowerDir", lower), ("UpperDir", own("upper")), ("WorkDir", own("work"))].into()
             }
         };
-        Self { name: record.driver.clone(), data }
+        let found = listed.driver.as_ref();
+        // Why it is not made as it is tried first.
+        data.extend(found.filter(|found| !found.reason.is_empty()).map(|found| ("Reason", found.reason.clone())));
+        let name = found.map_or_else(|| record.driver.clone(), |found| found.driver.name().to_owned());
+        Self { name, data }
     }
 }
 
@@ -361,7 +366,10 @@ impl Report {
             rootfs: record.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             name: record.name.to_string(),
             restart_count: listed.restarts(),
-            driver: record.driver.clone(),
+            driver: listed
+                .driver
+                .as_ref()
+                .map_or_else(|| record.driver.clone(), |found| found.driver.name().to_owned()),
             effective_caps: process.effective.clone(),
             bounding_caps: process.bounding.clone(),
             mounts: record.mounts.iter().map(Mount::of).collect(),
@@ -371,7 +379,7 @@ impl Report {
             image_digest: String::new(),
             log_path: log_path(layout, record),
             static_dir: layout.container(&record.id).display().to_string(),
-            graph_driver: GraphDriver::of(layout, record),
+            graph_driver: GraphDriver::of(layout, listed),
             size_rw: size.map(|size| size.written),
             size_root_fs: size.map(|size| size.written + size.base),
             absent: Absent::ALL,
@@ -399,6 +407,7 @@ impl State {
         };
         let reason = match status {
             status::Status::Stopped(stopped) => stopped.reason.as_deref().unwrap_or_default(),
+            status::Status::Running(processes) => processes.degraded.as_deref().unwrap_or_default(),
             _ => "",
         };
         Self {
@@ -567,7 +576,7 @@ mod tests {
             log: crate::name::log_request::LogRequest::default(),
             limits: crate::name::limit_request::LimitRequest::default(),
         };
-        Listed { record, status, is_paused: false, health: None, group: None }
+        Listed { record, status, is_paused: false, health: None, group: None, driver: None }
     }
 
     fn json(status: status::Status) -> serde_json::Value {
@@ -612,6 +621,7 @@ mod tests {
             started: Timestamp(0),
             restarts: 0,
             initialized: false,
+            degraded: None,
         };
         let running = json(status::Status::Running(processes));
         assert_eq!((&running["State"]["Pid"], &running["State"]["Running"]), (&42.into(), &true.into()));

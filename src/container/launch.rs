@@ -18,11 +18,12 @@ use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
 use super::update::Changes;
-use super::{event, group, list, remove, stand_alone, stop, volumes};
+use super::{driver, event, group, list, remove, stand_alone, stop, volumes};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::ContainerId;
+use crate::name::storage_driver::Driver;
 use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::{Execution, LaunchPlan};
@@ -71,6 +72,9 @@ const RESTART_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duratio
 /// A container that has run for so long did not fail at its start.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// What is said of a container whose files are gone.
+const SERVER_DIED: &str = "the process that serves the container's root file system has died: what needs files fails until it is started anew";
+
 /// Exit code of a container that was killed: 128 and SIGKILL.
 const KILLED: u8 = 137;
 
@@ -80,7 +84,13 @@ pub struct Launch<'a> {
     request: &'a Request,
     id: ContainerId,
     record: ContainerRecord,
-    plan: LaunchPlan,
+    plan: RefCell<LaunchPlan>,
+    /// Why its root file system is made as it is, once another way was tried.
+    detour: RefCell<Option<String>>,
+    /// Tells the user about that.
+    notice: &'a dyn Fn(&str),
+    /// What of it does not work any more, although it runs.
+    degraded: Cell<Option<&'static str>>,
     /// Until it has ended, or another process of ours has it.
     owned: RefCell<Option<Owned>>,
     was_executed: Cell<bool>,
@@ -113,13 +123,17 @@ impl<'a> Launch<'a> {
         record: ContainerRecord,
         plan: LaunchPlan,
         owned: Owned,
+        notice: &'a dyn Fn(&str),
     ) -> Self {
         Self {
             layout,
             request,
             id: owned.id.clone(),
             record,
-            plan,
+            plan: RefCell::new(plan),
+            detour: RefCell::new(None),
+            notice,
+            degraded: Cell::new(None),
             owned: RefCell::new(Some(owned)),
             was_executed: Cell::new(false),
             has_company: Cell::new(false),
@@ -137,8 +151,9 @@ impl<'a> Launch<'a> {
         record: ContainerRecord,
         plan: LaunchPlan,
         owned: Owned,
+        notice: &'a dyn Fn(&str),
     ) -> Self {
-        Self { has_past: true, ..Self::new(layout, request, record, plan, owned) }
+        Self { has_past: true, ..Self::new(layout, request, record, plan, owned, notice) }
     }
 
     /// Whether the container's process was executed.
@@ -173,6 +188,7 @@ impl<'a> Launch<'a> {
     fn ended(&self, code: u8) -> Report {
         match self
             .plan
+            .borrow()
             .group
             .as_ref()
             .filter(|_| code == KILLED)
@@ -286,11 +302,14 @@ impl<'a> Launch<'a> {
         let wanted = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
         let has_hooks = hooks::has(&self.hooks.borrow(), Stage::BeforeStart);
         let execution = if has_hooks { Execution::WhenTold } else { wanted };
-        let group = self.plan.group.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose()?;
+        let draft = self.plan.borrow_mut().group.take();
+        let group = draft.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose();
+        self.plan.borrow_mut().group = draft;
+        let group = group?;
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
             let given = Given { streams: given, preserved: Vec::new(), execution, group };
-            Ok(spawn::launch(&proof, &self.plan, given, None)?)
+            Ok(self.launch(&proof, &given)?)
         });
         if launched.is_err() {
             group::remove_left(self.layout, &self.id);
@@ -300,7 +319,7 @@ impl<'a> Launch<'a> {
         if has_hooks {
             self.run_hooks(Stage::BeforeStart, running.child.pid.as_raw())
                 .and_then(|()| match wanted {
-                    Execution::AtOnce => Ok(running.release(&self.plan)?),
+                    Execution::AtOnce => Ok(running.release(&self.plan.borrow())?),
                     Execution::WhenTold => Ok(()),
                 })
                 .inspect_err(|_| {
@@ -328,12 +347,38 @@ impl<'a> Launch<'a> {
         Ok(life)
     }
 
+    /// Launches it: with its root file system made as planned, or in the next way that can be had.
+    fn launch(&self, proof: &SingleThreaded, given: &Given) -> Result<Running, LaunchError> {
+        loop {
+            let mut plan = self.plan.borrow_mut();
+            let error = match spawn::launch(proof, &plan, given, None) {
+                Ok(running) => {
+                    if self.detour.borrow().is_none() && self.layout.storage_driver().is_some() {
+                        let driver = plan.driver().unwrap_or_default();
+                        let reason = if driver == Driver::Overlay { "" } else { "--storage-driver" };
+                        driver::note(self.layout, &self.id, driver, reason.into());
+                    }
+                    if let (Some(driver), Some(reason)) = (plan.driver(), self.detour.take()) {
+                        driver::note(self.layout, &self.id, driver, reason.clone());
+                        (self.notice)(&format!("the root file system is made by {driver}: {reason}"));
+                    }
+                    return Ok(running);
+                }
+                Err(error) => error,
+            };
+            match driver::next(&mut plan, &error) {
+                Some(reason) => self.detour.replace(Some(reason)),
+                None => return Err(error),
+            };
+        }
+    }
+
     /// Waits with a container that was made ready until somebody wants it started, and starts it.
     fn release(&self, mut life: Life, monitor: &mut Monitor<'_>) -> Result<Life, Failure> {
         if life.running.is_waiting() {
             let held = monitor.hold(&life.running).map_err(|errno| internal("watching the container", errno));
             let released = held.and_then(|held| match held {
-                Hold::Wanted => Ok(life.running.release(&self.plan)?),
+                Hold::Wanted => Ok(life.running.release(&self.plan.borrow())?),
                 Hold::Ended => {
                     let message = format!("starting container {}: it was ended before", self.id.short());
                     Err(Failure::new("E_STATE", message))
@@ -381,6 +426,7 @@ impl<'a> Launch<'a> {
             started,
             restarts,
             initialized: running.is_some_and(Running::is_waiting),
+            degraded: self.degraded.get().map(Into::into),
         };
         let _ = record::write_volatile(&self.layout.process_record(&self.id), &processes);
     }
@@ -400,7 +446,13 @@ impl<'a> Launch<'a> {
             let Life { running, channels, started, born } = life;
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
+            let is_degraded = || {
+                self.degraded.set(Some(SERVER_DIED));
+                self.write_processes(Some(&running), started, restarts);
+                (self.notice)(SERVER_DIED);
+            };
             let care = Care {
+                is_degraded: &is_degraded,
                 limit: self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
                 health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.record, check)),
                 is_ill: &is_ill,
@@ -422,7 +474,7 @@ impl<'a> Launch<'a> {
             }
             event::note_with(self.layout, ContainerEvent::Died, &self.record, &more);
             let oom_killed = lack.is_some();
-            let mut error = None;
+            let mut error = self.degraded.take().map(str::to_owned);
             if born.elapsed() > SETTLED {
                 delay = RESTART_DELAY.0;
             }

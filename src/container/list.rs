@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use super::driver;
 use super::freeze;
 use super::group;
 use super::status::{self, Status};
@@ -14,7 +15,7 @@ use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record;
-use crate::state::schema::container::{ContainerRecord, HealthRecord};
+use crate::state::schema::container::{ContainerRecord, DriverRecord, HealthRecord};
 
 /// A container and what it is doing.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Listed {
     pub health: Option<HealthRecord>,
     /// Its control group, if it runs and has one; known of a container that was loaded by itself.
     pub group: Option<Group>,
+    /// How its root file system is made, if not as it is tried first; as above.
+    pub driver: Option<DriverRecord>,
 }
 
 impl Listed {
@@ -108,6 +111,7 @@ pub fn load(layout: &Layout, id: &ContainerId) -> Result<Option<Listed>, Failure
     let mut container = load_knowing(layout, id, None, true)?;
     if let Some(container) = &mut container {
         Changes::of(layout, id).apply(&mut container.record);
+        container.driver = driver::recorded(layout, id);
         let runs = matches!(container.status, Status::Running(_) | Status::Initialized(_));
         let may_have_group = runs && !container.record.limits.is_default();
         container.group = may_have_group.then(|| group::of(layout, id)).flatten();
@@ -134,7 +138,7 @@ fn load_knowing(
         (Some(_), Status::Running(_)) => record::read(&layout.health_record(id)).ok().flatten(),
         _ => None,
     };
-    Ok(Some(Listed { record, status, is_paused, health, group: None }))
+    Ok(Some(Listed { record, status, is_paused, health, group: None, driver: None }))
 }
 
 /// The name in the file that `rename` writes; absent for a container that was not renamed.

@@ -8,6 +8,7 @@ pub mod copy;
 pub mod create;
 pub mod devices;
 pub mod diff;
+pub mod driver;
 pub mod environment;
 pub mod event;
 pub mod exec;

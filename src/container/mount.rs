@@ -109,7 +109,7 @@ pub fn mount(store: &Store, container: &Listed) -> Result<PathBuf, Failure> {
         // An overlay has a lowest layer: the empty directory on which it is mounted.
         trees.push(point.clone());
     }
-    mount::attach(&trees, upper.as_ref(), &point).map_err(|errno| failed(errno.into()))?;
+    mount::attach(layout, &trees, upper.as_ref(), &point).map_err(failed)?;
     event::note(layout, ContainerEvent::Mount, record);
     Ok(path)
 }

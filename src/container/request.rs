@@ -127,6 +127,9 @@ pub struct Request {
     /// Its share of the machine.
     #[serde(default)]
     pub limits: LimitRequest,
+    /// Bytes that may be written into its root file system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_limit: Option<u64>,
     /// Where to write the container's identifier; must not exist.
     #[serde(skip)]
     pub cidfile: Option<PathBuf>,

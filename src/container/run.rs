@@ -16,7 +16,7 @@ use super::request::{Removal, Request};
 use super::translate::resources::{self, Share};
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
-use super::{environment, event, random_name, remove, secrets, volumes};
+use super::{driver, environment, event, random_name, remove, secrets, volumes};
 use crate::failure::Failure;
 use crate::host::kernel;
 use crate::identity::map::Caller;
@@ -40,9 +40,10 @@ pub fn execute(
     request: &Request,
     base: &Base,
     presence: &Presence,
+    notice: &dyn Fn(&str),
     release: impl FnOnce(),
 ) -> Result<Report, Failure> {
-    let surroundings = surroundings(layout, request, base)?;
+    let surroundings = surroundings(layout, request, base, None)?;
     let keeps = if request.removal == Removal::AtExit { Keeps::Nothing } else { Keeps::Request };
     let (owned, record, mut blueprint) = make(request, &surroundings, keeps)?;
     release();
@@ -52,7 +53,7 @@ pub fn execute(
         let _ = remove::delete(layout, &id, OwnVolumes::Remove);
         return Err(failure);
     }
-    let launch = Launch::new(layout, request, record, LaunchPlan::new(blueprint), owned);
+    let launch = Launch::new(layout, request, record, LaunchPlan::new(blueprint), owned, notice);
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
     if result.is_err() && !launch.was_executed() {
         // Nothing of a container that never ran is left behind; what one wrote is not thrown away with an error.
@@ -74,7 +75,7 @@ fn complete(
 
 /// Makes the container and leaves it to be started. `release` as above.
 pub fn create(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<ContainerId, Failure> {
-    let surroundings = surroundings(layout, request, base)?;
+    let surroundings = surroundings(layout, request, base, None)?;
     let (owned, record, _) = make(request, &surroundings, Keeps::Request)?;
     release();
     let marked = File::create(layout.created_marker(&owned.id));
@@ -105,7 +106,7 @@ pub fn plan_again(
     name: &ContainerName,
 ) -> Result<LaunchPlan, Failure> {
     let _held = volumes::hold(layout, request)?;
-    let (mut blueprint, record) = translate(request, &surroundings(layout, request, base)?, id, name)?;
+    let (mut blueprint, record) = translate(request, &surroundings(layout, request, base, Some(id))?, id, name)?;
     volumes::make(layout, request)?;
     complete(layout, request, &record, &mut blueprint)?;
     Ok(LaunchPlan::new(blueprint))
@@ -125,12 +126,17 @@ pub fn warnings(request: &Request) -> Result<Vec<String>, Failure> {
 pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
     let id = ContainerId::from_random([0; 32]);
     let request = &*volumes::settled(layout, request, base)?;
-    let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, &id, &name_from(&id))?;
+    let (blueprint, _) = translate(request, &surroundings(layout, request, base, None)?, &id, &name_from(&id))?;
     Ok(LaunchPlan::new(blueprint))
 }
 
-/// What is known beside the request.
-fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Result<Surroundings<'a>, Failure> {
+/// What is known beside the request for a new container, or for `id`, which is there.
+fn surroundings<'a>(
+    layout: &'a Layout,
+    request: &Request,
+    base: &'a Base,
+    id: Option<&ContainerId>,
+) -> Result<Surroundings<'a>, Failure> {
     let capabilities = credentials::capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
     let caller = Caller::current(CapabilitySet::from_bits(capabilities.effective));
     let view = View::new(match base {
@@ -140,6 +146,7 @@ fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Re
     let user = ContainerUser::look_up(request, base, &view)?;
     Ok(Surroundings {
         layout,
+        driver: driver::of(layout, request, id),
         caller,
         base,
         user,

@@ -23,6 +23,7 @@ use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
+use crate::name::storage_driver::Driver;
 use crate::name::volume_options::OptionRefused;
 use crate::net::plan::NetworkPlan;
 use crate::runtime::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, WindowSize};
@@ -37,6 +38,8 @@ use crate::volume::VolumeError;
 pub struct Surroundings<'a> {
     /// Where things are.
     pub layout: &'a Layout,
+    /// How root file systems are made of layers.
+    pub driver: Driver,
     /// Who asks.
     pub caller: Caller,
     /// What the container is made from.
@@ -103,6 +106,9 @@ pub enum Refused {
     /// A volume.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A limit of size where there can be none.
+    #[error("--storage-opt size=: {0} cannot limit what is written")]
+    NoSizeLimit(&'static str),
     /// No host mount can come in.
     #[error("mounting {} as a slave: it lies on no mount that is shared", .0.display())]
     NotShared(PathBuf),
@@ -124,6 +130,7 @@ impl Explain for Refused {
             Self::Source { .. } => "E_DIR",
             Self::OwnState { .. } => "E_PATH_ESCAPE",
             Self::Reserved(_) => "E_MOUNT_TARGET",
+            Self::NoSizeLimit(_) => "E_UNSUPPORTED",
             Self::Volume(error) => error.code(),
             Self::Option(error) => error.code(),
         }
@@ -143,6 +150,7 @@ impl Explain for Refused {
                 Some("subpath names what is in the volume or image already, and no symbolic link leads to it".into())
             }
             Self::Volume(error) => error.hint(),
+            Self::NoSizeLimit(_) => Some("the storage driver fuse can, for containers of images".into()),
             Self::Option(error) => error.hint(),
             Self::Reserved(_) => Some("choose a directory below it, or another one".into()),
             _ => None,
@@ -184,6 +192,8 @@ pub fn translate(
         store: surroundings.layout.data().to_owned(),
         mountpoint: relative(id, "work"),
         rootfs: rootfs(request, surroundings, id)?,
+        driver: surroundings.driver,
+        falls_back: surroundings.layout.storage_driver().is_none(),
         read_only: request.rootfs_access == Access::ReadOnly,
         ids,
         network: if host_network { Network::Host } else { Network::Isolated },
@@ -242,7 +252,14 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
             let targets = (lower.is_empty() || surroundings.lacks_mount_targets).then(|| c_string(MOUNT_TARGETS));
             let lower = lower.into_iter().map(Ok).chain(targets).collect::<Result<Vec<_>, _>>()?;
             let upper = (c_string(relative(id, "upper"))?, c_string(relative(id, "work"))?);
-            return Ok(Rootfs::Overlay { lower, upper, volatile: request.removal == Removal::AtExit });
+            if request.size_limit.is_some() && surroundings.driver == Driver::Overlay {
+                return Err(Refused::NoSizeLimit("the kernel's overlay").into());
+            }
+            let volatile = request.removal == Removal::AtExit;
+            return Ok(Rootfs::Overlay { lower, upper, volatile, limit: request.size_limit });
+        }
+        Base::Directory(_) if request.size_limit.is_some() => {
+            return Err(Refused::NoSizeLimit("a root file system that is a directory").into());
         }
         Base::Directory(path) => path,
     };

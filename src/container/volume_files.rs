@@ -33,7 +33,7 @@ pub fn export(layout: &Layout, record: &VolumeRecord) -> Result<Archive, Failure
     let plan = plan_of_directory(layout, &mounted.path, Access::ReadOnly)?;
     // The visitor holds the files by its mount; a driver's may be unmounted.
     let known = (Ids::of_volume()?, Recorded::of_volume(layout, &record.name)?);
-    export::archive(&plan, known, export::View::AsItIs(Held::Nothing))
+    export::archive(plan, known, export::View::AsItIs(Held::Nothing))
 }
 
 /// Unpacks what `read` writes, a tar, on top of the volume's files; what was left out. Links in the volume are not left by it:
@@ -44,11 +44,11 @@ pub fn import(
     read: &mut dyn FnMut(&mut dyn Write) -> Result<(), Failure>,
 ) -> Result<Vec<String>, Failure> {
     let mounted = Mounted::of(layout, record, "importing into")?;
-    let plan = plan_of_directory(layout, &mounted.path, Access::ReadWrite)?;
+    let mut plan = plan_of_directory(layout, &mounted.path, Access::ReadWrite)?;
     let (reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
     let reader = OwnedFd::from(reader);
     let owners = Owners::Inside { all: None, unrecorded: Ids::of_volume()?.unrecorded() };
-    let visitor = visit::start(&plan, reader.as_fd(), |inside, data| {
+    let visitor = visit::start(&mut plan, reader.as_fd(), |inside, data| {
         let mut entries = Entries::new(BufReader::new(data), &Limits { bytes: u64::MAX, entries: u64::MAX });
         let settings = Settings { owners, overwrite: true, xattrs: true };
         let (root, shown) = (inside.root.as_fd(), Vec::new());

@@ -35,6 +35,7 @@ pub mod secret;
 pub mod security_option;
 pub mod serialize;
 pub mod signal;
+pub mod storage_driver;
 pub mod ulimit;
 pub mod user;
 pub mod user_network;

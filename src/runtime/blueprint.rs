@@ -9,6 +9,7 @@ use crate::name::concealed::Concealed;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::mount::Propagation;
 use crate::name::resources::Bound;
+use crate::name::storage_driver::Driver;
 use crate::seccomp::Filter;
 
 /// A container to be launched.
@@ -20,6 +21,10 @@ pub struct Blueprint {
     pub mountpoint: String,
     /// The root file system.
     pub rootfs: Rootfs,
+    /// How it is made, and what else is of layers.
+    pub driver: Driver,
+    /// Whether that may be done in another way.
+    pub falls_back: bool,
     /// Whether the root file system is read-only.
     pub read_only: bool,
     /// The user namespace's maps.
@@ -108,6 +113,8 @@ pub enum Rootfs {
         upper: (CString, CString),
         /// Whether its contents die with the container.
         volatile: bool,
+        /// Bytes that may be written.
+        limit: Option<u64>,
     },
     /// A directory of the host.
     Directory {

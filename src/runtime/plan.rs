@@ -19,6 +19,7 @@ use crate::cgroup::group::Group;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::mount::Propagation;
 use crate::name::resources::Bound;
+use crate::name::storage_driver::Driver;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
 
@@ -31,6 +32,8 @@ pub struct LaunchPlan {
     pub id_maps: Option<(String, String)>,
     /// The control group that is made for it before.
     pub group: Option<Draft>,
+    /// Whether its root file system may be made in another way than planned.
+    pub falls_back: bool,
     /// What the child does.
     pub steps: Vec<Step>,
 }
@@ -83,7 +86,36 @@ impl LaunchPlan {
         let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
         // Whoever is among a container's processes can be stopped by them, and we with it.
         let is_exposed = self.joined().is_some();
-        if stays || is_exposed || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
+        // The monitor starts what serves it.
+        let is_served = self.drivers().any(|driver| driver != Driver::Overlay);
+        if stays || is_exposed || is_served || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
+    }
+
+    /// The ways in which its overlays are made.
+    fn drivers(&self) -> impl Iterator<Item = Driver> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Overlay { driver, .. } | Step::OverlayDirectory { driver, .. } => Some(*driver),
+            _ => None,
+        })
+    }
+
+    /// The way in which its overlays are made; nothing if it has none.
+    pub fn driver(&self) -> Option<Driver> {
+        self.drivers().next()
+    }
+
+    /// Has its overlays made in another way.
+    pub fn set_driver(&mut self, new: Driver) {
+        for step in &mut self.steps {
+            if let Step::Overlay { driver, .. } | Step::OverlayDirectory { driver, .. } = step {
+                *driver = new;
+            }
+        }
+    }
+
+    /// Whether the step of this index makes an overlay.
+    pub fn is_overlay(&self, step: usize) -> bool {
+        matches!(self.steps.get(step), Some(Step::Overlay { .. } | Step::OverlayDirectory { .. }))
     }
 
     /// The process whose namespaces are joined, if the plan says so: a descriptor that the child needs.
@@ -96,7 +128,7 @@ impl LaunchPlan {
 
     /// The plan for `blueprint`.
     pub fn new(mut blueprint: Blueprint) -> Self {
-        let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE };
+        let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE, driver: blueprint.driver };
         // What is made has the permissions that the plan says, whatever the caller's mask.
         planner.steps.push(Step::SetUmask(0));
         // Before it hides from ptrace: its files in /proc are root's then.
@@ -146,8 +178,9 @@ impl LaunchPlan {
         planner.kernel_settings(&blueprint);
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
         let group = blueprint.group.take();
+        let blueprint_falls_back = blueprint.falls_back;
         planner.process(blueprint);
-        Self { namespaces, id_maps, group, steps: planner.steps }
+        Self { namespaces, id_maps, group, falls_back: blueprint_falls_back, steps: planner.steps }
     }
 }
 
@@ -165,6 +198,8 @@ fn kernels_attrs(blueprint: &Blueprint) -> MountAttrs {
 }
 
 struct Planner {
+    /// How overlays are made.
+    driver: Driver,
     steps: Vec<Step>,
     next_slot: usize,
 }
@@ -196,10 +231,11 @@ impl Planner {
     /// The root, and what is attached below it.
     fn rootfs(&mut self, rootfs: &Rootfs, mountpoint: &str) -> Vec<(Slot, Place, TargetKind)> {
         match rootfs {
-            Rootfs::Overlay { lower, upper: (upperdir, workdir), volatile } => {
-                let upper = Upper { upperdir: upperdir.clone(), workdir: workdir.clone(), volatile: *volatile };
-                let mountpoint = workdir.clone();
-                self.steps.push(Step::Overlay { slot: ROOT, lower: lower.clone(), upper: Some(upper), mountpoint });
+            Rootfs::Overlay { lower, upper: (upperdir, workdir), volatile, limit } => {
+                let (upperdir, mountpoint) = (upperdir.clone(), workdir.clone());
+                let upper = Some(Upper { upperdir, workdir: workdir.clone(), volatile: *volatile, limit: *limit });
+                let (driver, lower) = (self.driver, lower.clone());
+                self.steps.push(Step::Overlay { driver, slot: ROOT, lower, upper, mountpoint });
                 Vec::new()
             }
             Rootfs::Directory { path, inode: (device, inode) } => {
@@ -214,6 +250,7 @@ impl Planner {
                 Vec::new()
             }
             Rootfs::Discarded { path, mode, inner, entries, scratch, in_memory } => {
+                let driver = self.driver;
                 if *in_memory {
                     self.new_filesystem(SCRATCH, c"tmpfs", &[("mode", "700")], NOSUID_NODEV);
                     self.steps.push(Step::AttachOnHost { slot: SCRATCH, on: text(scratch) });
@@ -221,11 +258,11 @@ impl Planner {
                 if entries.is_empty() {
                     let upper = self.scratch_upper(scratch, 0, *mode, inner);
                     let (lower, mountpoint, otherwise) = (self::path(path), text(mountpoint), Otherwise::Fail);
-                    self.steps.push(Step::OverlayDirectory { slot: ROOT, lower, upper, mountpoint, otherwise });
+                    self.steps.push(Step::OverlayDirectory { driver, slot: ROOT, lower, upper, mountpoint, otherwise });
                 } else {
                     self.new_filesystem(ROOT, c"tmpfs", &[("mode", "755")], MountAttrs::NODEV);
                 }
-                self.view(path, entries, scratch, mountpoint)
+                self.view(path, entries, (scratch, mountpoint))
             }
         }
     }
@@ -235,8 +272,7 @@ impl Planner {
         &mut self,
         root: &Path,
         entries: &[ViewEntry],
-        scratch: &str,
-        mountpoint: &str,
+        (scratch, mountpoint): (&str, &str),
     ) -> Vec<(Slot, Place, TargetKind)> {
         let mut mounts = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
@@ -250,8 +286,8 @@ impl Planner {
                 ViewEntry::Overlay { relative, mode, inner } => {
                     let (slot, upper) = (self.new_slot(), self.scratch_upper(scratch, index, *mode, inner));
                     let (lower, mountpoint) = (path(&root.join(relative)), text(mountpoint));
-                    let otherwise = Otherwise::ReadOnly;
-                    self.steps.push(Step::OverlayDirectory { slot, lower, upper, mountpoint, otherwise });
+                    let (driver, otherwise) = (self.driver, Otherwise::ReadOnly);
+                    self.steps.push(Step::OverlayDirectory { driver, slot, lower, upper, mountpoint, otherwise });
                     mounts.push((slot, place(ROOT, relative), TargetKind::Directory));
                 }
                 ViewEntry::ReadOnly { relative, directory } => {
@@ -275,7 +311,7 @@ impl Planner {
         directories
             .extend(inner.iter().map(|(inner, mode)| (path(&Path::new(&base).join("upper").join(inner)), *mode)));
         self.steps.push(Step::MakeHostDirectories(directories));
-        Upper { upperdir, workdir, volatile: true }
+        Upper { upperdir, workdir, volatile: true, limit: None }
     }
 
     fn new_filesystem(&mut self, slot: Slot, fstype: &'static CStr, options: &[(&str, &str)], attrs: MountAttrs) {

@@ -13,6 +13,7 @@ use crate::lsm::capability::Sets;
 use crate::name::capability::CapabilitySet;
 use crate::name::concealed::Concealed;
 use crate::name::mount::Propagation;
+use crate::name::storage_driver::Driver;
 use crate::seccomp::Filter;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
@@ -84,6 +85,8 @@ pub struct Upper {
     pub workdir: CString,
     /// Whether the overlay may skip all syncs: its contents die with the container (`volatile`, Linux 5.10).
     pub volatile: bool,
+    /// Bytes that it may take, where the driver can see to that.
+    pub limit: Option<u64>,
 }
 
 /// What is done about a directory that cannot be overlaid.
@@ -140,6 +143,8 @@ pub enum Step {
     },
     /// Make the overlay of layers.
     Overlay {
+        /// How.
+        driver: Driver,
         /// Where it is kept.
         slot: Slot,
         /// `lowerdir`s, topmost first, relative to the store.
@@ -151,6 +156,8 @@ pub enum Step {
     },
     /// Make an overlay over a directory of the host.
     OverlayDirectory {
+        /// How.
+        driver: Driver,
         /// Where it is kept.
         slot: Slot,
         /// The directory, absolute.

@@ -4,6 +4,9 @@
 //!   monitor                          init
 //!      | -- (fork) ------------------> |
 //!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
+//!      | <-------- Descriptor + fd --- |   only with a file system to be served: what for
+//!      | <------------------ Serve --- |   and then this
+//!      | -- Served ------------------> |   answers it
 //!      | <---------- Terminal + fd --- |   only with a terminal
 //!      | <------------------ Ready ---- |   only where the program is to wait
 //!      | -- Start -------------------> |   answers that, some day
@@ -22,11 +25,19 @@ pub const ID_MAPS_WRITTEN: [u8; MESSAGE_LEN] = *b"idmaps\0\0";
 /// What the monitor says to an init that waits before the program.
 pub const START: [u8; MESSAGE_LEN] = *b"start\0\0\0";
 
+/// What the monitor says once a file system is served.
+pub const SERVED: [u8; MESSAGE_LEN] = *b"served\0\0";
+
 /// What init says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromInit {
     /// A terminal's master comes with this message.
     Terminal,
+    /// A descriptor for the process that is to serve the root file system comes with this message: first what `/dev/fuse` was
+    /// opened as, then the user namespace, then `upperdir` and `workdir` if there are any, then the layers, topmost first.
+    Descriptor,
+    /// Those descriptors were all: the file system of the step of this index is to be served.
+    Serve(u16),
     /// Everything is done but the program's execution, for which it waits.
     Ready,
     /// A step failed; nothing follows.
@@ -66,6 +77,11 @@ impl FromInit {
         match self {
             Self::Terminal => *b"terminal",
             Self::Ready => *b"is ready",
+            Self::Descriptor => *b"a handle",
+            Self::Serve(step) => {
+                let [s0, s1] = step.to_le_bytes();
+                [b's', b'e', b'r', b'v', b'e', b' ', s0, s1]
+            }
             Self::Failed(StepFailed { step, detail, errno }) => {
                 let [s0, s1] = step.to_le_bytes();
                 let [e0, e1, e2, e3] = (errno as i32).to_le_bytes();
@@ -79,6 +95,8 @@ impl FromInit {
         match *bytes {
             [b't', b'e', b'r', b'm', b'i', b'n', b'a', b'l'] => Some(Self::Terminal),
             [b'i', b's', b' ', b'r', b'e', b'a', b'd', b'y'] => Some(Self::Ready),
+            [b'a', b' ', b'h', b'a', b'n', b'd', b'l', b'e'] => Some(Self::Descriptor),
+            [b's', b'e', b'r', b'v', b'e', b' ', s0, s1] => Some(Self::Serve(u16::from_le_bytes([s0, s1]))),
             [b'!', detail, s0, s1, e0, e1, e2, e3] => {
                 let detail = match detail {
                     0 => Detail::None,
@@ -103,7 +121,8 @@ mod tests {
     #[test]
     fn messages_survive_the_wire() {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
-        for message in [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)] {
+        let served = [FromInit::Descriptor, FromInit::Serve(300)];
+        for message in [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)].into_iter().chain(served) {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }
         assert_eq!(FromInit::decode(b""), None);

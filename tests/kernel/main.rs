@@ -52,6 +52,7 @@ mod rootfs;
 mod seccomp;
 mod secrets;
 mod signals;
+mod storage;
 mod streams;
 mod system;
 mod terminal;

@@ -7,8 +7,9 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 
 use super::visit;
-use crate::container::host_view;
+use crate::container::{driver, host_view};
 use crate::failure::Failure;
+use crate::name::storage_driver::Driver;
 use crate::oci::digest::DiffId;
 use crate::rootfs::view::View;
 use crate::runtime::plan::LaunchPlan;
@@ -39,6 +40,8 @@ pub struct Trees {
     lower: Vec<CString>,
     /// The container's own layer, and its work directory.
     upper: Option<(CString, CString)>,
+    /// How they are put together.
+    driver: Driver,
     /// Whether it may be written to.
     writable: bool,
     /// Absolute paths without the first slash, on which there are mounts while the container runs.
@@ -79,7 +82,14 @@ impl Trees {
     }
 
     fn of_layers(layers: &[DiffId]) -> Self {
-        Self { lower: layer_trees(layers), upper: None, writable: false, mounted_on: Vec::new(), mounts: Vec::new() }
+        Self {
+            lower: layer_trees(layers),
+            upper: None,
+            driver: Driver::Overlay,
+            writable: false,
+            mounted_on: Vec::new(),
+            mounts: Vec::new(),
+        }
     }
 
     /// An image's topmost layer as what is new, on top of the others.
@@ -98,6 +108,8 @@ impl Trees {
         let relative = |name: &str| c_text(format!("containers/{}/{name}", record.id));
         let mut trees = Self::of_layers(&record.layers);
         trees.writable = !record.read_only;
+        let found_before = || driver::recorded(layout, &record.id).map(|record| record.driver);
+        trees.driver = layout.storage_driver().or_else(found_before).unwrap_or_default();
         match &record.rootfs {
             None => {
                 let paths = record.layers.iter().rev().map(|layer| store.layers().path(layer)).collect();
@@ -145,7 +157,7 @@ impl Trees {
     pub fn overlay(&self, mode: Mode) -> Option<(Vec<CString>, Option<Upper>)> {
         let (upperdir, workdir) = self.upper.clone()?;
         if mode == Mode::ToWrite {
-            return Some((self.lower.clone(), Some(Upper { upperdir, workdir, volatile: false })));
+            return Some((self.lower.clone(), Some(Upper { upperdir, workdir, volatile: false, limit: None })));
         }
         Some((std::iter::once(upperdir).chain(self.lower.iter().cloned()).collect(), None))
     }
@@ -157,13 +169,13 @@ impl Trees {
 
     /// What holds what is below the container's own layer in `slot`.
     fn mount_lower(&self, slot: Slot) -> Step {
-        stacked(slot, self.lower.clone())
+        stacked(self.driver, slot, self.lower.clone())
     }
 
     /// What holds everything in `slot`, to be read.
     fn mount_merged(&self, slot: Slot) -> Step {
         let upper = self.upper.as_ref().map(|(upper, _)| upper.clone());
-        stacked(slot, upper.into_iter().chain(self.lower.iter().cloned()).collect())
+        stacked(self.driver, slot, upper.into_iter().chain(self.lower.iter().cloned()).collect())
     }
 
     /// What holds the container's own layer and what is below it.
@@ -196,9 +208,10 @@ impl Trees {
         let mut steps = if held == Held::Layers { self.hold_layers() } else { Vec::new() };
         match &self.upper {
             Some((upperdir, workdir)) if writable => {
-                let upper = Upper { upperdir: upperdir.clone(), workdir: workdir.clone(), volatile: false };
-                let mountpoint = MOUNTPOINT.to_owned();
-                steps.push(Step::Overlay { slot: ROOT, lower: self.lower.clone(), upper: Some(upper), mountpoint });
+                let (upperdir, workdir) = (upperdir.clone(), workdir.clone());
+                let upper = Some(Upper { upperdir, workdir, volatile: false, limit: None });
+                let (driver, lower, mountpoint) = (self.driver, self.lower.clone(), MOUNTPOINT.to_owned());
+                steps.push(Step::Overlay { driver, slot: ROOT, lower, upper, mountpoint });
             }
             None if writable => {
                 steps.push(clone(ROOT, self.lower.first().cloned().unwrap_or_default(), Access::ReadWrite));
@@ -273,7 +286,7 @@ fn clone(slot: Slot, path: CString, access: Access) -> Step {
 }
 
 /// The directories on top of each other, topmost first: an overlay has at least two where nothing is written.
-fn stacked(slot: Slot, mut trees: Vec<CString>) -> Step {
+fn stacked(driver: Driver, slot: Slot, mut trees: Vec<CString>) -> Step {
     match (trees.pop(), trees.is_empty()) {
         (None, _) => {
             let options = vec![(c"mode".to_owned(), Some(c"755".to_owned()))];
@@ -282,7 +295,7 @@ fn stacked(slot: Slot, mut trees: Vec<CString>) -> Step {
         (Some(only), true) => clone(slot, only, Access::ReadOnly),
         (Some(lowest), false) => {
             trees.push(lowest);
-            Step::Overlay { slot, lower: trees, upper: None, mountpoint: MOUNTPOINT.to_owned() }
+            Step::Overlay { driver, slot, lower: trees, upper: None, mountpoint: MOUNTPOINT.to_owned() }
         }
     }
 }

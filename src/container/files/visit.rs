@@ -11,6 +11,7 @@ use nix::sys::stat::Mode;
 use super::made::Made;
 use super::pack::Owners;
 use super::recorded::Recorded;
+use crate::container::driver;
 use crate::failure::Failure;
 use crate::host::boot::process_start;
 use crate::identity::map::{Caller, Ranges};
@@ -50,7 +51,8 @@ pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
     };
     let begin = [Step::SetUmask(0), identity, Step::TieToMonitor, Step::EnterStore(store)];
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    Ok(LaunchPlan { namespaces, id_maps, group: None, steps: begin.into_iter().chain(steps).collect() })
+    let falls_back = layout.storage_driver().is_none();
+    Ok(LaunchPlan { namespaces, id_maps, group: None, falls_back, steps: begin.into_iter().chain(steps).collect() })
 }
 
 /// The plan that enters a running container; nothing if its process is gone.
@@ -139,33 +141,45 @@ impl Ids {
 /// A visitor at work. Dropped before it is finished, it is killed.
 pub struct Visitor {
     child: Child,
+    /// What serves the root that it is in.
+    servers: Vec<Child>,
     report: File,
     waited: bool,
 }
 
 /// Starts a visitor that does `work`, which gets its end of the pipe `data`. Its result is bytes, few of them.
 pub fn start(
-    plan: &LaunchPlan,
+    plan: &mut LaunchPlan,
     data: BorrowedFd<'_>,
     work: impl FnOnce(Inside, File) -> Result<Vec<u8>, Failure>,
 ) -> Result<Visitor, Failure> {
     let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
     let (report, reporter) = io::pipe().map_err(|cause| internal("making a pipe", cause))?;
-    let child = spawn::visit(&proof, plan, &[data.as_raw_fd(), reporter.as_raw_fd()], |mounts| {
-        let result = inside(mounts).and_then(|inside| {
-            let data = data.try_clone_to_owned().map_err(|cause| internal("taking the pipe", cause))?;
-            work(inside, File::from(data))
-        });
-        let (code, report) = match result {
-            Ok(bytes) => (0, [&[OK][..], &bytes].concat()),
-            Err(failure) => (crate::failure::EXIT_OWN_FAILURE, [&[FAILED][..], &failure.to_report()].concat()),
+    // It is done in the child's memory: here it stays to be done.
+    let mut work = Some(work);
+    let (child, servers) = loop {
+        let visit = |mounts| {
+            let result = inside(mounts).and_then(|inside| {
+                let data = data.try_clone_to_owned().map_err(|cause| internal("taking the pipe", cause))?;
+                let work = work.take().ok_or_else(|| internal("visiting", "it was done before"))?;
+                work(inside, File::from(data))
+            });
+            let (code, report) = match result {
+                Ok(bytes) => (0, [&[OK][..], &bytes].concat()),
+                Err(failure) => (crate::failure::EXIT_OWN_FAILURE, [&[FAILED][..], &failure.to_report()].concat()),
+            };
+            // Nobody is left to tell if this fails.
+            let _ = (&reporter).write_all(&report);
+            code
         };
-        // Nobody is left to tell if this fails.
-        let _ = (&reporter).write_all(&report);
-        code
-    })?;
+        match spawn::visit(&proof, plan, &[data.as_raw_fd(), reporter.as_raw_fd()], visit) {
+            Ok(visitor) => break visitor,
+            Err(error) if driver::next(plan, &error).is_some() => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
     drop(reporter);
-    Ok(Visitor { child, report: File::from(OwnedFd::from(report)), waited: false })
+    Ok(Visitor { child, servers, report: File::from(OwnedFd::from(report)), waited: false })
 }
 
 const OK: u8 = b'0';
@@ -190,13 +204,20 @@ impl Visitor {
         let mut report = Vec::new();
         let read = (&self.report).take(MAX_REPORT).read_to_end(&mut report);
         read.map_err(|cause| internal("hearing of the container's files", cause))?;
-        let _ = pidfd::wait(self.child.pidfd.as_fd());
-        self.waited = true;
+        self.wait();
         match report.split_first() {
             Some((&OK, result)) => Ok(result.to_vec()),
             Some((&FAILED, failure)) if let Some(failure) = Failure::from_report(failure) => Err(failure),
             _ => Err(Failure::new("E_HELPER_DIED", "the process that visits the container's files has died")),
         }
+    }
+
+    /// Waits until it is gone, and what served it: then all that was written is there.
+    fn wait(&mut self) {
+        for child in std::iter::once(&self.child).chain(&self.servers) {
+            let _ = pidfd::wait(child.pidfd.as_fd());
+        }
+        self.waited = true;
     }
 
     /// The visitor's own failure, where it has one, else `failure`: what went wrong here is mostly its consequence. Our end of
@@ -213,7 +234,7 @@ impl Drop for Visitor {
     fn drop(&mut self) {
         if !self.waited {
             let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
-            let _ = pidfd::wait(self.child.pidfd.as_fd());
+            self.wait();
         }
     }
 }

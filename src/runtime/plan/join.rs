@@ -28,7 +28,7 @@ impl LaunchPlan {
     /// is made in it.
     pub fn joining(container: Joined, process: Process) -> Self {
         let Joined { member, namespaces, ids, group } = container;
-        let mut planner = Planner { steps: Vec::with_capacity(24), next_slot: 0 };
+        let mut planner = Planner { steps: Vec::with_capacity(24), next_slot: 0, driver: Default::default() };
         planner.steps.extend(join_group(group.as_ref()));
         planner.steps.extend([
             Step::TieToMonitor,
@@ -44,7 +44,7 @@ impl LaunchPlan {
         planner.surroundings(&process);
         planner.privileges(&process, &ids);
         planner.execute(process);
-        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, steps: planner.steps }
+        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, falls_back: false, steps: planner.steps }
     }
 
     /// The plan that puts a process of ours where the files of a container are, with what may be done there: into the user and
@@ -53,6 +53,6 @@ impl LaunchPlan {
         let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
         // Hidden before it is where others could look at it, and again: new credentials undo both.
         let steps = vec![Step::SetUmask(0), Step::TieToMonitor, Step::Join { member, namespaces }, Step::TieToMonitor];
-        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, steps }
+        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, falls_back: false, steps }
     }
 }

@@ -115,19 +115,20 @@ impl Planner {
             if !make.is_empty() {
                 self.steps.push(Step::MakeHostDirectories(make.clone()));
             }
-            Upper { upperdir: upper.clone(), workdir: work.clone(), volatile: !make.is_empty() }
+            Upper { upperdir: upper.clone(), workdir: work.clone(), volatile: !make.is_empty(), limit: None }
         });
+        let driver = self.driver;
         match (lower, upper) {
             // An overlay that is not written to has at least two directories.
             ([only], None) => return self.steps.push(clone(slot, only, attrs)),
             ([], None) => return self.new_filesystem(slot, c"tmpfs", &[("mode", "755")], attrs),
             ([only], Some(upper)) => {
                 let (lower, mountpoint, otherwise) = (only.clone(), mountpoint.clone(), Otherwise::Fail);
-                self.steps.push(Step::OverlayDirectory { slot, lower, upper, mountpoint, otherwise });
+                self.steps.push(Step::OverlayDirectory { driver, slot, lower, upper, mountpoint, otherwise });
             }
             (several, upper) => {
                 let (lower, mountpoint) = (several.to_vec(), mountpoint.clone());
-                self.steps.push(Step::Overlay { slot, lower, upper, mountpoint });
+                self.steps.push(Step::Overlay { driver, slot, lower, upper, mountpoint });
             }
         }
         self.steps.push(Step::AddAttributes(slot, attrs));

@@ -20,7 +20,12 @@ fn ranges() -> IdMaps {
 
 fn overlay() -> Rootfs {
     let upper = (c"containers/x/upper".into(), c"containers/x/work".into());
-    Rootfs::Overlay { lower: vec![c"layers/b/tree".into(), c"layers/a/tree".into()], upper, volatile: true }
+    Rootfs::Overlay {
+        limit: None,
+        lower: vec![c"layers/b/tree".into(), c"layers/a/tree".into()],
+        upper,
+        volatile: true,
+    }
 }
 
 fn blueprint() -> Blueprint {
@@ -28,6 +33,8 @@ fn blueprint() -> Blueprint {
         store: "/store".into(),
         mountpoint: "containers/x/work".into(),
         rootfs: overlay(),
+        driver: crate::name::storage_driver::Driver::Overlay,
+        falls_back: true,
         read_only: false,
         ids: single(),
         network: Network::Isolated,

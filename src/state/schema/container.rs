@@ -12,6 +12,7 @@ use crate::name::image_selector::ImageSelector;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
 use crate::name::secret::SecretName;
+use crate::name::storage_driver::Driver;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, ImageId};
 use crate::state::record::Record;
@@ -200,11 +201,28 @@ pub struct ProcessesRecord {
     /// Whether that process waits before the container's program, to be started.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub initialized: bool,
+    /// What of it does not work any more, although it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
 }
 
 impl Record for ProcessesRecord {
     const VERSION: u32 = 1;
     const KIND: &'static str = "process record";
+}
+
+/// `containers/ID/driver.json`: how a container's root file system is made, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriverRecord {
+    /// How.
+    pub driver: Driver,
+    /// Why: what was tried before, and how that failed.
+    pub reason: String,
+}
+
+impl Record for DriverRecord {
+    const VERSION: u32 = 1;
+    const KIND: &'static str = "driver record";
 }
 
 /// `containers/ID/exit.json`: how a container ended.
