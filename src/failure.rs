@@ -91,6 +91,13 @@ impl Failure {
         line
     }
 
+    /// The same failure, with the place where it lies before its message.
+    #[must_use]
+    pub fn in_place(self, place: &str) -> Self {
+        let message = format!("{place}: {}", self.chain());
+        Self { error: message.into(), ..self }
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code

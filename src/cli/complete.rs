@@ -466,6 +466,7 @@ mod tests {
                 "--restart",
                 "--retry",
                 "--retry-delay",
+                "--rmi",
                 "--root",
                 "--rootfs",
                 "--runroot"

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::dispatch;
-use super::run::ContainerFlags;
+use super::run::{ContainerFlags, defaults};
 use super::tree::{Globals, Invocation};
 use crate::failure::Failure;
 use crate::host::security;
@@ -26,7 +26,9 @@ impl Invocation for CreateArgs {
         let working_directory = std::env::current_dir();
         let working_directory = working_directory
             .map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))?;
-        let asked = self.container.into_asked(&working_directory, security::Modules::here)?;
+        let asked = defaults::settle(self.container, ContainerFlags::take_defaults, |container| {
+            container.into_asked(&working_directory, security::Modules::here)
+        })?;
         dispatch::create(&globals.layout()?, asked)
     }
 }

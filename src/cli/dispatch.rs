@@ -56,6 +56,7 @@ use crate::host::env;
 use crate::host::report::{Choice, Slots};
 use crate::image::find::{self, Wanted};
 use crate::image::import::ImportRequest;
+use crate::image::remove::IfUsed;
 use crate::image::request::{Progress, RegistryAccess};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::filter::Filters;
@@ -80,7 +81,7 @@ use crate::{container, image};
 pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     let started = now();
     let store = Store::open(layout.clone())?;
-    let Asked { mut request, access, progress, plan, presence, replaces } = asked;
+    let Asked { mut request, access, progress, plan, presence, replaces, removes_image } = asked;
     // Until the container's record names the image, nobody removes it.
     let guard = store.lock_shared(&mut say_waiting)?;
     let base = base(&store, &mut request, access, progress, started)?;
@@ -95,7 +96,15 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     if replaces {
         make_way(layout, &request)?;
     }
-    match container::run::execute(layout, &request, &base, &presence, &notice(layout), move || drop(guard))? {
+    let report = container::run::execute(layout, &request, &base, &presence, &notice(layout), move || drop(guard))?;
+    if removes_image && let Base::Image(image) = &base {
+        let selector = ImageSelector::Id(image.id.hex().to_owned());
+        // Others may use it: it stays then.
+        if let Err(failure) = remove_image(layout, &selector, IfUsed::Refuse) {
+            error::warn(&failure.to_string());
+        }
+    }
+    match report {
         Report::Exited(code) => Ok(code),
         Report::OutOfMemory { code, limit } => Ok(say_out_of_memory(code, limit)),
         Report::Running(id) if matches!(presence, Presence::Detached) => output::write(&format!("{id}\n")).map(|()| 0),

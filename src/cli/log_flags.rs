@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::container::request::{LogDriver, LogRequest, Terminal};
 use crate::failure::Failure;
+use crate::host::config::containers::ContainersConf;
 
 /// Where the container's output is kept.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,18 +18,37 @@ pub struct LogFlags {
     /// Option of the log driver: max-size=SIZE, max-file=N, path=FILE, tag=TEXT
     #[arg(long, value_name = "KEY=VALUE")]
     log_opt: Vec<String>,
+    /// Driver and options of containers.conf, where no driver is given.
+    #[arg(skip)]
+    configured: (Option<String>, Vec<String>),
 }
 
 impl LogFlags {
+    /// Takes what is not given from containers.conf.
+    pub fn take_defaults(&mut self, conf: &ContainersConf) {
+        if self.log_driver.is_some() {
+            return;
+        }
+        let has = |key: &str| self.log_opt.iter().any(|option| option.starts_with(&format!("{key}=")));
+        let size = conf.text("log_size_max").filter(|size| !size.starts_with('-') && size != "0" && !has("max-size"));
+        let tag =
+            conf.text("log_tag").filter(|_| !has("tag") && conf.text("log_driver").as_deref() == Some("journald"));
+        let options = [("max-size", size), ("tag", tag)];
+        let options = options.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?))).collect();
+        self.configured = (conf.text("log_driver"), options);
+    }
+
     /// In types. A path is taken below `working_directory`.
     pub fn request(&self, working_directory: &Path, terminal: Terminal) -> Result<LogRequest, Failure> {
-        let driver = super::run::parsed("--log-driver", self.log_driver.as_deref())?.unwrap_or(LogDriver::JsonFile);
+        let (driver, options) = &self.configured;
+        let driver = self.log_driver.as_ref().or(driver.as_ref()).map(String::as_str);
+        let driver = super::run::parsed("--log-driver", driver)?.unwrap_or(LogDriver::JsonFile);
         if driver == LogDriver::Passthrough && terminal == Terminal::New {
             let failure =
                 Failure::new("E_CONFIG", "--log-driver passthrough: a container with a terminal has no other output");
             return Err(failure.with_hint("leave --tty out, or take another driver"));
         }
-        let request = LogRequest::parse(driver, &self.log_opt, working_directory)
+        let request = LogRequest::parse(driver, &[&self.log_opt[..], options].concat(), working_directory)
             .map_err(|error| super::run::of_flag("--log-opt", error))?;
         Ok(LogRequest { is_chosen: self.log_driver.is_some() || !self.log_opt.is_empty(), ..request })
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use crate::failure::Failure;
+use crate::host::config::containers::ContainersConf;
 use crate::image::request::{Credentials, RegistryAccess};
 use crate::name::duration::parse_duration;
 use crate::oci::platform::Platform;
@@ -77,6 +78,13 @@ pub struct PullFlags {
 }
 
 impl PullFlags {
+    /// Takes what is not given from containers.conf.
+    pub fn take_defaults(&mut self, conf: &ContainersConf) {
+        let retry = conf.text("retry").and_then(|retry| retry.parse().ok());
+        self.transfer.retry = self.transfer.retry.or(retry);
+        self.transfer.retry_delay = self.transfer.retry_delay.take().or_else(|| conf.text("retry_delay"));
+    }
+
     /// In types.
     pub fn access(self) -> Result<RegistryAccess, Failure> {
         if !self.decryption_key.is_empty() {

@@ -1,12 +1,15 @@
 //! `run`.
 
+pub mod defaults;
 mod devices;
 pub mod health;
 pub mod network;
+pub mod process;
+pub mod refused;
 pub mod resources;
 pub mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -16,6 +19,8 @@ use clap::{Args, ValueHint};
 use self::devices::DeviceFlags;
 use self::health::HealthFlags;
 use self::network::{NetworkFlags, Networking};
+use self::process::ProcessFlags;
+use self::refused::RefusedFlags;
 use self::resources::ResourceFlags;
 use self::volumes::{MountFlags, Mounts};
 use super::dispatch;
@@ -26,11 +31,12 @@ use crate::container::attach::Attachment;
 use crate::container::launch::Presence;
 use crate::container::monitor::detach_keys::DetachKeys;
 use crate::container::request::{
-    CapabilityChanges, DirectoryWrites, Init, Removal, Request, RestartPolicy, RootfsSource, STOP_TIMEOUT, Stdin,
-    Terminal,
+    CapabilityChanges, DirectoryWrites, Init, PidFiles, Removal, Request, RestartPolicy, RootfsSource, STOP_TIMEOUT,
+    Stdin, Terminal,
 };
 use crate::container::run::check_cidfile;
 use crate::failure::{Explain, Failure};
+use crate::host::config::containers::ContainersConf;
 use crate::host::security;
 use crate::image::request::{Progress, RegistryAccess};
 use crate::name::container_path::parse_container_path;
@@ -53,6 +59,15 @@ pub struct RunArgs {
     /// Print the container's id and leave it running
     #[arg(short, long)]
     detach: bool,
+    /// Pass on N descriptors beside the standard ones: 3, 4, and so on; none may be a terminal
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    preserve_fds: u16,
+    /// Pass on the descriptors of these numbers, with commas between them; none may be a terminal
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(3..))]
+    preserve_fd: Vec<i32>,
+    /// Remove the image, too, when the container has ended; implies --rm
+    #[arg(long, conflicts_with = "detach")]
+    rmi: bool,
     #[command(flatten)]
     presence: PresenceFlags,
     #[command(flatten)]
@@ -140,15 +155,17 @@ pub struct ContainerFlags {
     #[arg(long, value_name = "PROGRAM", help_heading = "Process")]
     entrypoint: Option<String>,
     /// Run an init that reaps orphans and passes signals on
-    #[arg(long, help_heading = "Process")]
-    init: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = super::tree::parse_boolean, help_heading = "Process")]
+    init: Option<bool>,
+    #[command(flatten, next_help_heading = "Process")]
+    process: ProcessFlags,
 
     /// Host name of the container [default: its short id]
     #[arg(short = 'h', long, value_name = "NAME", help_heading = "Surroundings")]
     hostname: Option<String>,
     /// Make the container's root directory read-only
-    #[arg(long, help_heading = "Surroundings")]
-    read_only: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = super::tree::parse_boolean, help_heading = "Surroundings")]
+    read_only: Option<bool>,
     #[command(flatten, next_help_heading = "Network")]
     network: NetworkFlags,
     #[command(flatten, next_help_heading = "Mounts")]
@@ -163,7 +180,7 @@ pub struct ContainerFlags {
     /// Drop a capability, or ALL
     #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', help_heading = "Privileges")]
     cap_drop: Vec<String>,
-    /// Security option: no-new-privileges, seccomp=FILE, seccomp=unconfined, mask=PATH, unmask=PATH, unmask=ALL
+    /// Security option: no-new-privileges, seccomp=FILE, seccomp=unconfined, mask=PATH, unmask=PATH, unmask=ALL, proc-opts=hidepid=2, apparmor=PROFILE
     #[arg(long, value_name = "OPTION", help_heading = "Privileges")]
     security_opt: Vec<String>,
 
@@ -183,15 +200,24 @@ pub struct ContainerFlags {
     #[command(flatten, next_help_heading = "Devices, secrets and hooks")]
     devices: DeviceFlags,
 
+    #[command(flatten)]
+    refused: RefusedFlags,
+    /// Write the process id of the container's first process to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
+    pidfile: Option<PathBuf>,
+    /// Write that of its monitor to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
+    conmon_pidfile: Option<PathBuf>,
+
     #[command(flatten, next_help_heading = "Limits")]
     resources: ResourceFlags,
 
     #[command(flatten, next_help_heading = "Log")]
     log: LogFlags,
 
-    /// When to ask the registry for the image: always, missing, never or newer
-    #[arg(long, value_name = "POLICY", default_value = "missing", help_heading = "Image")]
-    pull: String,
+    /// When to ask the registry for the image: always, missing, never or newer [default: missing]
+    #[arg(long, value_name = "POLICY", help_heading = "Image")]
+    pull: Option<String>,
     /// Print the steps that the container's init would execute, and make nothing
     #[arg(long, hide = true)]
     print_plan: bool,
@@ -219,6 +245,8 @@ pub struct Asked {
     pub presence: Presence,
     /// Whether a container of the same name is removed first.
     pub replaces: bool,
+    /// Whether the image is removed last.
+    pub removes_image: bool,
 }
 
 /// What becomes of a container's launch plan.
@@ -276,6 +304,20 @@ impl Invocation for RunArgs {
              kernel kills a process of the container, and this is said, too.",
         ),
         (
+            "CONFIGURATION",
+            "What is not given comes from containers.conf(5): the files of /usr/share/containers, of /etc/containers, and of \
+             $XDG_CONFIG_HOME/containers, each with those of its directory containers.conf.d, later ones winning; or from the file \
+             that CONTAINERS_CONF names; and last from that of CONTAINERS_CONF_OVERRIDE. Honoured are, of [containers]: \
+             annotations, cgroup_conf, cgroupns, cgroups, default_capabilities, default_sysctls, default_ulimits, env, env_host, \
+             http_proxy, init, ipcns, log_driver, log_size_max, log_tag, mounts, oom_score_adj, pidns, pids_limit, read_only, \
+             seccomp_profile, shm_size, tz, umask, userns, utsns, volumes; of [engine]: detach_keys, image_volume_mode, \
+             pull_policy, retry, retry_delay, stop_timeout. A file that cannot be read is a warning. A pids_limit that cannot be \
+             enforced is enforced as far as possible, as with --limits=soft. Variables of proxies are set only if http_proxy says \
+             so. The environment is, from weakest to strongest: that of env, of --env-host and --http-proxy, the image's, as \
+             --env-merge and --unsetenv change it, then --env-file and --env.",
+        ),
+        ("DIFFERENCES FROM PODMAN", refused::PARAGRAPH),
+        (
             "LOGS",
             "What a container writes is kept unless it is run with --rm, without --detach, and without naming a log driver or \
              option: by json-file in Docker's format, by k8s-file in that of Kubernetes, by journald in systemd's journal. With passthrough the container gets the standard output and error \
@@ -292,11 +334,19 @@ impl Invocation for RunArgs {
         let working_directory = std::env::current_dir();
         let working_directory = working_directory
             .map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))?;
-        dispatch::run(&globals.layout()?, self.into_asked(&working_directory, security::Modules::here)?)
+        let asked = defaults::settle(self, Self::take_defaults, |args| {
+            args.into_asked(&working_directory, security::Modules::here)
+        })?;
+        dispatch::run(&globals.layout()?, asked)
     }
 }
 
 impl RunArgs {
+    fn take_defaults(&mut self, conf: &ContainersConf) {
+        self.presence.detach_keys = self.presence.detach_keys.take().or_else(|| conf.text("detach_keys"));
+        self.container.take_defaults(conf);
+    }
+
     /// In types: see [`ContainerFlags::into_asked`].
     pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
         let (keys, signals) = (self.presence.keys()?, self.presence.signals());
@@ -304,8 +354,16 @@ impl RunArgs {
             return Err(Failure::new("E_CONFIG", "--detach leaves the container, --attach stays with it: choose one"));
         }
         let (input, output, error) = self.container.attached_streams()?;
-        let mut asked = self.container.into_asked(working_directory, modules)?;
+        let mut container = self.container;
+        container.rm |= self.rmi;
+        let mut asked = container.into_asked(working_directory, modules)?;
+        asked.removes_image = self.rmi;
+        asked.request.preserved = (3..3 + i32::from(self.preserve_fds)).chain(self.preserve_fd).collect();
         let request = &asked.request;
+        if !request.preserved.is_empty() && request.restart != RestartPolicy::No {
+            let message = "--preserve-fds: descriptors are given to one process, --restart would start another";
+            return Err(Failure::new("E_CONFIG", message).with_hint("leave one of them out"));
+        }
         let terminal = request.terminal == Terminal::New;
         let is_plain = input && output && error && signals && !terminal && request.restart == RestartPolicy::No;
         asked.presence = match self.detach {
@@ -339,6 +397,7 @@ impl ContainerFlags {
 
     /// In types. Reads the files of `--env-file` and `--label-file`; `modules` is asked only where they matter.
     pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
+        self.refused.check()?;
         let rootfs = self.rootfs_source(working_directory)?;
         let Mounts { binds, tmpfs, volumes, images, kernel, read_only_tmpfs, from, of_image } =
             self.mounts.parsed(working_directory)?;
@@ -375,11 +434,11 @@ impl ContainerFlags {
             entrypoint: with("--entrypoint", self.entrypoint.as_deref(), parse_entrypoint)?,
             command: self.image_and_command[1..].to_vec(),
             hostname: with("--hostname", self.hostname.as_deref(), parse_host_name)?,
-            rootfs_access: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
+            rootfs_access: if self.read_only == Some(true) { Access::ReadOnly } else { Access::ReadWrite },
             network,
             ports,
             resolution,
-            init: if self.init { Init::Reaper } else { Init::Payload },
+            init: if self.init == Some(true) { Init::Reaper } else { Init::Payload },
             capabilities,
             security,
             devices,
@@ -401,13 +460,27 @@ impl ContainerFlags {
             stop_timeout: self.stop_timeout.unwrap_or(STOP_TIMEOUT),
             time_limit: (self.timeout > 0).then_some(self.timeout),
             limits: self.resources.request()?,
+            process: self.process.request()?,
+            preserved: BTreeSet::new(),
+            pid_files: PidFiles {
+                container: self.pidfile.map(|path| working_directory.join(path)),
+                monitor: self.conmon_pidfile.map(|path| working_directory.join(path)),
+            },
             size_limit,
             cidfile: self.cidfile,
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
         let plan = if self.print_plan { PlanUse::Print } else { PlanUse::Execute };
         let access = self.registry.access()?;
-        Ok(Asked { request, access, progress, plan, presence: Presence::Detached, replaces: self.replace })
+        Ok(Asked {
+            request,
+            access,
+            progress,
+            plan,
+            presence: Presence::Detached,
+            replaces: self.replace,
+            removes_image: false,
+        })
     }
 
     fn rootfs_source(&self, working_directory: &Path) -> Result<RootfsSource, Failure> {
@@ -415,7 +488,7 @@ impl ContainerFlags {
             return Err(Failure::new("E_CONFIG", "no image was given"));
         };
         let platform = self.platform.clone().platform()?;
-        let pull = self.pull.parse::<PullPolicy>().map_err(|error| of_flag("--pull", error))?;
+        let pull = parsed("--pull", self.pull.as_deref())?.unwrap_or(PullPolicy::Missing);
         if !self.rootfs {
             let image = utf8("the image", image)?;
             if let Ok(ImageLocation::Archive(location)) = image.parse() {
@@ -456,6 +529,12 @@ impl ContainerFlags {
                     "E_CONFIG",
                     "--security-opt apparmor=unconfined: coracle itself is confined by AppArmor and cannot leave that",
                 ));
+            }
+            if let SecurityOption::AppArmor(profile) = &option
+                && !modules().apparmor
+            {
+                let message = format!("--security-opt apparmor={profile}: this kernel has no AppArmor in force");
+                return Err(Failure::new("E_CONFIG", message).with_hint("leave it out here"));
             }
             options.apply(option);
         }

@@ -3,8 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::request::EnvSetting;
+use super::request::{EnvSetting, ProcessRequest};
 use crate::host::env;
+use crate::name::process::merge::expand;
 
 /// `PATH` where the image has none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -74,6 +75,19 @@ impl Environment {
         for (name, value) in matching {
             self.set(&name, value);
         }
+    }
+
+    /// Changes what is there, as `--env-merge`, `--unsetenv` and `--unsetenv-all` say.
+    pub fn rework(&mut self, request: &ProcessRequest) {
+        for merge in &request.merges {
+            if self.get(&merge.name).is_some() {
+                let value = expand(&merge.text, |name| {
+                    self.get(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+                });
+                self.set(&merge.name, value);
+            }
+        }
+        self.0.retain(|(name, _)| !request.unset_all && !request.unset.contains(name));
     }
 
     /// `NAME=value` entries.

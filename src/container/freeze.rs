@@ -170,7 +170,7 @@ fn mark(layout: &Layout, live: &Live) -> Result<(), Failure> {
 
 /// The container's processes. Whether a number belongs to the container is asked again once its process is held.
 fn members(live: &Live) -> Vec<(i32, OwnedFd)> {
-    let list = || processes::in_pid_namespace_of(live.processes.init);
+    let list = || processes::of_container(live.processes.init);
     let held = list().into_iter().filter_map(|pid| Some((pid, pidfd::open(Pid::from_raw(pid)).ok()?)));
     let held: Vec<_> = held.collect();
     if live.check().is_err() {

@@ -2,6 +2,7 @@
 
 mod absent;
 pub mod limits;
+pub mod process;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use self::absent::{Absent, AbsentConfig, AbsentHost};
 use self::limits::Limits;
+use self::process::{ProcessConfig, ProcessHostConfig};
 use super::list::Listed;
 use super::size::Size;
 use super::status;
@@ -231,6 +233,8 @@ pub struct Config {
     pub stop_signal: String,
     /// Those that it has; what is secret is not in the record.
     pub secrets: Vec<Secret>,
+    #[serde(flatten)]
+    pub process: ProcessConfig,
     /// Seconds.
     pub stop_timeout: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -294,6 +298,7 @@ pub struct HostConfig {
     #[serde(flatten)]
     pub limits: Limits,
     #[serde(flatten)]
+    pub process: ProcessHostConfig,
     pub absent: AbsentHost,
 }
 
@@ -469,6 +474,7 @@ impl Config {
             labels: record.labels.clone(),
             stop_signal: process.stop_signal.clone(),
             secrets: record.secrets.iter().map(|name| Secret { name: name.to_string() }).collect(),
+            process: ProcessConfig::of(&record.asked),
             stop_timeout: record.stop_timeout,
             healthcheck: record.health.as_ref().map(Healthcheck::of),
             healthcheck_on_failure_action: record.health.as_ref().map(|check| check.on_failure),
@@ -511,6 +517,7 @@ impl HostConfig {
             init: record.init,
             restart_policy: RestartPolicy { name: restart.name().to_owned(), maximum_retry_count: restart.limit() },
             limits: Limits::of(&record.limits),
+            process: ProcessHostConfig::of(&record.asked),
             absent: AbsentHost::ALL,
         }
     }
@@ -573,6 +580,7 @@ mod tests {
             stop_timeout: 10,
             health: None,
             request: None,
+            asked: crate::name::process::ProcessRequest::default(),
             log: crate::name::log_request::LogRequest::default(),
             limits: crate::name::limit_request::LimitRequest::default(),
         };

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -18,7 +19,7 @@ use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
 use super::update::Changes;
-use super::{driver, event, group, list, remove, stand_alone, stop, volumes};
+use super::{driver, event, exec, group, list, remove, stand_alone, stop, volumes};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
@@ -104,6 +105,8 @@ pub struct Launch<'a> {
     hooks: RefCell<Vec<Hook>>,
     /// When the program of its first life is executed.
     execution: Cell<Execution>,
+    /// Descriptors that its first process gets.
+    preserved: Cell<Vec<OwnedFd>>,
 }
 
 /// A container that runs, and what is relayed for it.
@@ -141,6 +144,7 @@ impl<'a> Launch<'a> {
             has_past: false,
             hooks: RefCell::new(Vec::new()),
             execution: Cell::new(Execution::AtOnce),
+            preserved: Cell::default(),
         }
     }
 
@@ -169,6 +173,7 @@ impl<'a> Launch<'a> {
             return Err(Failure::new("E_CONFIG", message).with_hint("redirect standard output and error"));
         }
         self.hooks.replace(hooks::of(self.request, &self.record)?);
+        self.preserved.set(exec::preserved(&self.request.preserved)?);
         self.stands_alone.set(stands_alone);
         self.has_company.set(!matches!(presence, Presence::Detached | Presence::Ready));
         if matches!(presence, Presence::Ready) {
@@ -302,13 +307,17 @@ impl<'a> Launch<'a> {
         let wanted = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
         let has_hooks = hooks::has(&self.hooks.borrow(), Stage::BeforeStart);
         let execution = if has_hooks { Execution::WhenTold } else { wanted };
+        let pid_files = &self.request.pid_files;
+        for file in [&pid_files.container, &pid_files.monitor].into_iter().flatten() {
+            write_pid(file, None)?;
+        }
         let draft = self.plan.borrow_mut().group.take();
         let group = draft.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose();
         self.plan.borrow_mut().group = draft;
         let group = group?;
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
-            let given = Given { streams: given, preserved: Vec::new(), execution, group };
+            let given = Given { streams: given, preserved: self.preserved.take(), execution, group };
             Ok(self.launch(&proof, &given)?)
         });
         if launched.is_err() {
@@ -329,6 +338,12 @@ impl<'a> Launch<'a> {
                 })?;
         }
         self.was_executed.set(true);
+        for (file, pid) in
+            [(&pid_files.container, running.child.pid.as_raw()), (&pid_files.monitor, std::process::id().cast_signed())]
+        {
+            // It could be written to just now.
+            let _ = file.as_ref().map(|file| write_pid(file, Some(pid)));
+        }
         if let Some(master) = &running.terminal {
             channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
@@ -590,6 +605,16 @@ pub fn tidy(layout: &Layout, request: &Request, id: &ContainerId) {
             let _ = crate::state::temporary::remove(&entry.path());
         }
     }
+}
+
+/// Writes a process id, or nothing yet: whether it can be written is known before anything is started.
+fn write_pid(file: &Path, pid: Option<i32>) -> Result<(), Failure> {
+    let text = pid.map(|pid| pid.to_string()).unwrap_or_default();
+    fs::write(file, text).map_err(|cause| {
+        let message = format!("writing a process id to {}: {cause}", file.display());
+        Failure::new(record::io_code(&cause), message)
+            .with_hint("name a file in a directory that this user may write to")
+    })
 }
 
 fn signals() -> Result<SignalQueue, Failure> {

@@ -1,5 +1,6 @@
 //! What users name containers and do with them: one verb, one file.
 
+pub mod accounts;
 pub mod attach;
 pub mod base;
 pub mod check;

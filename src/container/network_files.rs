@@ -10,7 +10,8 @@ pub fn given(network: &NetworkPlan, hostname: &str) -> Vec<GivenFile> {
         NetworkPlan::Host => (read("/etc/hosts"), read("/etc/resolv.conf")),
     };
     let hosts = if hosts.is_empty() { "127.0.0.1\tlocalhost\n::1\tlocalhost\n".into() } else { hosts };
-    let file = |name, content, destination| GivenFile { name, content, destination };
+    let file =
+        |name, content, destination| GivenFile { name, content: String::into(content), destination, required: false };
     vec![
         file("hosts", format!("{}\n127.0.0.1\t{hostname}\n", hosts.trim_end()), "/etc/hosts"),
         file("hostname", format!("{hostname}\n"), "/etc/hostname"),

@@ -1,6 +1,6 @@
 //! What `run` was asked for, in types: text has been parsed at the door, nothing behind it parses again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -22,6 +22,7 @@ pub use crate::name::mount::{
 pub use crate::name::name_resolution::{DnsServers, HostsFile, NameResolution};
 pub use crate::name::network_mode::NetworkMode;
 pub use crate::name::port::PortRequest;
+pub use crate::name::process::ProcessRequest;
 pub use crate::name::pull_policy::PullPolicy;
 pub use crate::name::restart_policy::RestartPolicy;
 pub use crate::name::secret::{SecretForm, SecretRequest};
@@ -127,6 +128,15 @@ pub struct Request {
     /// Its share of the machine.
     #[serde(default)]
     pub limits: LimitRequest,
+    /// Its process, and what that finds around itself.
+    #[serde(default)]
+    pub process: ProcessRequest,
+    /// Descriptors beside the standard ones that its first process gets from us, by number.
+    #[serde(skip)]
+    pub preserved: BTreeSet<i32>,
+    /// Where process ids are written.
+    #[serde(default)]
+    pub pid_files: PidFiles,
     /// Bytes that may be written into its root file system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_limit: Option<u64>,
@@ -149,6 +159,15 @@ impl Request {
         let others = others.chain(self.kernel_mounts.iter().map(|mount| &mount.destination));
         binds.chain(volumes.map(|mount| &mount.destination)).chain(others).map(String::as_str)
     }
+}
+
+/// Files that process ids are written to, each time the container is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PidFiles {
+    /// That of the container's first process.
+    pub container: Option<PathBuf>,
+    /// Its monitor's.
+    pub monitor: Option<PathBuf>,
 }
 
 /// Where a container's files come from.

@@ -7,12 +7,13 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::accounts::Accounts;
 use super::base::Base;
 use super::create::{self, CreateError, Owned};
 use super::launch::{Launch, Presence, Report};
 use super::monitor::{self, streams};
 use super::remove::OwnVolumes;
-use super::request::{Removal, Request};
+use super::request::{ProcessRequest, Removal, Request};
 use super::translate::resources::{self, Share};
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
@@ -143,7 +144,8 @@ fn surroundings<'a>(
         Base::Image(image) => image.layers.iter().rev().map(|diff_id| layout.layer(diff_id).join("tree")).collect(),
         Base::Directory(path) => vec![path.clone()],
     });
-    let user = ContainerUser::look_up(request, base, &view)?;
+    let user = ContainerUser::look_up(request, base, &view, &caller)?;
+    let accounts = Accounts::of(request, &user, &caller, &view)?;
     Ok(Surroundings {
         layout,
         driver: driver::of(layout, request, id),
@@ -156,6 +158,8 @@ fn surroundings<'a>(
             .map_or_else(WindowSize::default, |window| WindowSize { rows: window.ws_row, columns: window.ws_col }),
         lacks_mount_targets: crate::store::TARGET_FILES.iter().any(|file| !view.contains(file)),
         has_32_bit_programs: view.has_32_bit_programs(),
+        accounts,
+        view,
     })
 }
 
@@ -202,7 +206,9 @@ fn make(
 
 /// The request as it is kept: what it takes from our environment is taken now.
 fn kept(request: &Request) -> Result<Box<serde_json::value::RawValue>, Failure> {
-    let settled = Request { env: environment::settled(&request.env), ..request.clone() };
+    let base_env = environment::settled(&request.process.base_env);
+    let process = ProcessRequest { base_env, ..request.process.clone() };
+    let settled = Request { env: environment::settled(&request.env), process, ..request.clone() };
     serde_json::value::to_raw_value(&settled)
         .map_err(|cause| Failure::new("E_STATE", format!("keeping what the container was asked for: {cause}")))
 }

@@ -37,7 +37,7 @@ pub struct Sample {
 pub fn sample(layout: &Layout, id: &ContainerId) -> Result<Sample, Failure> {
     let live = Live::find(layout, id)?;
     let init = live.processes.init;
-    let members = processes::in_pid_namespace_of(init).into_iter().filter_map(Process::read);
+    let members = processes::of_container(init).into_iter().filter_map(Process::read);
     let members: Vec<Process> = members.collect();
     let (at, ticks) = (processes::uptime(), processes::ticks_per_second() as f64);
     let cpu: u64 = members.iter().map(|process| process.cpu_ticks + process.waited_ticks).sum();

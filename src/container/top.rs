@@ -79,7 +79,7 @@ pub fn columns() -> impl Iterator<Item = &'static str> {
 pub fn execute(layout: &Layout, id: &ContainerId, wanted: &[String]) -> Result<Vec<Vec<String>>, Failure> {
     let columns = chosen(wanted)?;
     let live = Live::find(layout, id)?;
-    let members = processes::in_pid_namespace_of(live.processes.init).into_iter().filter_map(Process::read);
+    let members = processes::of_container(live.processes.init).into_iter().filter_map(Process::read);
     let members: Vec<Process> = members.collect();
     let context = Context::of(&live, &members);
     live.check()?;

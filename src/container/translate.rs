@@ -7,13 +7,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 mod mounts;
+mod process;
 pub mod resources;
 mod volumes;
 
 pub(super) use self::mounts::{is_reserved, normal, refuse_own_state};
 use self::resources::{SHM_SIZE, Share};
+use super::accounts::Accounts;
 use super::base::Base;
-use super::environment::{DEFAULT_PATH, Environment};
+use super::environment::DEFAULT_PATH;
 use super::request::{Access, Init, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal};
 use super::user::ContainerUser;
 use super::{devices, hardening, host_view, network_files};
@@ -23,9 +25,11 @@ use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
+use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::storage_driver::Driver;
 use crate::name::volume_options::OptionRefused;
 use crate::net::plan::NetworkPlan;
+use crate::rootfs::view::View;
 use crate::runtime::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
@@ -46,6 +50,10 @@ pub struct Surroundings<'a> {
     pub base: &'a Base,
     /// The user that it runs as, looked up.
     pub user: ContainerUser,
+    /// What its files of users and groups lack.
+    pub accounts: Accounts,
+    /// The files that it is made from.
+    pub view: View,
     /// Whether `/sys/fs/cgroup` of the host is a cgroup v2 hierarchy.
     pub cgroup2: bool,
     /// The running kernel's version.
@@ -169,7 +177,11 @@ pub fn translate(
         Base::Image(image) => image.defaults.clone(),
         Base::Directory(_) => RunDefaults::default(),
     };
-    let hostname = request.hostname.clone().unwrap_or_else(|| id.short().to_owned());
+    process::check_namespaces(request)?;
+    let hostname = match request.process.uts {
+        NamespaceMode::Host => process::host_name(),
+        NamespaceMode::Private => request.hostname.clone().unwrap_or_else(|| id.short().to_owned()),
+    };
     let per_namespace = surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT;
     let Share { group, limits, .. } = resources::share(&request.limits, id, per_namespace)?;
     let edits = devices::resolve(request)?;
@@ -182,7 +194,16 @@ pub fn translate(
     let record = record(request, surroundings, id, name, &defaults, &described);
     let network = NetworkPlan::new(&request.network)?;
     let host_network = !network.is_own();
-    let files = network_files::given(&network, &hostname);
+    let mut files = network_files::given(&network, &hostname);
+    files.extend(process::time_zone(request, &surroundings.view)?);
+    let writes_to_files = request.rootfs_access == Access::ReadWrite && !writes_through(request);
+    let lines = match writes_to_files {
+        true => process::account_lines(&surroundings.accounts),
+        false => {
+            files.extend(process::account_files(&surroundings.accounts, &surroundings.view)?);
+            Vec::new()
+        }
+    };
     let ids = id_maps(surroundings);
     let groups = match &ids {
         IdMaps::Single { gid, .. } => (*gid, *gid),
@@ -200,9 +221,15 @@ pub fn translate(
         hostname,
         mounts,
         files,
+        lines,
         cgroup2: surroundings.cgroup2 && !host_network,
         group,
         group_namespace: request.limits.namespace,
+        ipc: request.process.ipc,
+        proc_options: request.security.proc_options.clone(),
+        host_queues: request.process.ipc == IpcMode::Host && Path::new("/dev/mqueue").exists(),
+        pid: request.process.pid,
+        uts: request.process.uts,
         shm_size: request.limits.shm_size.unwrap_or(SHM_SIZE),
         devices: hardening::DEVICES
             .iter()
@@ -217,11 +244,16 @@ pub fn translate(
         ]
         .concat(),
         read_only_paths: hardening::read_only_paths(&request.security),
-        sysctls: if host_network { Vec::new() } else { hardening::sysctls(groups) },
+        sysctls: process::sysctls(request, groups)?,
         process,
         reaper: request.init == Init::Reaper,
     };
     Ok((blueprint, record))
+}
+
+/// Whether what the container writes to its root reaches a directory of the host.
+fn writes_through(request: &Request) -> bool {
+    matches!(&request.rootfs, RootfsSource::Directory { writes: super::request::DirectoryWrites::Through, .. })
 }
 
 fn relative(id: &ContainerId, name: &str) -> String {
@@ -286,7 +318,7 @@ fn process(
 ) -> Result<(Process, Vec<OsString>), Failure> {
     let argv = arguments(request, defaults);
     let program = argv.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
-    let environment = environment(request, surroundings, defaults, (hostname, of_devices));
+    let environment = process::environment(request, surroundings, defaults, (hostname, of_devices));
     let candidates = candidates(program, environment.get("PATH"))?;
     let workdir = request.workdir.as_deref().unwrap_or(&defaults.working_dir);
     let user = &surroundings.user;
@@ -307,7 +339,9 @@ fn process(
         filter: filter(&request.security.seccomp, surroundings.has_32_bit_programs, surroundings.kernel, bounding)?,
         limits,
         oom_score_adj: request.limits.oom_score_adj.map(resources::oom_score_adj),
-        umask: 0o022,
+        apparmor: request.security.apparmor.as_deref().map(c_string).transpose()?,
+        umask: request.process.umask.0,
+        personality: request.process.personality.number(),
         terminal: (request.terminal == Terminal::New).then_some(surroundings.window),
     };
     Ok((process, argv))
@@ -355,27 +389,6 @@ fn arguments(request: &Request, defaults: &RunDefaults) -> Vec<OsString> {
     let command = request.command.iter().cloned();
     let inherited = inherited.iter().filter(|_| request.command.is_empty()).map(OsString::from);
     entrypoint.iter().map(OsString::from).chain(command).chain(inherited).collect()
-}
-
-fn environment(
-    request: &Request,
-    surroundings: &Surroundings<'_>,
-    defaults: &RunDefaults,
-    (hostname, of_devices): (&str, &[String]),
-) -> Environment {
-    let mut environment = Environment::default();
-    environment.set("PATH", DEFAULT_PATH);
-    environment.set("container", "coracle");
-    if request.terminal == Terminal::New {
-        environment.set("TERM", "xterm");
-    }
-    environment.add_image(&defaults.env);
-    // In their own words, as an image's.
-    environment.add_image(of_devices);
-    environment.add_settings(&request.env);
-    environment.set_default("HOME", surroundings.user.home.as_str());
-    environment.set_default("HOSTNAME", hostname);
-    environment
 }
 
 /// Where to look for `program`: execvp(3).
@@ -432,7 +445,7 @@ fn record(
         secrets: request.secrets.iter().map(|secret| secret.name.clone()).collect(),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,
-        init: request.init == Init::Reaper,
+        init: request.init == Init::Reaper || request.process.pid == NamespaceMode::Host,
         security: security_words(request),
         restart: request.restart.to_string(),
         stop_timeout: request.stop_timeout,
@@ -440,6 +453,7 @@ fn record(
         request: None,
         log: request.log.clone(),
         limits: request.limits.clone(),
+        asked: request.process.clone(),
     }
 }
 
@@ -487,6 +501,9 @@ fn security_words(request: &Request) -> Vec<String> {
         SeccompChoice::File(path) => words.push(format!("seccomp={}", path.display())),
     }
     words.extend(security.no_new_privileges.map(|on| format!("no-new-privileges={on}")));
+    words.extend(security.apparmor.iter().map(|profile| format!("apparmor={profile}")));
+    let options: Vec<_> = security.proc_options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    words.extend((!options.is_empty()).then(|| format!("proc-opts={}", options.join(","))));
     words.extend(security.mask.iter().map(|path| format!("mask={path}")));
     words.extend(security.unmask.iter().map(|unmask| match unmask {
         super::request::Unmask::All => "unmask=ALL".to_owned(),

@@ -29,6 +29,9 @@ variables! {
     XDG_RUNTIME_DIR = "XDG_RUNTIME_DIR": "Sockets and process records are kept in its directory `coracle`; default a directory in the store.";
     REGISTRY_AUTH_FILE = "REGISTRY_AUTH_FILE": "File with the credentials for registries, as podman's.";
     DOCKER_CONFIG = "DOCKER_CONFIG": "Directory of docker's config.json, read for credentials.";
+    CONTAINERS_CONF = "CONTAINERS_CONF": "File with defaults for containers, instead of the user's and the machine's containers.conf.";
+    CONTAINERS_CONF_OVERRIDE = "CONTAINERS_CONF_OVERRIDE": "File with defaults for containers that win over all others.";
+    PODMAN_USERNS = "PODMAN_USERNS": "What --userns is where it is not given.";
     CONTAINERS_REGISTRIES_CONF = "CONTAINERS_REGISTRIES_CONF": "File with settings for registries, instead of the user's and the machine's registries.conf.";
     CONTAINERS_REGISTRIES_CONF_DIR = "CONTAINERS_REGISTRIES_CONF_DIR": "Directory with more such files (*.conf), instead of the user's and the machine's registries.conf.d.";
     REGISTRIES_CONFIG_PATH = "REGISTRIES_CONFIG_PATH": "Older name of CONTAINERS_REGISTRIES_CONF.";

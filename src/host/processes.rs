@@ -36,15 +36,20 @@ pub fn namespace(pid: &str, kind: &str) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()
 }
 
-/// All processes in the pid namespace whose first process is `init`, and in those below it, by number. A process whose
-/// namespace is not told to us belongs to where its parent does.
-pub fn in_pid_namespace_of(init: i32) -> Vec<i32> {
-    let (wanted, own) = (namespace(&init.to_string(), "pid"), namespace("self", "pid"));
+/// All processes of the container whose first process is `init`, by number: those in its pid namespace and in those below it,
+/// or, where that is ours, in its user namespace. A process whose namespace is not told to us belongs to where its parent does.
+pub fn of_container(init: i32) -> Vec<i32> {
+    // A reaper hides its namespaces.
+    let shown = if namespace(&init.to_string(), "pid").is_some() { Some(init) } else { oldest_child(init) };
+    let shown = shown.unwrap_or(init).to_string();
+    let has_ours = namespace(&shown, "pid") == namespace("self", "pid");
+    let kind = if has_ours { "user" } else { "pid" };
+    let (wanted, own) = (namespace(&shown, kind), namespace("self", kind));
     let mut members = BTreeSet::from([init]);
     let mut undecided = BTreeMap::new();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
-        match namespace(&pid.to_string(), "pid") {
+        match namespace(&pid.to_string(), kind) {
             Some(found) if Some(&found) == wanted.as_ref() => _ = members.insert(pid),
             Some(found) if Some(&found) == own.as_ref() => {}
             _ => _ = parent(pid).map(|parent| undecided.insert(pid, parent)),
@@ -206,7 +211,7 @@ mod tests {
     fn we_are_among_the_processes_of_our_namespace() {
         let own = std::process::id().cast_signed();
         assert!(parent(own).is_some_and(|parent| parent > 0));
-        assert!(in_pid_namespace_of(own).contains(&own));
+        assert!(of_container(own).contains(&own));
         let process = Process::read(own).expect("we are there");
         assert_eq!((process.inner_number("NSpid"), process.pid), (own, own));
         assert!(process.resident_bytes > 0 && process.proportional_bytes() > 0 && !process.arguments.is_empty());

@@ -1,5 +1,6 @@
 //! Security modules, seccomp, Landlock: what the kernel has of them.
 
+use std::io::Write;
 use std::path::Path;
 
 use super::kernel::one_line;
@@ -42,6 +43,13 @@ impl Modules {
         let apparmor_unconfined = label.as_deref() == Some("unconfined");
         Self { apparmor_unconfined, apparmor_profile: label.filter(|label| is_confining(label)), ..self }
     }
+}
+
+/// Has the next program that this process or a child of it executes run under a profile of AppArmor.
+pub fn set_exec_profile(profile: &str) -> std::io::Result<()> {
+    let own = Path::new("/proc/self/attr/apparmor/exec");
+    let file = if own.exists() { own } else { Path::new("/proc/self/attr/exec") };
+    std::fs::OpenOptions::new().write(true).open(file)?.write_all(format!("exec {profile}").as_bytes())
 }
 
 /// Whether `profile`, as `/proc/self/attr/apparmor/current` has it, takes anything from us.

@@ -146,7 +146,8 @@ fn find_user(wanted: &UserName, passwd: &[u8]) -> Result<ResolvedUser, UserError
     }
 }
 
-fn find_group(wanted: &UserName, group: &[u8]) -> Result<u32, UserError> {
+/// The number of a group: a number is its own.
+pub fn find_group(wanted: &UserName, group: &[u8]) -> Result<u32, UserError> {
     let name = match wanted {
         UserName::Id(gid) => return Ok(*gid),
         UserName::Name(name) => name,
@@ -177,6 +178,38 @@ fn memberships(user: &str, group: &[u8]) -> Result<Vec<u32>, UserError> {
         return Err(UserError::TooManyGroups);
     }
     Ok(groups)
+}
+
+/// What a line of a passwd file says of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Login name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// The real name, or what else is there.
+    pub comment: String,
+    /// Home directory.
+    pub home: String,
+}
+
+/// The first usable line of a passwd file that is about `wanted`.
+pub fn account(wanted: &UserName, passwd: &[u8]) -> Option<Account> {
+    let entry = entries(passwd, PASSWD).flatten().find(|entry| entry.is(wanted))?;
+    Some(Account {
+        name: entry.text(0).ok()?.into(),
+        uid: entry.id(2).ok()?,
+        gid: entry.id(3).ok()?,
+        comment: entry.text(4).ok()?.into(),
+        home: entry.text(5).ok()?.into(),
+    })
+}
+
+/// Whether a usable line of a group file has this number.
+pub fn has_group(gid: u32, group: &[u8]) -> bool {
+    entries(group, GROUP).flatten().any(|entry| entry.id(2).is_ok_and(|own| own == gid))
 }
 
 /// One line.

@@ -25,6 +25,7 @@ pub mod name_resolution;
 pub mod network;
 pub mod network_mode;
 pub mod port;
+pub mod process;
 pub mod pull_policy;
 pub mod reference;
 pub mod registry;

@@ -18,6 +18,12 @@ pub struct SecurityOptions {
     pub mask: Vec<String>,
     /// `unmask=ALL` or paths, shell patterns allowed, that are not to be hidden or made read-only.
     pub unmask: Vec<Unmask>,
+    /// `proc-opts=`: options of the container's procfs and their values (proc(5)).
+    #[serde(default)]
+    pub proc_options: Vec<(String, String)>,
+    /// `apparmor=PROFILE`.
+    #[serde(default)]
+    pub apparmor: Option<String>,
 }
 
 /// What not to mask.
@@ -52,6 +58,10 @@ pub enum SecurityOption {
     Mask(Vec<String>),
     /// `unmask=`, `systempaths=unconfined`.
     Unmask(Vec<Unmask>),
+    /// `proc-opts=`.
+    ProcOptions(Vec<(String, String)>),
+    /// `apparmor=PROFILE`.
+    AppArmor(String),
     /// `label=disable`.
     LabelDisable,
     /// `apparmor=unconfined`.
@@ -68,8 +78,10 @@ pub const FORMS: &[&str] = &[
     "unmask=ALL",
     "unmask=PATH[:PATH...]",
     "systempaths=unconfined",
+    "proc-opts=hidepid=2,subset=pid",
     "label=disable",
     "apparmor=unconfined",
+    "apparmor=PROFILE",
 ];
 
 /// Why a security option was refused.
@@ -81,6 +93,12 @@ pub enum SecurityOptionRefused {
     /// `no-new-privileges=maybe`.
     #[error("{0:?} is neither true nor false")]
     NotBoolean(String),
+    /// `label=` with something to set.
+    #[error("{0:?}: a container has the label of whoever runs it, coracle sets none")]
+    Label(String),
+    /// Not an option of a procfs that may be chosen.
+    #[error("{0:?} is not an option of /proc: expected hidepid=, gid= or subset=pid")]
+    ProcOption(String),
     /// A path in `mask=` or `unmask=`.
     #[error("reading the security option {0:?}")]
     Path(String, #[source] PathRefused),
@@ -94,6 +112,8 @@ impl crate::failure::Explain for SecurityOptionRefused {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unknown(_) => Some(format!("expected one of: {}", FORMS.join(", "))),
+            Self::Label(_) => Some("leave it out; label=disable is what every container has".into()),
+            Self::ProcOption(_) => Some("for example: proc-opts=hidepid=2".into()),
             _ => None,
         }
     }
@@ -107,7 +127,10 @@ impl SecurityOptions {
             SecurityOption::Seccomp(choice) => self.seccomp = choice,
             SecurityOption::Mask(paths) => self.mask.extend(paths),
             SecurityOption::Unmask(patterns) => self.unmask.extend(patterns),
-            SecurityOption::LabelDisable | SecurityOption::AppArmorUnconfined => {}
+            SecurityOption::ProcOptions(options) => self.proc_options.extend(options),
+            SecurityOption::AppArmor(profile) => self.apparmor = Some(profile),
+            SecurityOption::AppArmorUnconfined => self.apparmor = None,
+            SecurityOption::LabelDisable => {}
         }
     }
 }
@@ -131,11 +154,31 @@ impl FromStr for SecurityOption {
                 Self::Unmask(parse_paths(paths, text)?.into_iter().map(Unmask::Pattern).collect())
             }
             ("systempaths", Some("unconfined")) => Self::Unmask(vec![Unmask::All]),
+            ("proc-opts", Some(options)) => Self::ProcOptions(parse_proc_options(options)?),
             ("label", Some("disable")) => Self::LabelDisable,
+            ("label", Some(_)) => return Err(SecurityOptionRefused::Label(text.chars().take(120).collect())),
             ("apparmor", Some("unconfined")) => Self::AppArmorUnconfined,
+            ("apparmor", Some(profile)) if is_profile(profile) => Self::AppArmor(profile.into()),
             _ => return Err(refused()),
         })
     }
+}
+
+/// Names of profiles are paths, or words with namespaces before them (apparmor.d(5)).
+fn is_profile(text: &str) -> bool {
+    !text.is_empty() && text.len() < 256 && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+/// The words of `hidepid` and their numbers (proc(5)); the kernel takes both.
+fn parse_proc_options(text: &str) -> Result<Vec<(String, String)>, SecurityOptionRefused> {
+    const HIDEPID: &[&str] = &["0", "1", "2", "4", "off", "noaccess", "invisible", "ptraceable"];
+    let parse = |word: &str| match word.split_once('=') {
+        Some((key @ "hidepid", value)) if HIDEPID.contains(&value) => Ok((key.to_owned(), value.to_owned())),
+        Some((key @ "subset", value @ "pid")) => Ok((key.to_owned(), value.to_owned())),
+        Some((key @ "gid", value)) if value.parse::<u32>().is_ok() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(SecurityOptionRefused::ProcOption(word.chars().take(80).collect())),
+    };
+    text.split(',').map(parse).collect()
 }
 
 fn parse_boolean(text: &str) -> Result<bool, SecurityOptionRefused> {
@@ -188,9 +231,18 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        for text in ["", "=", "seccomp", "seccomp=", "label", "label=type:x", "apparmor=profile", "x=y", "-v"] {
+        for text in ["", "=", "seccomp", "seccomp=", "label", "apparmor=", "apparmor=a b", "x=y", "-v"] {
             assert!(matches!(parse(text), Err(SecurityOptionRefused::Unknown(_))), "{text}");
         }
+        for text in ["label=type:x", "label=nested", "label="] {
+            assert!(matches!(parse(text), Err(SecurityOptionRefused::Label(_))), "{text}");
+        }
+        for text in ["proc-opts=", "proc-opts=hidepid", "proc-opts=hidepid=9", "proc-opts=rw", "proc-opts=gid=x"] {
+            assert!(matches!(parse(text), Err(SecurityOptionRefused::ProcOption(_))), "{text}");
+        }
+        let options = [("hidepid", "2"), ("subset", "pid")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(parse("proc-opts=hidepid=2,subset=pid"), Ok(SecurityOption::ProcOptions(options.to_vec())));
+        assert_eq!(parse("apparmor=docker-default"), Ok(SecurityOption::AppArmor("docker-default".into())));
         for text in ["mask=", "mask=a", "unmask=/a::/b", "unmask=all:/b", "mask=/a:b"] {
             assert!(matches!(parse(text), Err(SecurityOptionRefused::Path(..))), "{text}");
         }

@@ -90,7 +90,7 @@ impl fmt::Display for UserSpec {
     }
 }
 
-super::serialize::as_text!(UserSpec);
+super::serialize::as_text!(UserSpec, UserName);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! What a container is to be, before it is known how: everything resolved, nothing decided later.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::path::PathBuf;
 
 use crate::cgroup::draft::Draft;
@@ -8,6 +8,7 @@ use crate::lsm::capability::Sets;
 use crate::name::concealed::Concealed;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::mount::Propagation;
+use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
 use crate::seccomp::Filter;
@@ -37,12 +38,24 @@ pub struct Blueprint {
     pub mounts: Vec<Mount>,
     /// Files that the runtime writes, where they can be: name resolution.
     pub files: Vec<GivenFile>,
+    /// Lines that files of the container get, unless they have them: path, absolute, and line.
+    pub lines: Vec<(&'static str, String)>,
     /// Whether `/sys/fs/cgroup` shows the container's subtree of a cgroup v2 hierarchy.
     pub cgroup2: bool,
     /// Its control group, if it gets one.
     pub group: Option<Draft>,
     /// What it sees of the control groups.
     pub group_namespace: GroupNamespace,
+    /// Whose messages and shared memory it sees.
+    pub ipc: IpcMode,
+    /// Whether the host shows its message queues, which is where they are shown to whoever shares them.
+    pub host_queues: bool,
+    /// Whose processes; with the host's our reaper is its first process.
+    pub pid: NamespaceMode,
+    /// Options of its procfs and their values.
+    pub proc_options: Vec<(String, String)>,
+    /// Whose host name.
+    pub uts: NamespaceMode,
     /// Bytes of `/dev/shm`.
     pub shm_size: Bound,
     /// Devices of the host shown in `/dev`: name and `st_rdev`.
@@ -71,9 +84,11 @@ pub struct GivenFile {
     /// Its name, unique among the given files.
     pub name: &'static str,
     /// Its contents.
-    pub content: String,
+    pub content: OsString,
     /// Where it is shown, absolute.
     pub destination: &'static str,
+    /// Whether it is an error if it cannot be shown there.
+    pub required: bool,
 }
 
 /// A device of the host.
@@ -314,8 +329,8 @@ pub struct Process {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Supplementary groups; only where the maps have ranges.
-    pub groups: Vec<u32>,
+    /// Supplementary groups; only where the maps have ranges. Left alone where absent.
+    pub groups: Option<Vec<u32>>,
     /// Capabilities.
     pub capabilities: Sets,
     /// Whether no_new_privs is set.
@@ -326,8 +341,12 @@ pub struct Process {
     pub limits: Vec<(u32, u64, u64)>,
     /// How readily the kernel kills it when memory is short; ours where absent.
     pub oom_score_adj: Option<i16>,
+    /// The profile of AppArmor that its program is executed under.
+    pub apparmor: Option<CString>,
     /// File mode creation mask.
     pub umask: u32,
+    /// What kind of machine it sees (personality(2)).
+    pub personality: u32,
     /// The terminal of its own, if it has one.
     pub terminal: Option<WindowSize>,
 }

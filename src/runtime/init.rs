@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -21,6 +21,7 @@ use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
+use crate::identity::passwd;
 use crate::lsm::capability::Sets;
 use crate::name::mount::Propagation;
 use crate::name::storage_driver::Driver;
@@ -207,6 +208,7 @@ impl Init<'_> {
                 }
                 File::from(file).write_all(content.reveal())?;
             }
+            Step::AddLine { at, line } => self.add_line(at, line)?,
             Step::CloneBelow { slot, directory, path, depth, attrs } => {
                 self.clone_below(*slot, (directory, path), *depth, *attrs)?;
             }
@@ -224,9 +226,11 @@ impl Init<'_> {
             }
             Step::NewGroupNamespace => nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)?,
             Step::SetOomScore(score) => write_file(c"/proc/self/oom_score_adj", score.to_string().as_bytes())?,
+            Step::SetAppArmorProfile(name) => set_apparmor_profile(name)?,
             Step::BeginNetwork => self.network = Some(network_namespace::begin()?),
             Step::EnterNetwork => self.network.take().ok_or(Errno::EBADF)?.enter()?,
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
+            Step::SetDomainName(name) => process::set_domain_name(name.to_bytes())?,
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
             Step::MakeReadOnly(place) => self.make_read_only(place)?,
             Step::SealMount(slot) => mount::add_attributes(self.slot(*slot)?, MountAttrs::RDONLY, Depth::Single)?,
@@ -236,7 +240,10 @@ impl Init<'_> {
             Step::TakeStreams => self.take_streams()?,
             Step::NewKeyring => new_keyring()?,
             Step::Limit { resource, soft, hard } => limit(*resource, *soft, *hard)?,
-            Step::ResetPersonality => drop(nix::sys::personality::set(nix::sys::personality::Persona::empty())?),
+            Step::SetPersonality(number) => {
+                let persona = nix::sys::personality::Persona::from_bits_retain(*number as i32);
+                nix::sys::personality::set(persona)?;
+            }
             Step::SetUmask(mask) => drop(nix::sys::stat::umask(Mode::from_bits_truncate(*mask))),
             Step::EnterDirectory { place, missing } => self.enter_directory(place, *missing)?,
             Step::SetNoNewPrivileges => credentials::set_no_new_privileges()?,
@@ -244,6 +251,7 @@ impl Init<'_> {
             Step::LimitBoundingSet(set) => credentials::limit_bounding_set(set.bits())?,
             Step::BecomeUser { uid, gid, groups } => become_user(*uid, *gid, groups.as_deref())?,
             Step::SetCapabilities(set) => set_capabilities(set)?,
+            Step::AdoptOrphans => nix::sys::prctl::set_child_subreaper(true)?,
             Step::Reap => return self.fork_payload(),
             Step::Execute { candidates, argv, envp } => return Err(execute(candidates, argv, envp)),
         }
@@ -456,6 +464,26 @@ impl Init<'_> {
         }
     }
 
+    /// What is added to the container's own file by us is what it could add itself: it is looked up as it would look it up.
+    fn add_line(&self, at: &Place, line: &str) -> Result<(), Cause> {
+        let flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let mut file = match open_below(self.slot(at.base)?, &at.path, flags, Resolve::InRoot) {
+            Ok(file) => File::from(file),
+            Err(errno) if errno == Errno::ENOENT || is_skippable(errno) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        };
+        if !file.metadata()?.is_file() || is_kernels(file.as_fd())? {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        (&mut file).take(passwd::MAX_FILE as u64).read_to_end(&mut text)?;
+        if !text.split(|&byte| byte == b'\n').any(|own| own == line.as_bytes()) {
+            let end = if text.is_empty() || text.ends_with(b"\n") { "" } else { "\n" };
+            file.write_all(format!("{end}{line}\n").as_bytes())?;
+        }
+        Ok(())
+    }
+
     fn write_setting(&self, at: &Place, value: &str) -> Result<(), Cause> {
         let file = open_below(self.slot(at.base)?, &at.path, OFlag::O_WRONLY, Resolve::NoSymlinks)?;
         File::from(file).write_all(value.as_bytes())?;
@@ -568,6 +596,21 @@ impl Init<'_> {
             Some(child) => Ok(Next::ReapChild(child)),
             None => Ok(Next::Step),
         }
+    }
+}
+
+/// Whoever hides may not write its own attributes.
+fn set_apparmor_profile(name: &CStr) -> Result<(), Errno> {
+    process::show_to_ptrace()?;
+    let word = [b"exec ", name.to_bytes()].concat();
+    match write_file(c"/proc/self/attr/apparmor/exec", &word) {
+        // Before Linux 5.1 the file is not AppArmor's alone.
+        Err(Errno::ENOENT)
+            if nix::unistd::access(c"/proc/self/attr/apparmor", nix::unistd::AccessFlags::F_OK).is_err() =>
+        {
+            write_file(c"/proc/self/attr/exec", &word)
+        }
+        other => other,
     }
 }
 

@@ -152,6 +152,11 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
         Step::JoinGroup(_) | Step::NewGroupNamespace => {
             Story::plain("entering the container's control group".into(), "E_CGROUP")
         }
+        Step::SetAppArmorProfile(name) => Story::hinted(
+            format!("taking the AppArmor profile {}", name.to_string_lossy()),
+            "E_APPARMOR",
+            "the profile must be loaded (aa-status, as root, lists them), and allow this change",
+        ),
         Step::BeginNetwork if errno == Errno::EAGAIN => Story::hinted(
             "making the container's network namespace".into(),
             "E_NOPROC",
@@ -194,7 +199,17 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
         Step::Mask { place, .. } => Story::plain(format!("masking {}", path_inside(place)), "E_MASK_FAILED"),
         Step::MakeReadOnly(place) => Story::plain(format!("making {} read-only", path_inside(place)), "E_MASK_FAILED"),
         Step::WriteSetting { at, value } => {
-            Story::plain(format!("setting {} to {value:?}", path_inside(at)), "E_SYSCTL_DENIED")
+            let what = format!("setting {} to {value:?}", path_inside(at));
+            match errno {
+                Errno::EACCES | Errno::EPERM => Story::hinted(
+                    what,
+                    "E_SYSCTL_DENIED",
+                    "the kernel lets only user 0 of the container, or nobody in a namespace, change this setting",
+                ),
+                Errno::EINVAL => Story::hinted(what, "E_SYSCTL_DENIED", "the kernel does not take this value"),
+                Errno::ENOENT => Story::hinted(what, "E_SYSCTL_DENIED", "this kernel has no such setting"),
+                _ => Story::plain(what, "E_SYSCTL_DENIED"),
+            }
         }
         Step::EnterDirectory { place, .. } => tell_directory(place, detail),
         Step::NewKeyring => Story::hinted(

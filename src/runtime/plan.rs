@@ -18,6 +18,7 @@ use crate::cgroup::draft::Draft;
 use crate::cgroup::group::Group;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::mount::Propagation;
+use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
 use crate::sys::exec::StringVector;
@@ -68,8 +69,9 @@ const EMPTY: Slot = Slot(7);
 const CGROUP: Slot = Slot(8);
 const SCRATCH: Slot = Slot(9);
 const FILES: Slot = Slot(10);
-const SECRETS: Slot = Slot(11);
-const FIRST_FREE: usize = 12;
+const SETTINGS: Slot = Slot(11);
+const SECRETS: Slot = Slot(12);
+const FIRST_FREE: usize = 13;
 
 /// What the kernel shows for an owner that has no id in the namespace (`kernel.overflowuid`).
 pub const OVERFLOW_ID: u32 = 65_534;
@@ -133,6 +135,7 @@ impl LaunchPlan {
         planner.steps.push(Step::SetUmask(0));
         // Before it hides from ptrace: its files in /proc are root's then.
         planner.steps.extend(blueprint.process.oom_score_adj.map(Step::SetOomScore));
+        planner.steps.extend(blueprint.process.apparmor.clone().map(Step::SetAppArmorProfile));
         // As the user that the group belongs to; after the helper that makes the network, which would count in it.
         let join = join_group(blueprint.group.as_ref().and_then(Draft::known));
         let (early, late) = match blueprint.ids {
@@ -148,6 +151,13 @@ impl LaunchPlan {
         let mut namespaces = NAMESPACES;
         if blueprint.group.is_some() || blueprint.group_namespace == GroupNamespace::Host {
             namespaces.remove(CloneFlags::CLONE_NEWCGROUP);
+        }
+        for (is_hosts, flag) in [
+            (blueprint.ipc == IpcMode::Host, CloneFlags::CLONE_NEWIPC),
+            (blueprint.pid == NamespaceMode::Host, CloneFlags::CLONE_NEWPID),
+            (blueprint.uts == NamespaceMode::Host, CloneFlags::CLONE_NEWUTS),
+        ] {
+            namespaces.set(flag, !is_hosts);
         }
         // The kernel takes the group of who makes the namespace for its root, and a fork into a group makes it before.
         if blueprint.group.is_some() && blueprint.group_namespace == GroupNamespace::Private {
@@ -170,10 +180,13 @@ impl LaunchPlan {
         planner.attach_mounts(&blueprint.mounts, &mounts);
         planner.attach_host_devices(&blueprint.host_devices, &host_devices);
         planner.attach_secrets(&blueprint.secrets, &secrets);
-        for (slot, destination) in files {
+        for (slot, destination, missing) in files {
             let on = Place::new(ROOT, destination);
-            let (links, missing) = (Links::Follow, Missing::CreateOrSkip);
+            let links = Links::Follow;
             planner.steps.push(Step::Attach { slot, on, kind: TargetKind::File, links, missing });
+        }
+        for (path, line) in &blueprint.lines {
+            planner.steps.push(Step::AddLine { at: Place::new(ROOT, path), line: line.clone() });
         }
         planner.kernel_settings(&blueprint);
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
@@ -324,7 +337,25 @@ impl Planner {
     /// File systems that every container gets. All are made before the root is entered: the kernel gives a procfs or
     /// sysfs only to a mount namespace that still shows one (`mount_too_revealing` in fs/namespace.c).
     fn own_filesystems(&mut self, blueprint: &Blueprint) {
-        self.new_filesystem(PROC, c"proc", &[], NO_EXEC_SUID_DEV);
+        let clone = |slot, path: &str| Step::CloneHost {
+            slot,
+            path: text(path),
+            expect: None,
+            depth: Depth::Recursive,
+            propagation: Propagation::Private,
+            attrs: NO_EXEC_SUID_DEV,
+        };
+        match blueprint.pid {
+            NamespaceMode::Private => {
+                let options = blueprint.proc_options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                self.new_filesystem(PROC, c"proc", &options.collect::<Vec<_>>(), NO_EXEC_SUID_DEV);
+                if has_subset(blueprint) {
+                    self.new_filesystem(SETTINGS, c"proc", &[], NO_EXEC_SUID_DEV);
+                }
+            }
+            // A procfs belongs to a pid namespace: only its owner may make one.
+            NamespaceMode::Host => self.steps.push(clone(PROC, "/proc")),
+        }
         let mut devpts_options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "620"), ("max", "1024")];
         if matches!(blueprint.ids, IdMaps::Ranges { .. }) {
             devpts_options.push(("gid", "5"));
@@ -336,8 +367,18 @@ impl Planner {
             Bound::At(bytes) => bytes,
         };
         let shm_size = shm_size.to_string();
-        self.new_filesystem(SHM, c"tmpfs", &[("mode", "1777"), ("size", &shm_size)], NO_EXEC_SUID_DEV);
-        self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
+        let shm_options = [("mode", "1777"), ("size", shm_size.as_str())];
+        match blueprint.ipc {
+            IpcMode::Host => {
+                self.steps.push(clone(SHM, "/dev/shm"));
+                self.steps.extend(blueprint.host_queues.then(|| clone(MQUEUE, "/dev/mqueue")));
+            }
+            IpcMode::None => self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV),
+            IpcMode::Private | IpcMode::Shareable => {
+                self.new_filesystem(SHM, c"tmpfs", &shm_options, NO_EXEC_SUID_DEV);
+                self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
+            }
+        }
         match blueprint.group_namespace {
             GroupNamespace::Private if blueprint.cgroup2 => {
                 self.new_filesystem(CGROUP, c"cgroup2", &[], kernels_attrs(blueprint));
@@ -395,7 +436,7 @@ impl Planner {
     /// One small tmpfs holds what the runtime gives: `/dev`, the empty directory that hides others, and the given files, which
     /// are thus neither made on the host's disk nor named in the container's mount table. It is attached for a moment, since
     /// only what is attached can be cloned (before Linux 6.15).
-    fn give_files(&mut self, blueprint: &Blueprint) -> Vec<(Slot, &'static str)> {
+    fn give_files(&mut self, blueprint: &Blueprint) -> Vec<(Slot, &'static str, Missing)> {
         let covered = |destination: &str| blueprint.mounts.iter().any(|mount| mount.destination == destination);
         let options = [("mode", "755"), ("size", "1m"), ("nr_inodes", "4k")];
         self.new_filesystem(FILES, c"tmpfs", &options, DEVICE_ATTRS);
@@ -419,7 +460,8 @@ impl Planner {
         for file in files {
             let slot = Slot(self.next_slot + slots.len());
             clone(slot, file.name, NO_EXEC_SUID_DEV);
-            slots.push((slot, file.destination));
+            let missing = if file.required { Missing::Create } else { Missing::CreateOrSkip };
+            slots.push((slot, file.destination, missing));
         }
         self.next_slot += slots.len();
         slots
@@ -441,8 +483,12 @@ impl Planner {
         }
         directory(self, DEV, ROOT, "dev");
         directory(self, DEVPTS, DEV, "pts");
-        directory(self, SHM, DEV, "shm");
-        directory(self, MQUEUE, DEV, "mqueue");
+        if blueprint.ipc != IpcMode::None {
+            directory(self, SHM, DEV, "shm");
+        }
+        if blueprint.ipc != IpcMode::Host || blueprint.host_queues {
+            directory(self, MQUEUE, DEV, "mqueue");
+        }
         for &(slot, name) in devices {
             self.attach(slot, Place::new(DEV, name), TargetKind::File, Links::Refuse);
         }
@@ -459,9 +505,16 @@ impl Planner {
     }
 
     fn kernel_settings(&mut self, blueprint: &Blueprint) {
-        self.steps.push(Step::SetHostname(text(&blueprint.hostname)));
+        if blueprint.uts == NamespaceMode::Private {
+            self.steps.push(Step::SetHostname(text(&blueprint.hostname)));
+        }
         for (name, value) in &blueprint.sysctls {
-            let at = Place::new(PROC, &format!("sys/{name}"));
+            if name == "kernel/domainname" {
+                self.steps.push(Step::SetDomainName(text(value)));
+                continue;
+            }
+            let settings = if has_subset(blueprint) { SETTINGS } else { PROC };
+            let at = Place::new(settings, &format!("sys/{name}"));
             self.steps.push(Step::WriteSetting { at, value: value.clone() });
         }
     }
@@ -490,7 +543,10 @@ impl Planner {
         }
         self.surroundings(&process);
         self.privileges(&process, &blueprint.ids);
-        if blueprint.reaper {
+        if blueprint.pid == NamespaceMode::Host {
+            self.steps.push(Step::AdoptOrphans);
+        }
+        if blueprint.reaper || blueprint.pid == NamespaceMode::Host {
             self.steps.push(Step::Reap);
         }
         self.execute(process);
@@ -502,7 +558,7 @@ impl Planner {
         self.steps.push(Step::NewKeyring);
         let limits = process.limits.iter().map(|&(resource, soft, hard)| Step::Limit { resource, soft, hard });
         self.steps.extend(limits);
-        self.steps.push(Step::ResetPersonality);
+        self.steps.push(Step::SetPersonality(process.personality));
         self.steps.push(Step::SetUmask(process.umask));
     }
 
@@ -518,7 +574,7 @@ impl Planner {
         self.steps.extend(early);
         self.steps.push(Step::LimitBoundingSet(process.capabilities.bounding));
         if let IdMaps::Ranges { .. } = ids {
-            let groups = Some(process.groups.clone());
+            let groups = process.groups.clone();
             self.steps.push(Step::BecomeUser { uid: process.uid, gid: process.gid, groups });
             // New credentials undo it (PR_SET_PDEATHSIG(2const), PR_SET_DUMPABLE(2const)).
             self.steps.push(Step::TieToMonitor);
@@ -529,6 +585,11 @@ impl Planner {
         }
         self.steps.extend(late);
     }
+}
+
+/// Whether the container's procfs shows processes only: kernel settings are written by another one then.
+fn has_subset(blueprint: &Blueprint) -> bool {
+    blueprint.proc_options.iter().any(|(key, _)| key == "subset")
 }
 
 /// The step into a group of version 1; into one of version 2 a process is forked.

@@ -3,7 +3,7 @@
 //! Mounts are made detached and kept in numbered slots until they are attached. Everything that needs a path of the host
 //! happens before [`Step::EnterRoot`]; after it the host is reachable only through mounts already in a slot.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::os::fd::OwnedFd;
 
 use nix::sched::CloneFlags;
@@ -246,7 +246,14 @@ pub enum Step {
         /// Where.
         at: Place,
         /// Its contents.
-        content: String,
+        content: OsString,
+    },
+    /// Add a line to a file, if it is there and has no such line. One that may not be written to stays as it is.
+    AddLine {
+        /// Where.
+        at: Place,
+        /// The line, without its end.
+        line: String,
     },
     /// Write a new file that holds a secret.
     WriteSecret {
@@ -290,12 +297,16 @@ pub enum Step {
     NewGroupNamespace,
     /// Set how readily the kernel kills us when memory is short.
     SetOomScore(i16),
+    /// Have the next program executed under a profile of AppArmor.
+    SetAppArmorProfile(CString),
     /// Begin to make a network namespace, with a loopback device that is up.
     BeginNetwork,
     /// Enter the network namespace that was begun.
     EnterNetwork,
     /// Name the host.
     SetHostname(CString),
+    /// Name its NIS domain.
+    SetDomainName(CString),
     /// Hide what is at a place, if it is there: a file behind the null device, a directory behind an empty one.
     Mask {
         /// What.
@@ -339,8 +350,8 @@ pub enum Step {
         /// Hard limit.
         hard: u64,
     },
-    /// Take the personality of an ordinary Linux program (personality(2)).
-    ResetPersonality,
+    /// Take a personality (personality(2)).
+    SetPersonality(u32),
     /// Set the file mode creation mask.
     SetUmask(u32),
     /// Enter the working directory, and check that it is inside the root.
@@ -367,6 +378,8 @@ pub enum Step {
     },
     /// Set the permitted, effective, inheritable and ambient sets.
     SetCapabilities(Sets),
+    /// Become the parent of those whose parent ends, below us.
+    AdoptOrphans,
     /// Put the container's process into a child of ours and stay as its reaper.
     Reap,
     /// Become the container's process.

@@ -32,6 +32,12 @@ pub fn show_to_ptrace() -> Result<(), Errno> {
     Errno::result(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).map(drop)
 }
 
+/// Sets the NIS domain name of our UTS namespace (setdomainname(2)): the setting of the same name is root's of the machine.
+pub fn set_domain_name(name: &[u8]) -> Result<(), Errno> {
+    // SAFETY: the pointer and the length are those of a slice.
+    Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
+}
+
 /// Names this process in `ps`; at most 15 bytes are kept (PR_SET_NAME).
 pub fn set_name(name: &std::ffi::CStr) {
     // SAFETY: `name` is a C string that outlives the call; the kernel copies it. It cannot fail with a valid pointer.

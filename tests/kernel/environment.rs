@@ -98,3 +98,57 @@ fn the_payloads_processes_have_no_other_environment() {
     let text = Lab::new().sh(&["--init", "-e", "MARKED=1"], "cat /proc/[0-9]*/environ | tr '\\0' '\\n' | sort -u");
     assert!(!text.contains("XDG_") && !text.contains("/lab."), "{text}");
 }
+
+#[test]
+fn the_hosts_environment_is_the_first_and_weakest() {
+    let host =
+        [("GIVEN", "here"), ("PATH", "/nowhere:/bin"), ("HTTP_PROXY", "http://proxy:3128"), ("no_proxy", "local")];
+    let lab = Lab::new();
+    let seen = env_with(&host, &["--env-host", "-e", "GIVEN=flag"]);
+    assert_eq!((seen["GIVEN"].as_str(), seen["HTTP_PROXY"].as_str()), ("flag", "http://proxy:3128"));
+    assert_eq!(seen["container"], "coracle");
+    let mut command =
+        lab.command(["run", "--rm", "--env-host", "--entrypoint", "env", &crate::support::image("configured")]);
+    lab.pull("configured");
+    command.envs(host).env("GREETING", "from the host");
+    let seen = variables(&output::run(&mut command, &[], crate::support::LIMIT));
+    assert_ne!(seen["GREETING"], "from the host", "the image's wins");
+    let seen = env_with(&host, &["--http-proxy"]);
+    assert_eq!((seen["HTTP_PROXY"].as_str(), seen["no_proxy"].as_str()), ("http://proxy:3128", "local"));
+    assert!(!seen.contains_key("GIVEN"), "{seen:?}");
+    assert!(!env_with(&host, &[]).contains_key("HTTP_PROXY"));
+}
+
+#[test]
+fn variables_are_merged_and_left_out() {
+    let lab = Lab::new();
+    let of_image = |flags: &[&str]| {
+        let flags = [&["--entrypoint", "env"], flags].concat();
+        variables(&lab.run_image("configured", &flags, &[]))
+    };
+    let plain = of_image(&[])["GREETING"].clone();
+    let seen = of_image(&["--env-merge", "GREETING=${GREETING} you", "--env-merge", "ABSENT=${GREETING}"]);
+    assert_eq!(seen["GREETING"], format!("{plain} you"));
+    assert!(!seen.contains_key("ABSENT"), "only what is there is made anew: {seen:?}");
+    assert!(!of_image(&["--unsetenv", "GREETING"]).contains_key("GREETING"));
+    assert_eq!(of_image(&["--unsetenv", "GREETING", "-e", "GREETING=mine"])["GREETING"], "mine");
+    let names: Vec<String> = of_image(&["--unsetenv-all", "-e", "ONLY=1"]).into_keys().collect();
+    assert_eq!(names, ["ONLY"]);
+    lab.busybox(&["--env-merge", "NAME"], &["true"]).refused(125, "E_CONFIG").says("NAME=TEXT");
+}
+
+/// What is taken from the environment is taken when the container is made.
+#[test]
+fn what_was_taken_from_the_host_stays() {
+    let lab = Lab::new();
+    let arguments =
+        ["create", "--env-host", "--name", "kept", "--rootfs", crate::support::busybox_tree().to_str().unwrap(), "env"]
+            .map(str::to_owned);
+    let mut command = lab.command(arguments);
+    command.env("GIVEN", "then");
+    output::run(&mut command, &[], crate::support::LIMIT).ok();
+    let mut command = lab.command(["start", "-a", "kept"]);
+    command.env("GIVEN", "now");
+    let seen = variables(&output::run(&mut command, &[], crate::support::LIMIT));
+    assert_eq!(seen["GIVEN"], "then");
+}

@@ -5,6 +5,7 @@ use clap::Args;
 use super::{all_parsed, of_flag, parsed, with};
 use crate::container::request::{Enforcement, GroupMode, GroupNamespace, LimitRequest};
 use crate::failure::{Explain, Failure};
+use crate::host::config::containers::ContainersConf;
 use crate::name::limit_request::{parse_oom_score, parse_parent};
 use crate::name::resources::{self, CPU_PERIOD, DeviceValue, Resources, Traffic};
 
@@ -173,6 +174,36 @@ impl LimitFlags {
 }
 
 impl ResourceFlags {
+    /// Takes what is not given from containers.conf.
+    pub fn take_defaults(&mut self, conf: &ContainersConf) {
+        if self.limits.pids_limit.is_none()
+            && let Some(pids) = conf.text("pids_limit")
+        {
+            self.limits.pids_limit = Some(if pids == "0" { "-1".into() } else { pids });
+            // Nobody asked for it here and now: it is enforced as far as that is possible.
+            let is_alone = self.request().is_ok_and(|request| {
+                let without = Resources { pids: None, ..request.resources };
+                without.is_empty() && request.parent.is_none()
+            });
+            if is_alone && self.enforcement.is_none() {
+                self.enforcement = Some("soft".into());
+            }
+        }
+        let name = |text: &str| text.split('=').next().unwrap_or_default().to_owned();
+        let given: Vec<String> = self.ulimit.iter().map(|text| name(text)).collect();
+        if !given.iter().any(|name| name == "host") {
+            self.ulimit
+                .extend(conf.list("default_ulimits").iter().filter(|text| !given.contains(&name(text))).cloned());
+        }
+        self.cgroup_conf.splice(0..0, conf.list("cgroup_conf").iter().cloned());
+        // A group is made where one is needed; a setting must not make the lack of one an error.
+        let groups = conf.text("cgroups").filter(|mode| mode == "disabled" || mode == "split");
+        self.cgroups = self.cgroups.take().or(groups);
+        self.cgroupns = self.cgroupns.take().or_else(|| conf.text("cgroupns"));
+        self.oom_score_adj = self.oom_score_adj.take().or_else(|| conf.text("oom_score_adj"));
+        self.shm_size = self.shm_size.take().or_else(|| conf.text("shm_size"));
+    }
+
     /// In types.
     pub fn request(&self) -> Result<LimitRequest, Failure> {
         Ok(LimitRequest {

@@ -11,6 +11,7 @@ use crate::container::request::{
     BindMount, ImageMount, ImageVolumes, KernelMount, TmpfsMount, VolumeMount, VolumesFrom,
 };
 use crate::failure::Failure;
+use crate::host::config::containers::ContainersConf;
 use crate::name::mount::{MountFlag, parse_mount_flag, parse_tmpfs, parse_volume_flag};
 
 /// What is mounted in a container: of `run` and `create`.
@@ -58,6 +59,26 @@ pub struct Mounts {
 }
 
 impl MountFlags {
+    /// Takes what is not given from containers.conf.
+    pub fn take_defaults(&mut self, conf: &ContainersConf) {
+        let destination = |text: &str| text.split(':').nth(1).unwrap_or(text).to_owned();
+        let in_words = |text: &str| {
+            let keys = ["dst=", "destination=", "dest=", "target="];
+            let value = text.split(',').find_map(|word| keys.iter().find_map(|key| word.strip_prefix(key)));
+            value.unwrap_or_default().to_owned()
+        };
+        let tmpfs = self.tmpfs.iter().map(|text| text.split(':').next().unwrap_or_default().to_owned());
+        let mounts = self.mount.iter().map(|text| in_words(text));
+        let mut given: BTreeSet<String> =
+            self.volume.iter().map(|text| destination(text)).chain(mounts).chain(tmpfs).collect();
+        // What is given for a place wins over what is configured for it.
+        self.volume.extend(conf.list("volumes").iter().filter(|text| given.insert(destination(text))).cloned());
+        self.mount.extend(conf.list("mounts").iter().filter(|text| given.insert(in_words(text))).cloned());
+        let of_image =
+            || conf.text("image_volume_mode").map(|mode| if mode == "bind" { "anonymous".into() } else { mode });
+        self.image_volume = self.image_volume.take().or_else(of_image);
+    }
+
     /// In types. Patterns are expanded.
     pub fn parsed(&self, working_directory: &Path) -> Result<Mounts, Failure> {
         let mut mounts = Mounts { read_only_tmpfs: self.read_only_tmpfs.unwrap_or(true), ..Mounts::default() };

@@ -15,7 +15,8 @@ use crate::container::request::{Stdin, Terminal};
 use crate::container::translate::resources;
 use crate::container::{event, freeze, group, stand_alone};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
-use crate::host::limits;
+use crate::host::{limits, security};
+use crate::name::process::namespace_mode::NamespaceMode;
 use crate::runtime::init::Given;
 use crate::runtime::plan::{Execution, LaunchPlan};
 use crate::runtime::spawn::{self, Running};
@@ -154,6 +155,10 @@ impl Joining<'_> {
             let score = resources::oom_score_adj(score);
             limits::set_oom_score_adj(score).map_err(|cause| failed("setting the process's oom score", &cause))?;
         }
+        if let Some(profile) = self.live.record.security.iter().find_map(|word| word.strip_prefix("apparmor=")) {
+            security::set_exec_profile(profile)
+                .map_err(|cause| failed("taking the container's AppArmor profile", &cause))?;
+        }
         let group = group::of(self.layout, &self.live.record.id);
         let leaf = group.map(|group| group.admit_caller().and_then(|()| group.open_leaf())).transpose()?.flatten();
         self.enter().map_err(|errno| match errno {
@@ -174,7 +179,10 @@ impl Joining<'_> {
     fn enter(&self) -> Result<(), Errno> {
         let member = self.plan.joined().ok_or(Errno::ESRCH)?;
         process::hide_from_ptrace()?;
-        namespace::join(member, CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID)?;
+        let mut namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID;
+        // The host's is ours, and nobody's to enter.
+        namespaces.set(CloneFlags::CLONE_NEWPID, self.live.record.asked.pid == NamespaceMode::Private);
+        namespace::join(member, namespaces)?;
         // To get new capabilities makes the kernel forget it (PR_SET_DUMPABLE(2const)).
         process::hide_from_ptrace()
     }

@@ -109,7 +109,7 @@ pub fn execute(layout: &Layout, id: &ContainerId, request: &Request) -> Result<R
 
 /// The descriptors of these numbers, which were open when this program was started. None is a terminal: whoever has that could
 /// type into the user's shell (SECURITY.md R18).
-fn preserved(numbers: &BTreeSet<i32>) -> Result<Vec<OwnedFd>, Failure> {
+pub(super) fn preserved(numbers: &BTreeSet<i32>) -> Result<Vec<OwnedFd>, Failure> {
     let adopt = |&number: &i32| {
         let refused = |why, hint: &str| {
             Failure::new("E_CONFIG", format!("passing on descriptor {number}: {why}")).with_hint(hint)

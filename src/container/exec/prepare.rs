@@ -10,7 +10,7 @@ use super::{Privileges, Request};
 use crate::container::driver;
 use crate::container::environment::Environment;
 use crate::container::live::{Live, NotLive};
-use crate::container::request::{CapabilityChanges, SeccompChoice, Terminal};
+use crate::container::request::{CapabilityChanges, SeccompChoice, Terminal, UserName, UserSpec};
 use crate::container::translate::resources;
 use crate::container::translate::{self, Refused, c_string};
 use crate::container::user::ContainerUser;
@@ -111,7 +111,10 @@ fn process(
         limits: resources::rlimits(&record.limits, kernel >= translate::PER_NAMESPACE_PROCESS_COUNT),
         // Its parent has it already: it hides from ptrace, and may not change its own any more.
         oom_score_adj: None,
-        umask: 0o022,
+        // Its parent has told the kernel already, for the same reason.
+        apparmor: None,
+        umask: record.asked.umask.0,
+        personality: record.asked.personality.number(),
         terminal: (request.terminal == Terminal::New).then_some(window),
     })
 }
@@ -150,17 +153,23 @@ fn user(
         asked: record.process.user.clone(),
         uid: record.process.ids.0,
         gid: record.process.ids.1,
-        groups: Vec::new(),
+        groups: Some(Vec::new()),
         home: String::new(),
+        name: None,
+        is_caller: false,
     };
     let spec = match (&request.user, &recorded, ids) {
         (Some(spec), ..) => spec,
         // Other groups than the one cannot be had, so there is nothing to look up.
-        (None, _, IdMaps::Single { .. }) | (None, None, _) => return Ok(plain),
+        (None, _, IdMaps::Single { .. }) => return Ok(plain),
+        (None, None, _) => &UserSpec { user: UserName::Id(plain.uid), group: Some(UserName::Id(plain.gid)) },
         (None, Some(spec), _) => spec,
     };
     let view = as_it_is(layout, record, number);
-    let found = ContainerUser::of_spec(spec, &view)?;
+    let mut found = ContainerUser::of_spec(spec, &view)?;
+    if matches!(ids, IdMaps::Ranges { .. }) {
+        found.add_groups(&record.asked.groups, &view, true)?;
+    }
     match ids {
         IdMaps::Single { .. } if !same(&found) => {
             let (uid, gid) = record.process.ids;

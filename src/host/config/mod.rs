@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod base64;
 pub mod certificates;
+pub mod containers;
 pub mod credential;
 pub mod credential_helper;
 pub mod policy;

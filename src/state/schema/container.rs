@@ -11,6 +11,7 @@ use crate::name::health::HealthCheck;
 use crate::name::image_selector::ImageSelector;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
+use crate::name::process::ProcessRequest;
 use crate::name::secret::SecretName;
 use crate::name::storage_driver::Driver;
 use crate::name::volume::VolumeName;
@@ -79,6 +80,9 @@ pub struct ContainerRecord {
     /// Its share of the machine.
     #[serde(default, skip_serializing_if = "LimitRequest::is_default")]
     pub limits: LimitRequest,
+    /// What was asked for about its process.
+    #[serde(default, skip_serializing_if = "ProcessRequest::is_default")]
+    pub asked: ProcessRequest,
 }
 
 /// The image of a container.

@@ -1,0 +1,24 @@
+//! `--annotation`.
+
+use super::Refused;
+
+/// `KEY=VALUE`. A key without a value is one of podman's, too: its value is empty.
+pub fn parse_annotation(text: &str) -> Result<(String, String), Refused> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    match key.is_empty() || key.contains(['\0', '\n']) || value.contains('\0') {
+        true => Err(Refused::new(text, "an annotation: expected KEY=VALUE, like org.example.team=web")),
+        false => Ok((key.into(), value.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_not_empty() {
+        assert_eq!(parse_annotation("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(parse_annotation("a"), Ok(("a".into(), String::new())));
+        assert!(parse_annotation("").is_err() && parse_annotation("=b").is_err());
+    }
+}
