@@ -639,7 +639,12 @@ pub fn commit(layout: &Layout, name: &str, request: commit::Request) -> Result<(
 
 /// What is at an address on the web.
 pub fn download(address: &str) -> Result<WebFile, Failure> {
-    Ok(crate::registry::web::open(address, &|line| error::warn(line))?)
+    let opened = crate::registry::web::open(address, &|line| error::warn(line)).map_err(Failure::from);
+    // What helps with registries does not help here.
+    opened.map_err(|failure| match failure.code() {
+        "E_NOTFOUND" => Failure::new("E_NOTFOUND", failure.to_string()).with_hint("check the address"),
+        _ => failure,
+    })
 }
 
 /// Makes an image of a tar; its id.

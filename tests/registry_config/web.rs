@@ -47,7 +47,7 @@ fn what_does_not_arrive_whole_is_no_image() {
         ("loop", "E_REDIRECT", "redirects more than"),
         ("away", "E_REDIRECT", "no address on the web"),
         ("no", "E_", "403"),
-        ("gone", "E_NOTFOUND", "gone"),
+        ("gone", "E_NOTFOUND", "check the address"),
     ] {
         let refused = user.coracle(["import", &format!("{}/{path}", server.url()), "x"]);
         refused.exited(125).says(word);
