@@ -6,12 +6,14 @@ pub mod manifest;
 mod mounts;
 pub mod push;
 pub mod registry;
+mod secrets;
 mod store;
 mod volumes;
 
 pub use archives::*;
 pub use images::*;
 pub use mounts::*;
+pub use secrets::*;
 pub use store::*;
 pub use volumes::*;
 

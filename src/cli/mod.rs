@@ -49,6 +49,7 @@ pub mod run;
 pub mod save;
 pub mod scp;
 pub mod search;
+pub mod secret;
 pub mod selection;
 pub mod start;
 pub mod stats;

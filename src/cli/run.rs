@@ -1,6 +1,7 @@
 //! `run`.
 
 pub mod defaults;
+mod devices;
 pub mod health;
 pub mod network;
 pub mod process;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueHint};
 
+use self::devices::DeviceFlags;
 use self::health::HealthFlags;
 use self::network::{NetworkFlags, Networking};
 use self::process::ProcessFlags;
@@ -197,6 +199,9 @@ pub struct ContainerFlags {
     /// Option of the storage driver: size=SIZE, what may be written into the container's root file system
     #[arg(long, value_name = "KEY=VALUE")]
     storage_opt: Vec<String>,
+
+    #[command(flatten, next_help_heading = "Devices, secrets and hooks")]
+    devices: DeviceFlags,
 
     #[command(flatten)]
     refused: RefusedFlags,
@@ -412,6 +417,13 @@ impl ContainerFlags {
         }
         let size_limit = size_limit(&self.storage_opt)?;
         let terminal = if self.tty { Terminal::New } else { Terminal::None };
+        let devices::Given { devices, privileged, secrets, hooks_dirs } = self.devices.parsed(working_directory)?;
+        let mut capabilities = CapabilityChanges {
+            add: all_parsed("--cap-add", &self.cap_add)?,
+            drop: all_parsed("--cap-drop", &self.cap_drop)?,
+        };
+        let mut security = self.security_options(modules)?;
+        self.devices.widen(&mut capabilities, &mut security);
         let request = Request {
             rootfs,
             name: parsed("--name", self.name.as_deref())?,
@@ -431,11 +443,12 @@ impl ContainerFlags {
             ports,
             resolution,
             init: if self.init == Some(true) { Init::Reaper } else { Init::Payload },
-            capabilities: CapabilityChanges {
-                add: all_parsed("--cap-add", &self.cap_add)?,
-                drop: all_parsed("--cap-drop", &self.cap_drop)?,
-            },
-            security: self.security_options(modules)?,
+            capabilities,
+            security,
+            devices,
+            privileged,
+            secrets,
+            hooks_dirs,
             mounts: binds,
             tmpfs,
             volumes,

@@ -256,6 +256,17 @@ pub static ENTRIES: &[Entry] = &[
         ],
     ),
     Entry::Group(
+        "secret",
+        "Manage secrets",
+        &[
+            Verb::of::<super::secret::create::CreateArgs>("create", &[]),
+            Verb::of::<super::secret::list::ListArgs>("ls", &["list"]),
+            Verb::of::<super::secret::inspect::InspectArgs>("inspect", &[]),
+            Verb::of::<super::secret::remove::RmArgs>("rm", &["remove"]),
+            Verb::of::<super::secret::inspect::ExistsArgs>("exists", &[]),
+        ],
+    ),
+    Entry::Group(
         "manifest",
         "Manage lists of images for several platforms",
         &[

@@ -24,7 +24,7 @@ use crate::name::ids::IdsMode;
 use crate::name::log_request::LogDriver;
 use crate::name::restart_policy;
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, HealthRecord, HealthResult, MountRecord};
+use crate::state::schema::container::{ContainerRecord, DeviceRecord, HealthRecord, HealthResult, MountRecord};
 
 /// One container. Times are RFC 3339; one that has not come yet is `0001-01-01T00:00:00Z`. Lists are never absent.
 #[derive(Clone, Debug, Serialize)]
@@ -262,6 +262,8 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     /// A signal's name.
     pub stop_signal: String,
+    /// Those that it has; what is secret is not in the record.
+    pub secrets: Vec<Secret>,
     #[serde(flatten)]
     pub process: ProcessConfig,
     /// Seconds.
@@ -317,6 +319,7 @@ pub struct HostConfig {
     /// What the bounding set has less than by default.
     pub cap_drop: Vec<String>,
     pub privileged: bool,
+    pub devices: Vec<Device>,
     pub readonly_rootfs: bool,
     pub security_opt: Vec<String>,
     /// Options by destination.
@@ -328,6 +331,34 @@ pub struct HostConfig {
     #[serde(flatten)]
     pub process: ProcessHostConfig,
     pub absent: AbsentHost,
+}
+
+/// A device of the host.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct Device {
+    pub path_on_host: String,
+    pub path_in_container: String,
+    pub cgroup_permissions: String,
+}
+
+/// A secret, by name.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are podman's")]
+pub struct Secret {
+    pub name: String,
+}
+
+impl Device {
+    fn of(record: &DeviceRecord) -> Self {
+        Self {
+            path_on_host: record.source.clone(),
+            path_in_container: record.destination.clone(),
+            cgroup_permissions: record.permissions.clone(),
+        }
+    }
 }
 
 /// What happens when the container ends.
@@ -474,6 +505,7 @@ impl Config {
             entrypoint: process.entrypoint.clone(),
             labels: record.labels.clone(),
             stop_signal: process.stop_signal.clone(),
+            secrets: record.secrets.iter().map(|name| Secret { name: name.to_string() }).collect(),
             process: ProcessConfig::of(&record.asked),
             stop_timeout: record.stop_timeout,
             healthcheck: record.health.as_ref().map(Healthcheck::of),
@@ -509,7 +541,8 @@ impl HostConfig {
             auto_remove: record.remove_at_exit,
             cap_add: names(bounding, capability::DEFAULT),
             cap_drop: names(capability::DEFAULT, bounding),
-            privileged: false,
+            privileged: record.privileged,
+            devices: record.devices.iter().map(Device::of).collect(),
             readonly_rootfs: record.read_only,
             security_opt: record.security.clone(),
             tmpfs: of_kind("tmpfs").map(|mount| (mount.destination.clone(), mount.options.join(","))).collect(),
@@ -568,6 +601,9 @@ mod tests {
             },
             hostname: "abababababab".into(),
             network: "none".into(),
+            devices: Vec::new(),
+            privileged: false,
+            secrets: Vec::new(),
             mounts: vec![mount("bind", "/a", "/b", false), mount("tmpfs", "", "/t", true)],
             labels: [("k".to_owned(), "v".to_owned())].into(),
             read_only: false,

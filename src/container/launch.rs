@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use super::attach::{self, Attachment};
 use super::create::Owned;
+use super::hooks::{self, Hook, Stage};
 use super::monitor::frame::Frame;
 use super::monitor::log::LogTarget;
 use super::monitor::streams::{self, Caller, Streams};
@@ -102,6 +103,8 @@ pub struct Launch<'a> {
     stands_alone: Cell<bool>,
     /// Whether it was there before: the marks of its past go with its start.
     has_past: bool,
+    /// What is executed beside it.
+    hooks: RefCell<Vec<Hook>>,
     /// When the program of its first life is executed.
     execution: Cell<Execution>,
     /// Descriptors that its first process gets.
@@ -141,6 +144,7 @@ impl<'a> Launch<'a> {
             has_company: Cell::new(false),
             stands_alone: Cell::new(false),
             has_past: false,
+            hooks: RefCell::new(Vec::new()),
             execution: Cell::new(Execution::AtOnce),
             preserved: Cell::default(),
         }
@@ -170,6 +174,7 @@ impl<'a> Launch<'a> {
             let message = "--log-driver passthrough: a container whose monitor stands alone is not given the terminal";
             return Err(Failure::new("E_CONFIG", message).with_hint("redirect standard output and error"));
         }
+        self.hooks.replace(hooks::of(self.request, &self.record)?);
         self.preserved.set(exec::preserved(&self.request.preserved)?);
         self.stands_alone.set(stands_alone);
         self.has_company.set(!matches!(presence, Presence::Detached | Presence::Ready));
@@ -308,7 +313,9 @@ impl<'a> Launch<'a> {
             }
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
+        let wanted = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
+        let has_hooks = hooks::has(&self.hooks.borrow(), Stage::BeforeStart);
+        let execution = if has_hooks { Execution::WhenTold } else { wanted };
         let pid_files = &self.request.pid_files;
         for file in [&pid_files.container, &pid_files.monitor].into_iter().flatten() {
             write_pid(file, None)?;
@@ -327,6 +334,18 @@ impl<'a> Launch<'a> {
         }
         let mut running = launched?;
         running.group = group;
+        if has_hooks {
+            self.run_hooks(Stage::BeforeStart, running.child.pid.as_raw())
+                .and_then(|()| match wanted {
+                    Execution::AtOnce => Ok(running.release(&self.plan.borrow())?),
+                    Execution::WhenTold => Ok(()),
+                })
+                .inspect_err(|_| {
+                    running.kill();
+                    let _ = pidfd::wait(running.child.pidfd.as_fd());
+                    group::remove_left(self.layout, &self.id);
+                })?;
+        }
         self.was_executed.set(true);
         let virtual_ids = self.plan.borrow().virtual_ids.clone();
         if let Some(draft) = virtual_ids {
@@ -357,6 +376,8 @@ impl<'a> Launch<'a> {
         let is_joined = self.has_company.get() && restarts == 0;
         event::note_all(self.layout, &happened[..2 + usize::from(is_joined)], &self.record);
         self.forget_past();
+        // The container runs, whatever comes of them.
+        let _ = self.run_hooks(Stage::AfterStart, life.running.child.pid.as_raw());
         Ok(life)
     }
 
@@ -413,9 +434,15 @@ impl<'a> Launch<'a> {
             self.write_processes(Some(&life.running), life.started, 0);
             event::note(self.layout, ContainerEvent::Start, &self.record);
             self.forget_past();
+            let _ = self.run_hooks(Stage::AfterStart, life.running.child.pid.as_raw());
             monitor.tell_start();
         }
         Ok(life)
+    }
+
+    /// Executes the hooks of a stage; `pid` is the container's process, or 0.
+    fn run_hooks(&self, stage: Stage, pid: i32) -> Result<(), Failure> {
+        hooks::run(&self.hooks.borrow(), stage, &hooks::State { layout: self.layout, record: &self.record, pid })
     }
 
     /// With its start the container is none any more that was only made, or has ended.
@@ -479,6 +506,7 @@ impl<'a> Launch<'a> {
                 let _ = group::remove(self.layout, &self.id, group);
             }
             drop(running);
+            let _ = self.run_hooks(Stage::AfterEnd, 0);
             let mut more = vec![(event::EXIT_CODE, code.to_string())];
             if let Some(lack) = &lack {
                 group::note(self.layout, &self.record, lack);

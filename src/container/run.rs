@@ -17,7 +17,7 @@ use super::request::{IdsMode, ProcessRequest, Removal, Request};
 use super::translate::resources::{self, Share};
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
-use super::{driver, environment, event, random_name, remove, volumes};
+use super::{driver, environment, event, random_name, remove, secrets, volumes};
 use crate::failure::Failure;
 use crate::host::kernel;
 use crate::identity::map::Caller;
@@ -50,7 +50,7 @@ pub fn execute(
     release();
     event::note(layout, ContainerEvent::Create, &record);
     let id = owned.id.clone();
-    if let Err(failure) = complete(layout, &record, &mut blueprint) {
+    if let Err(failure) = complete(layout, request, &record, &mut blueprint) {
         let _ = remove::delete(layout, &id, OwnVolumes::Remove);
         return Err(failure);
     }
@@ -64,7 +64,13 @@ pub fn execute(
 }
 
 /// Adds what is fetched for each life of a container.
-fn complete(layout: &Layout, record: &ContainerRecord, blueprint: &mut Blueprint) -> Result<(), Failure> {
+fn complete(
+    layout: &Layout,
+    request: &Request,
+    record: &ContainerRecord,
+    blueprint: &mut Blueprint,
+) -> Result<(), Failure> {
+    secrets::give(layout, request, blueprint)?;
     volumes::mount_by_drivers(layout, record, blueprint).inspect_err(|_| volumes::let_go(layout, record))
 }
 
@@ -103,7 +109,7 @@ pub fn plan_again(
     let _held = volumes::hold(layout, request)?;
     let (mut blueprint, record) = translate(request, &surroundings(layout, request, base, Some(id))?, id, name)?;
     volumes::make(layout, request)?;
-    complete(layout, &record, &mut blueprint)?;
+    complete(layout, request, &record, &mut blueprint)?;
     Ok(LaunchPlan::new(blueprint))
 }
 
@@ -171,6 +177,7 @@ fn make(
     let id = ContainerId::from_random(random()?);
     let request = &*volumes::settled(surroundings.layout, request, surroundings.base)?;
     let layout = surroundings.layout;
+    secrets::check(layout, request)?;
     let held = volumes::hold(layout, request)?;
     let mut attempt = 0;
     loop {

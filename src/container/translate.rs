@@ -19,7 +19,7 @@ use super::base::Base;
 use super::environment::DEFAULT_PATH;
 use super::request::{Access, Init, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal};
 use super::user::ContainerUser;
-use super::{hardening, host_view, network_files};
+use super::{devices, hardening, host_view, network_files};
 use crate::failure::{Explain, Failure};
 use crate::host::kernel;
 use crate::identity::choice::{Choice, Ids};
@@ -36,7 +36,7 @@ use crate::runtime::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, Win
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, IdsRecord, ImageOrigin, ProcessRecord, Timestamp};
+use crate::state::schema::container::{ContainerRecord, DeviceRecord, IdsRecord, ImageOrigin, ProcessRecord, Timestamp};
 use crate::state::schema::image::RunDefaults;
 use crate::volume::VolumeError;
 
@@ -188,16 +188,16 @@ pub fn translate(
     let Share { group, limits, .. } = resources::share(&request.limits, id, per_namespace)?;
     let choice = ids::choice(request, surroundings)?;
     ids::check_limits(choice.ids, &limits)?;
-    let (process, argv) = process(request, surroundings, &defaults, &hostname, limits, choice.ids)?;
-    let mounts = mounts::mounts(request, surroundings.layout, id)?;
-    let record = record(
-        request,
-        surroundings,
-        id,
-        name,
-        &defaults,
-        &Described { hostname: &hostname, process: &process, argv, ids: choice },
-    );
+    let edits = devices::resolve(request)?;
+    let (process, argv) =
+        process(request, surroundings, &defaults, (&hostname, &edits.env), limits, choice.ids)?;
+    let mut mounts = mounts::mounts(request, &edits.mounts, surroundings.layout, id)?;
+    if request.privileged {
+        mounts.extend(mounts::nested_store(&mounts, &surroundings.user.home, id)?);
+    }
+    let described =
+        Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records };
+    let record = record(request, surroundings, id, name, &defaults, &described);
     let network = NetworkPlan::new(&request.network)?;
     let host_network = !network.is_own();
     let mut files = network_files::given(&network, &hostname);
@@ -241,6 +241,9 @@ pub fn translate(
             .iter()
             .map(|&(name, major, minor)| (name, libc::makedev(major as u32, minor as u32)))
             .collect(),
+        host_devices: edits.devices,
+        secrets: Vec::new(),
+        privileged: request.privileged,
         masked: [
             hardening::masked_paths(&request.security, host_network),
             hardening::thermal_throttle_paths(&request.security),
@@ -307,13 +310,13 @@ fn process(
     request: &Request,
     surroundings: &Surroundings<'_>,
     defaults: &RunDefaults,
-    hostname: &str,
+    (hostname, of_devices): (&str, &[String]),
     limits: Vec<(u32, u64, u64)>,
     ids: Ids,
 ) -> Result<(Process, Vec<OsString>), Failure> {
     let argv = arguments(request, defaults);
     let program = argv.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
-    let environment = process::environment(request, surroundings, defaults, hostname);
+    let environment = process::environment(request, surroundings, defaults, (hostname, of_devices));
     let candidates = candidates(program, environment.get("PATH"))?;
     let workdir = request.workdir.as_deref().unwrap_or(&defaults.working_dir);
     let user = &surroundings.user;
@@ -410,6 +413,7 @@ struct Described<'a> {
     process: &'a Process,
     ids: Choice,
     argv: Vec<OsString>,
+    devices: Vec<DeviceRecord>,
 }
 
 fn record(
@@ -441,6 +445,9 @@ fn record(
         hostname: described.hostname.to_owned(),
         network: request.network.to_string(),
         mounts: mounts::records(request, surroundings.layout),
+        devices: described.devices.clone(),
+        privileged: request.privileged,
+        secrets: request.secrets.iter().map(|secret| secret.name.clone()).collect(),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,
         init: request.init == Init::Reaper || request.process.pid == NamespaceMode::Host,

@@ -1,6 +1,7 @@
 //! What this machine and this user's surroundings are: environment, directories, kernel.
 
 pub mod boot;
+pub mod cdi;
 pub mod cgroup;
 pub mod config;
 pub mod device;

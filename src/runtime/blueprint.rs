@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::cgroup::draft::Draft as GroupDraft;
 use crate::identity::keeper::Draft;
 use crate::lsm::capability::Sets;
+use crate::name::concealed::Concealed;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::mount::Propagation;
 use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
@@ -60,6 +61,12 @@ pub struct Blueprint {
     pub shm_size: Bound,
     /// Devices of the host shown in `/dev`: name and `st_rdev`.
     pub devices: Vec<(&'static str, u64)>,
+    /// Devices of the host that were asked for.
+    pub host_devices: Vec<HostDevice>,
+    /// Secrets, as files.
+    pub secrets: Vec<GivenSecret>,
+    /// Whether the kernel's file systems can be written to as far as the kernel lets the container.
+    pub privileged: bool,
     /// Absolute paths to hide.
     pub masked: Vec<String>,
     /// Absolute paths to make read-only.
@@ -85,6 +92,32 @@ pub struct GivenFile {
     pub destination: &'static str,
     /// Whether it is an error if it cannot be shown there.
     pub required: bool,
+}
+
+/// A device of the host.
+#[derive(Clone, Debug)]
+pub struct HostDevice {
+    /// Its path on the host, absolute.
+    pub source: PathBuf,
+    /// Its path in the container, absolute.
+    pub destination: String,
+    /// The number it must have: `st_rdev`.
+    pub number: u64,
+    /// Whether it is a block device, and not a character device.
+    pub block: bool,
+}
+
+/// A secret that is shown in the container as a file in memory.
+#[derive(Clone, Debug)]
+pub struct GivenSecret {
+    /// What is secret.
+    pub content: Concealed,
+    /// Where it is shown, absolute.
+    pub destination: String,
+    /// Its permissions.
+    pub mode: u32,
+    /// User and group that it is given to; ours where absent.
+    pub owner: Option<(u32, u32)>,
 }
 
 /// The root file system.

@@ -205,6 +205,15 @@ impl Init<'_> {
                 let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(0o644))?;
                 File::from(file).write_all(content.as_bytes())?;
             }
+            Step::WriteSecret { at, content, mode, owner } => {
+                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+                let path = at.path.as_c_str();
+                let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(*mode))?;
+                if let Some((uid, gid)) = *owner {
+                    nix::unistd::fchown(&file, Some(uid.into()), Some(gid.into()))?;
+                }
+                File::from(file).write_all(content.reveal())?;
+            }
             Step::AddLine { at, line } => self.add_line(at, line)?,
             Step::CloneBelow { slot, directory, path, depth, attrs } => {
                 self.clone_below(*slot, (directory, path), *depth, *attrs)?;
@@ -651,14 +660,17 @@ fn attach_on_host(mount: BorrowedFd<'_>, on: &CStr) -> Result<(), Errno> {
 fn is_expected(clone: &OwnedFd, expect: Expect) -> bool {
     fstat(clone).is_ok_and(|stat| match expect {
         Expect::Inode { device, inode } => stat.st_dev == device && stat.st_ino == inode,
-        Expect::CharacterDevice(number) => {
-            SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR && stat.st_rdev == number
-        }
+        Expect::CharacterDevice(number) => kind_of(&stat) == SFlag::S_IFCHR && stat.st_rdev == number,
+        Expect::BlockDevice(number) => kind_of(&stat) == SFlag::S_IFBLK && stat.st_rdev == number,
     })
 }
 
+fn kind_of(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
+}
+
 fn is_directory(stat: &FileStat) -> bool {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+    kind_of(stat) == SFlag::S_IFDIR
 }
 
 /// Whether a file is the kernel's own: of proc, sysfs or a control group.

@@ -182,6 +182,7 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
                 _ => Story::plain(what, if errno == Errno::ENOENT { "E_NOTFOUND" } else { "E_MOUNT_TARGET" }),
             }
         }
+        Step::WriteSecret { .. } => Story::plain("writing a secret into the container's memory".into(), "E_IO"),
         Step::CloneBelow { path, .. } => Story::plain(
             format!("mounting {} of a volume into the container", path.to_string_lossy()),
             "E_MOUNT_TARGET",

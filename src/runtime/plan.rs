@@ -1,6 +1,7 @@
 //! From a [`Blueprint`] to a [`LaunchPlan`]: a pure function, so that every decision can be read and tested without a
 //! kernel.
 
+mod devices;
 pub mod join;
 mod mounts;
 
@@ -73,7 +74,8 @@ const CGROUP: Slot = Slot(8);
 const SCRATCH: Slot = Slot(9);
 const FILES: Slot = Slot(10);
 const SETTINGS: Slot = Slot(11);
-const FIRST_FREE: usize = 12;
+const SECRETS: Slot = Slot(12);
+const FIRST_FREE: usize = 13;
 
 /// What the kernel shows for an owner that has no id in the namespace (`kernel.overflowuid`).
 pub const OVERFLOW_ID: u32 = 65_534;
@@ -169,15 +171,19 @@ impl LaunchPlan {
         let parts = planner.rootfs(&blueprint.rootfs, &blueprint.mountpoint);
         planner.own_filesystems(&blueprint);
         let devices = planner.clone_devices(&blueprint.devices);
+        let host_devices = planner.clone_host_devices(&blueprint.host_devices);
         let mounts = planner.make_mounts(&blueprint);
+        let secrets = planner.make_secrets(&blueprint.secrets, &blueprint.mountpoint);
         let files = planner.give_files(&blueprint);
-        planner.network(blueprint.network);
+        planner.network(blueprint.network, kernels_attrs(&blueprint));
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
         for (slot, on, kind) in parts {
             planner.attach(slot, on, kind, Links::Refuse);
         }
         planner.attach_own(&blueprint, &devices);
         planner.attach_mounts(&blueprint.mounts, &mounts);
+        planner.attach_host_devices(&blueprint.host_devices, &host_devices);
+        planner.attach_secrets(&blueprint.secrets, &secrets);
         for (slot, destination, missing) in files {
             let on = Place::new(ROOT, destination);
             let links = Links::Follow;
@@ -202,6 +208,11 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWIPC)
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
+
+/// Attributes of the kernel's file systems that tell of, and change, the whole machine.
+fn kernels_attrs(blueprint: &Blueprint) -> MountAttrs {
+    if blueprint.privileged { NO_EXEC_SUID_DEV } else { READ_ONLY_KERNEL }
+}
 
 struct Planner {
     /// How overlays are made.
@@ -374,7 +385,7 @@ impl Planner {
         }
         match blueprint.group_namespace {
             GroupNamespace::Private if blueprint.cgroup2 => {
-                self.new_filesystem(CGROUP, c"cgroup2", &[], READ_ONLY_KERNEL);
+                self.new_filesystem(CGROUP, c"cgroup2", &[], kernels_attrs(blueprint));
             }
             // With the host's network its sysfs has them.
             GroupNamespace::Host if blueprint.network == Network::Isolated => self.steps.push(Step::CloneHost {
@@ -390,11 +401,11 @@ impl Planner {
     }
 
     /// The network namespace, which has been in the making since the beginning, and the sysfs that shows it.
-    fn network(&mut self, network: Network) {
+    fn network(&mut self, network: Network, attrs: MountAttrs) {
         match network {
             Network::Isolated => {
                 self.steps.push(Step::EnterNetwork);
-                self.new_filesystem(SYS, c"sysfs", &[], READ_ONLY_KERNEL);
+                self.new_filesystem(SYS, c"sysfs", &[], attrs);
             }
             // A sysfs belongs to a network namespace: only its owner may make one.
             Network::Host => self.steps.push(Step::CloneHost {
@@ -402,7 +413,7 @@ impl Planner {
                 path: c"/sys".into(),
                 expect: None,
                 depth: Depth::Recursive,
-                attrs: READ_ONLY_KERNEL,
+                attrs,
                 propagation: Propagation::Private,
             }),
         }

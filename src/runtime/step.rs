@@ -11,6 +11,7 @@ use nix::sched::CloneFlags;
 use super::blueprint::WindowSize;
 use crate::lsm::capability::Sets;
 use crate::name::capability::CapabilitySet;
+use crate::name::concealed::Concealed;
 use crate::name::mount::Propagation;
 use crate::name::storage_driver::Driver;
 use crate::seccomp::{Filter, Key};
@@ -71,6 +72,8 @@ pub enum Expect {
     },
     /// A character device of this number (`st_rdev`).
     CharacterDevice(u64),
+    /// A block device of this number (`st_rdev`).
+    BlockDevice(u64),
 }
 
 /// Where an overlay's writes go.
@@ -251,6 +254,17 @@ pub enum Step {
         at: Place,
         /// The line, without its end.
         line: String,
+    },
+    /// Write a new file that holds a secret.
+    WriteSecret {
+        /// Where.
+        at: Place,
+        /// Its contents.
+        content: Concealed,
+        /// Its permissions.
+        mode: u32,
+        /// User and group that it is given to; ours where absent.
+        owner: Option<(u32, u32)>,
     },
     /// Copy what the root has at a place into a mount that is about to cover it.
     CopyUp {

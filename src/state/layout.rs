@@ -15,6 +15,7 @@ use crate::host::env;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::log_request::{LogDriver, LogRequest};
 use crate::name::reference::Reference;
+use crate::name::secret::SecretName;
 use crate::name::storage_driver::Driver;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, Digest, ImageId};
@@ -260,6 +261,21 @@ impl Layout {
     /// Marks a container whose volumes drivers have mounted.
     pub fn driven_marker(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("driven")
+    }
+
+    /// What hooks are told of a container's configuration.
+    pub fn container_bundle(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("bundle")
+    }
+
+    /// The directory of secrets.
+    pub fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+
+    /// One secret.
+    pub fn secret(&self, name: &SecretName) -> PathBuf {
+        self.secrets().join(format!("{name}.json"))
     }
 
     /// What mounts of a container throw away with its end.

@@ -122,6 +122,12 @@ pub fn volumes_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusi
     acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock, only_for_this: None })
 }
 
+/// The secrets, for oneself.
+pub fn secrets_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
+    let path = made(layout.secrets())?;
+    acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock, only_for_this: None })
+}
+
 /// A directory whose lock is wanted: made with its first use.
 fn made(path: PathBuf) -> Result<PathBuf, LockError> {
     let result = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);

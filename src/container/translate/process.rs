@@ -24,7 +24,7 @@ pub fn environment(
     request: &Request,
     surroundings: &Surroundings<'_>,
     defaults: &RunDefaults,
-    hostname: &str,
+    (hostname, of_devices): (&str, &[String]),
 ) -> Environment {
     let asked = &request.process;
     let mut environment = Environment::default();
@@ -35,6 +35,8 @@ pub fn environment(
         environment.set("TERM", "xterm");
     }
     environment.add_image(&defaults.env);
+    // In their own words, as an image's.
+    environment.add_image(of_devices);
     environment.rework(asked);
     environment.add_settings(&request.env);
     let is_wanted = |name: &str| !asked.unset_all && asked.unset.iter().all(|unset| unset != name);

@@ -13,6 +13,7 @@ use crate::name::image_selector::ImageSelector;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
 use crate::name::process::ProcessRequest;
+use crate::name::secret::SecretName;
 use crate::name::storage_driver::Driver;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, ImageId};
@@ -45,6 +46,15 @@ pub struct ContainerRecord {
     pub network: String,
     /// Mounts that the user asked for.
     pub mounts: Vec<MountRecord>,
+    /// Devices of the host that it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceRecord>,
+    /// Whether it has all that can be given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
+    /// Names of secrets that it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretName>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Whether its root file system is read-only.
@@ -126,6 +136,17 @@ pub struct ProcessRecord {
     pub seccomp: String,
     /// Signal that asks it to stop.
     pub stop_signal: String,
+}
+
+/// A device of the host in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRecord {
+    /// Path on the host.
+    pub source: String,
+    /// Path in the container.
+    pub destination: String,
+    /// `r`, `w`: what the user may do with it.
+    pub permissions: String,
 }
 
 /// A mount of a container.

@@ -6,5 +6,6 @@ pub mod container;
 pub mod image;
 pub mod layer;
 pub mod owners;
+pub mod secret;
 pub mod stamp;
 pub mod volume;
