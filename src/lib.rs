@@ -23,6 +23,7 @@ pub mod identity;
 pub mod image;
 pub mod lsm;
 pub mod name;
+pub mod net;
 pub mod oci;
 pub mod registry;
 pub mod role;

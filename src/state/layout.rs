@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::host::env;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::log_request::{LogDriver, LogRequest};
+use crate::name::network::NetworkName;
 use crate::name::reference::Reference;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, Digest, ImageId};
@@ -217,6 +218,46 @@ impl Layout {
     /// The files of a volume.
     pub fn volume_data(&self, name: &VolumeName) -> PathBuf {
         self.volume(name).join("data")
+    }
+
+    /// The directory of networks.
+    pub fn networks(&self) -> PathBuf {
+        self.data.join("networks")
+    }
+
+    /// The record of what a network is.
+    pub fn network_record(&self, name: &NetworkName) -> PathBuf {
+        self.networks().join(format!("{name}.json"))
+    }
+
+    /// The directory of what is known of networks that have members.
+    pub fn network_states(&self) -> PathBuf {
+        self.runtime.join("networks")
+    }
+
+    /// What is known of a network that has members: their leases, the process that holds it. Its lock is on this directory.
+    pub fn network_state(&self, name: &NetworkName) -> PathBuf {
+        self.network_states().join(name.as_str())
+    }
+
+    /// A container's lease in a network.
+    pub fn lease(&self, name: &NetworkName, id: &ContainerId) -> PathBuf {
+        self.network_state(name).join(format!("{id}.json"))
+    }
+
+    /// The socket of the process that holds a network.
+    pub fn holder_socket(&self, name: &NetworkName) -> PathBuf {
+        self.network_state(name).join("socket")
+    }
+
+    /// The record of the process that holds a network.
+    pub fn holder_record(&self, name: &NetworkName) -> PathBuf {
+        self.network_state(name).join("holder.json")
+    }
+
+    /// What was changed of a container's networks since it was made.
+    pub fn container_networks(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("networks.json")
     }
 
     /// The directory of container names.

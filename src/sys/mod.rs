@@ -23,4 +23,5 @@ pub mod signal;
 pub mod single_threaded;
 pub mod socket;
 pub mod tty;
+pub mod unix_socket;
 pub mod xattr;

@@ -34,6 +34,26 @@ pub fn become_own_root(others: CloneFlags) -> std::io::Result<()> {
     std::fs::write("/proc/self/gid_map", format!("0 {gid} 1\n"))
 }
 
+/// Makes a user namespace for this process, which must have one thread: our own user and group have the same numbers in it, and
+/// there is nobody else. From then on we may do with it, and with the namespaces that belong to it, what we like.
+pub fn become_own_master() -> std::io::Result<()> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    nix::sched::unshare(CloneFlags::CLONE_NEWUSER)?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1\n"))?;
+    std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1\n"))
+}
+
+/// A network namespace for this thread, which owns it with its user namespace.
+pub fn new_network() -> Result<(), Errno> {
+    nix::sched::unshare(CloneFlags::CLONE_NEWNET)
+}
+
+/// Enters a network namespace with this thread (setns(2)).
+pub fn enter_network(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    nix::sched::setns(namespace, CloneFlags::CLONE_NEWNET)
+}
+
 /// Whether our own user namespace has other ids than 0.
 pub fn has_many_ids() -> std::io::Result<bool> {
     Ok(identity_of("/proc/self/uid_map")?.trim() != "0 0 1")

@@ -5,7 +5,7 @@ mod client;
 pub mod detach_keys;
 pub mod frame;
 pub mod health;
-pub mod listener;
+pub use crate::sys::unix_socket as listener;
 pub mod log;
 pub mod raw_mode;
 pub mod streams;

@@ -5,4 +5,5 @@
 pub mod container;
 pub mod image;
 pub mod layer;
+pub mod network;
 pub mod volume;
