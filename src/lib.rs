@@ -7,7 +7,7 @@
 //! | 0 | [`sys`], [`failure`] | system calls; how things fail |
 //! | 1 | [`oci`], [`name`] | documents and parsed words; pure |
 //! | 2 | [`state`], [`host`] | what outlives a process; what this machine can do |
-//! | 3 | [`store`], [`volume`], [`registry`], [`rootfs`], [`identity`], [`cgroup`], [`seccomp`], [`lsm`] | independent services |
+//! | 3 | [`store`], [`volume`], [`registry`], [`rootfs`], [`identity`], [`cgroup`], [`net`], [`seccomp`], [`lsm`] | independent services |
 //! | 4 | [`runtime`] | plan, fork, init, exec |
 //! | 5 | [`image`], [`container`] | what users have names for |
 //! | 6 | [`cli`] | parse and render |

@@ -309,7 +309,7 @@ fn bash_completes() {
     assert_eq!(stage.bash(&["coracle", "rm", "-f", ""]), ["down", "up"]);
     assert_eq!(stage.bash(&["coracle", "logs", "-f", ""]), ["down", "up"]);
     assert_eq!(stage.bash(&["coracle", "run", "--log-driver", "j"]), ["journald", "json-file"]);
-    assert_eq!(stage.bash(&["coracle", "run", "--network", ""]), ["host", "none"]);
+    assert_eq!(stage.bash(&["coracle", "run", "--network", "p"]), ["pasta", "private"]);
 }
 
 #[test]

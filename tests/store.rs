@@ -14,11 +14,12 @@ use std::path::Path;
 use support::{Header, OPAQUE, OVERRIDE_STAT, Sandbox, Tar, xattr};
 
 use coracle::failure::Explain;
+use coracle::image::owners;
 use coracle::name::image_selector::ImageSelector;
 use coracle::name::reference::Reference;
 use coracle::oci::digest::Digest;
 use coracle::oci::platform::Platform;
-use coracle::state::schema::image::{BlobDescriptor, ImageLayer, ImageRecord, RunDefaults};
+use coracle::state::schema::image::{BlobDescriptor, ImageLayer, ImageOwners, ImageRecord, RunDefaults};
 use coracle::state::schema::layer::{FileKind, Ownership};
 use coracle::store::collect::{self, Freed};
 use coracle::store::{Store, StoreError};
@@ -572,10 +573,38 @@ fn image(sandbox: &Sandbox, name: &str, tar: &[u8]) -> ImageRecord {
         layers: vec![layer],
         size: tar.len() as u64,
         config: RunDefaults { cmd: Some(vec!["sh".into()]), ..RunDefaults::default() },
+        owners: None,
     };
     store.images().put(&record).unwrap();
     store.images().tag(&reference(name), &record.id, &record.manifest.digest).unwrap();
     record
+}
+
+#[test]
+fn whom_an_image_belongs_to_is_known_without_looking_at_its_files() {
+    let sandbox = Sandbox::new();
+    let passwd = |text: &str| Tar::new().file("etc/passwd", text);
+    let root = "root:x:0:0::/:/bin/sh\n";
+    let foreign = Header::new(b'5', "srv").owner(33, 33);
+    for (name, tar, others, accounts) in [
+        ("scratch", Tar::new().file("program", "x"), false, false),
+        ("root", passwd(root), false, false),
+        ("accounts", passwd(&format!("{root}a:x:1:1::/:/bin/sh\n")), false, true),
+        ("files", passwd(root).header(&foreign), true, false),
+        ("link", passwd(root).symlink("etc/passwd", "/usr/passwd").file("usr/passwd", "a:x:1:1::/:\n"), false, true),
+        ("pipe", Tar::new().header(&Header::new(b'6', "etc/passwd")), false, true),
+    ] {
+        let record = image(&sandbox, name, &tar.end());
+        // Given means that nothing is only said to belong to others.
+        let expected = ImageOwners { others, accounts, given: !others || is_root() };
+        // What older versions have written has to be found out.
+        assert_eq!(owners::of(&sandbox.store, &record).unwrap(), expected, "{name}");
+        assert_eq!(expected.is_only_root(), !others && !accounts);
+        let known = ImageOwners { others: true, accounts: true, given: false };
+        let written = ImageRecord { owners: Some(known), ..record };
+        sandbox.store.images().put(&written).unwrap();
+        assert_eq!(owners::of(&sandbox.store, &resolved(&sandbox, name).unwrap()).unwrap(), known);
+    }
 }
 
 fn resolved(sandbox: &Sandbox, text: &str) -> Option<ImageRecord> {

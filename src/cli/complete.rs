@@ -297,7 +297,7 @@ impl<'c> Line<'c> {
             "pull" | "policy" => Answer::words(PullPolicy::ALL.iter().map(|policy| policy.as_str())),
             "log_driver" => Answer::words(LogDriver::ALL.iter().map(|driver| driver.as_str())),
             "log_opt" => Answer::words(["max-size=", "max-file=", "path=", "tag="]),
-            "network" => Answer::words(NetworkMode::ALL.iter().map(|mode| mode.as_str())),
+            "network" => Answer::words(NetworkMode::WORDS.iter().copied()),
             "security_opt" => Answer::words(security_option::FORMS.iter().map(|form| before_placeholder(form))),
             "cap_add" | "cap_drop" => {
                 Answer::words(Capability::ALL.iter().map(|capability| capability.name()).chain(["ALL"]))

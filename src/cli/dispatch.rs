@@ -144,7 +144,7 @@ fn base(
             let found = archives::load_one(store, location, platform.as_ref(), progress)?;
             let selector = ImageSelector::Id(found.record.id.hex().to_owned());
             request.rootfs = RootfsSource::Image { selector, pull: PullPolicy::Never, platform: None };
-            Base::Image(base_image(found))
+            Base::Image(base_image(store, found)?)
         }
         RootfsSource::Directory { path, .. } => Base::Directory(translate::rootfs_directory(path)?),
         RootfsSource::Image { selector, pull, platform } => {
@@ -155,7 +155,7 @@ fn base(
                 let value = started.to_string().into();
                 request.env.push(EnvSetting::Set { name: env::STARTED.name.into(), value });
             }
-            Base::Image(base_image(found))
+            Base::Image(base_image(store, found)?)
         }
     })
 }
@@ -215,7 +215,7 @@ fn start_as(layout: &Layout, container: Startable, presence: &Presence) -> Resul
                 return Err(failure.with_hint("pull it again"));
             };
             let name = container.image_name().unwrap_or_default().to_owned();
-            Base::Image(BaseImage { name, ..base_image(found) })
+            Base::Image(BaseImage { name, ..base_image(&store, found)? })
         }
         (None, None) => {
             return Err(Failure::new("E_STATE", "the container's record names nothing that it is made from"));
@@ -339,10 +339,11 @@ fn now() -> u64 {
     time.map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
 }
 
-fn base_image(found: ResolvedImage) -> BaseImage {
+fn base_image(store: &Store, found: ResolvedImage) -> Result<BaseImage, Failure> {
+    let owners = image::owners::of(store, &found.record)?;
     let name = found.reference.as_ref().map_or_else(|| found.record.id.hex().to_owned(), Reference::to_string);
     let layers = found.record.visible_layers().iter().map(|layer| layer.diff_id.clone()).collect();
-    BaseImage { id: found.record.id, name, layers, defaults: found.record.config }
+    Ok(BaseImage { id: found.record.id, name, layers, defaults: found.record.config, owners })
 }
 
 fn registry_access(access: RegistryAccess) -> Access {

@@ -1,6 +1,7 @@
 //! `run`.
 
 pub mod health;
+pub mod network;
 pub mod resources;
 pub mod volumes;
 
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use clap::{Args, ValueHint};
 
 use self::health::HealthFlags;
+use self::network::{NetworkFlags, Networking};
 use self::resources::ResourceFlags;
 use self::volumes::{MountFlags, Mounts};
 use super::dispatch;
@@ -36,7 +38,6 @@ use crate::name::host_name::parse_host_name;
 use crate::name::image_location::ImageLocation;
 use crate::name::label::{parse_label, parse_label_file};
 use crate::name::mount::Access;
-use crate::name::network_mode::NetworkMode;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::security_option::{SecurityOption, SecurityOptions};
 
@@ -143,12 +144,11 @@ pub struct ContainerFlags {
     /// Host name of the container [default: its short id]
     #[arg(short = 'h', long, value_name = "NAME", help_heading = "Surroundings")]
     hostname: Option<String>,
-    /// Network: none (loopback only) or host
-    #[arg(long, visible_alias = "net", value_name = "MODE", default_value = "none", help_heading = "Surroundings")]
-    network: String,
     /// Make the container's root directory read-only
     #[arg(long, help_heading = "Surroundings")]
     read_only: bool,
+    #[command(flatten, next_help_heading = "Network")]
+    network: NetworkFlags,
     #[command(flatten, next_help_heading = "Mounts")]
     mounts: MountFlags,
     /// Take IMAGE for a directory of the host to use as the root directory; DIR:O throws away what is written to it
@@ -328,6 +328,7 @@ impl ContainerFlags {
     pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
         let rootfs = self.rootfs_source(working_directory)?;
         let Mounts { binds, tmpfs, volumes, from, of_image } = self.mounts.parsed(working_directory, modules)?;
+        let Networking { mode: network, ports, resolution } = self.network.parsed(working_directory)?;
         if let Some(cidfile) = &self.cidfile {
             check_cidfile(cidfile)?;
         }
@@ -353,7 +354,9 @@ impl ContainerFlags {
             command: self.image_and_command[1..].to_vec(),
             hostname: with("--hostname", self.hostname.as_deref(), parse_host_name)?,
             rootfs_access: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
-            network: self.network.parse::<NetworkMode>().map_err(|error| of_flag("--network", error))?,
+            network,
+            ports,
+            resolution,
             init: if self.init { Init::Reaper } else { Init::Payload },
             capabilities: CapabilityChanges {
                 add: all_parsed("--cap-add", &self.cap_add)?,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::oci::digest::{DiffId, ImageId};
-use crate::state::schema::image::RunDefaults;
+use crate::state::schema::image::{ImageOwners, RunDefaults};
 
 /// An image of the store, or a directory of the host.
 #[derive(Clone, Debug)]
@@ -26,4 +26,6 @@ pub struct BaseImage {
     pub layers: Vec<DiffId>,
     /// Defaults for containers.
     pub defaults: RunDefaults,
+    /// Whom its files belong to.
+    pub owners: ImageOwners,
 }

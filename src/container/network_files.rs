@@ -1,13 +1,13 @@
 //! `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` of a container.
 
-use super::request::NetworkMode;
+use crate::net::plan::NetworkPlan;
 use crate::runtime::blueprint::GivenFile;
 
 /// What a container on this network, with this host name, finds there.
-pub fn given(network: NetworkMode, hostname: &str) -> Vec<GivenFile> {
+pub fn given(network: &NetworkPlan, hostname: &str) -> Vec<GivenFile> {
     let (hosts, resolv_conf) = match network {
-        NetworkMode::None => (String::new(), String::new()),
-        NetworkMode::Host => (read("/etc/hosts"), read("/etc/resolv.conf")),
+        NetworkPlan::None => (String::new(), String::new()),
+        NetworkPlan::Host => (read("/etc/hosts"), read("/etc/resolv.conf")),
     };
     let hosts = if hosts.is_empty() { "127.0.0.1\tlocalhost\n::1\tlocalhost\n".into() } else { hosts };
     let file = |name, content, destination| GivenFile { name, content, destination };

@@ -15,7 +15,9 @@ pub use crate::name::image_selector::ImageSelector;
 pub use crate::name::limit_request::{Enforcement, GroupMode, GroupNamespace, LimitRequest};
 pub use crate::name::log_request::{LogDriver, LogRequest};
 pub use crate::name::mount::{Access, BindMount, IfMissing, TmpfsMount, VolumeMount};
+pub use crate::name::name_resolution::{DnsServers, HostsFile, NameResolution};
 pub use crate::name::network_mode::NetworkMode;
+pub use crate::name::port::PortRequest;
 pub use crate::name::pull_policy::PullPolicy;
 pub use crate::name::restart_policy::RestartPolicy;
 pub use crate::name::security_option::{SeccompChoice, SecurityOptions, Unmask};
@@ -59,6 +61,12 @@ pub struct Request {
     pub rootfs_access: Access,
     /// Network of the container.
     pub network: NetworkMode,
+    /// `--publish`, `--publish-all`, `--expose`.
+    #[serde(default)]
+    pub ports: PortRequest,
+    /// How it finds hosts by name.
+    #[serde(default)]
+    pub resolution: NameResolution,
     /// Whether our reaper is pid 1.
     pub init: Init,
     /// `--cap-add`, `--cap-drop`.

@@ -13,7 +13,7 @@ use self::resources::{SHM_SIZE, Share};
 use super::base::Base;
 use super::environment::{DEFAULT_PATH, Environment};
 use super::request::{
-    Access, BindMount, Init, NetworkMode, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal, TmpfsMount,
+    Access, BindMount, Init, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal, TmpfsMount,
 };
 use super::user::ContainerUser;
 use super::{hardening, host_view, network_files};
@@ -23,6 +23,7 @@ use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
+use crate::net::plan::NetworkPlan;
 use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
@@ -152,8 +153,9 @@ pub fn translate(
     let mounts = mounts(request, surroundings.layout)?;
     let record =
         record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
-    let host_network = request.network == NetworkMode::Host;
-    let files = network_files::given(request.network, &hostname);
+    let network = NetworkPlan::new(&request.network)?;
+    let host_network = !network.is_own();
+    let files = network_files::given(&network, &hostname);
     let ids = id_maps(surroundings);
     let groups = match &ids {
         IdMaps::Single { gid, .. } => (*gid, *gid),
@@ -463,11 +465,7 @@ fn record(
         remove_at_exit: request.removal == Removal::AtExit,
         process: process_record(request, surroundings, defaults, described),
         hostname: described.hostname.to_owned(),
-        network: match request.network {
-            NetworkMode::None => "none",
-            NetworkMode::Host => "host",
-        }
-        .into(),
+        network: request.network.to_string(),
         mounts: mount_records(request, surroundings.layout),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,

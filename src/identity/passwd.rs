@@ -121,6 +121,11 @@ pub fn resolve_user(spec: &UserSpec, passwd: Option<&[u8]>, group: Option<&[u8]>
     Ok(user)
 }
 
+/// Whether there are accounts of other ids than 0. A line that cannot be understood may be one.
+pub fn has_other_accounts(passwd: &[u8]) -> bool {
+    entries(passwd, PASSWD).any(|entry| entry.and_then(|entry| entry.id(2)).map_or(true, |id| id != 0))
+}
+
 fn find_user(wanted: &UserName, passwd: &[u8]) -> Result<ResolvedUser, UserError> {
     for entry in entries(passwd, PASSWD) {
         // name:password:uid:gid:comment:home:shell
@@ -274,6 +279,18 @@ broken:x:zero:bare
         assert_eq!(resolve("0").expect("a number is not the name 0"), user(0, 0, &[10], "/root", Some("root")));
         let nobody = resolve_user(&"7:8".parse().expect("a spec"), None, None);
         assert_eq!(nobody.expect("no files"), user(7, 8, &[], "/", None));
+    }
+
+    #[test]
+    fn other_accounts_are_seen() {
+        for (passwd, expected) in [
+            ("", false),
+            ("# users\n\nroot:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/:\n", false),
+            ("root:x:0:0::/:\nnobody:x:65534:65534::/:\n", true),
+            ("root:x:0:0::/:\n+::::::\n", true),
+        ] {
+            assert_eq!(has_other_accounts(passwd.as_bytes()), expected, "{passwd}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 
+use super::owners;
 use crate::failure::Failure;
 use crate::host::env;
 use crate::name::config_change::ConfigChange;
@@ -225,7 +226,9 @@ pub fn image(store: &Store, new: NewImage) -> Result<ImageId, Failure> {
         layers,
         size,
         config: super::fetch::run_defaults(parsed),
+        owners: None,
     };
+    let record = ImageRecord { owners: Some(owners::of(store, &record)?), ..record };
     store.images().put(&record)?;
     if let Some(reference) = &reference {
         store.images().tag(reference, &id, &digest)?;

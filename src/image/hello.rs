@@ -13,7 +13,7 @@ use crate::name::reference::Reference;
 use crate::oci::digest::{Algorithm, Digest};
 use crate::oci::platform::Platform;
 use crate::state::record::{io_code, io_hint};
-use crate::state::schema::image::{BlobDescriptor, ImageLayer, ImageRecord, RunDefaults};
+use crate::state::schema::image::{BlobDescriptor, ImageLayer, ImageOwners, ImageRecord, RunDefaults};
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
 
@@ -121,6 +121,7 @@ fn make(store: &Store, build: &str) -> Result<ResolvedImage, Failure> {
             labels: [(BUILD_LABEL.to_owned(), build.to_owned())].into(),
             ..RunDefaults::default()
         },
+        owners: Some(ImageOwners { given: true, ..ImageOwners::default() }),
     };
     store.images().put(&record)?;
     let reference: Reference = NAME.parse()?;

@@ -17,6 +17,7 @@ pub mod load;
 pub mod login;
 pub mod manifest_list;
 pub mod mount;
+pub mod owners;
 pub mod pack;
 pub mod parallel;
 pub mod progress;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
-//!                                       containers/ID/{record.json,exit.json,created,name,log.json,upper,work,...}  names/NAME  partial/  tmp/  lock
-//!                                       volumes/NAME/{record.json,data,new,filling}
+//!                                       containers/ID/{record.json,exit.json,created,name,log.json,owners,upper,work,...}  names/NAME  partial/  tmp/  lock
+//!                                       volumes/NAME/{record.json,data,owners,new,filling}
 //! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  images/HEX (mounted)  events.jsonl  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
 //! CACHE    $XDG_CACHE_HOME/coracle
@@ -178,6 +178,11 @@ impl Layout {
         self.container(id).join("name")
     }
 
+    /// Owners of files of its own layer that cannot carry them ([`crate::state::schema::owners`]).
+    pub fn container_owners(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("owners")
+    }
+
     /// The record of how a container ended.
     pub fn exit_record(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("exit.json")
@@ -258,6 +263,11 @@ impl Layout {
     /// What was changed of a container's networks since it was made.
     pub fn container_networks(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("networks.json")
+    }
+
+    /// Owners of files of a volume that cannot carry them ([`crate::state::schema::owners`]).
+    pub fn volume_owners(&self, name: &VolumeName) -> PathBuf {
+        self.volume(name).join("owners")
     }
 
     /// The directory of container names.

@@ -1,13 +1,15 @@
 //! Listening at a path and connecting to it, with messages that are kept apart (unix(7), SOCK_SEQPACKET).
 
+#![allow(unsafe_code)]
+
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, socket};
 use nix::sys::stat::Mode;
 
 /// Listens at `path`. What a dead process has left there is replaced.

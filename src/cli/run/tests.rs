@@ -3,7 +3,7 @@
 use clap::{Command, FromArgMatches};
 
 use super::*;
-use crate::container::request::{CapabilityName, ImageSelector, Unmask, UserName};
+use crate::container::request::{CapabilityName, DnsServers, HostsFile, ImageSelector, NetworkMode, Unmask, UserName};
 use crate::failure::Failure;
 use crate::name::capability::Capability;
 
@@ -38,7 +38,7 @@ fn the_simplest_run() {
     assert_eq!((pull, platform), (PullPolicy::Missing, None));
     assert_eq!((request.removal, request.restart), (Removal::Never, RestartPolicy::No));
     assert_eq!((request.stdin, request.terminal, request.init), (Stdin::Null, Terminal::None, Init::Payload));
-    assert_eq!((request.rootfs_access, request.network), (Access::ReadWrite, NetworkMode::None));
+    assert_eq!((request.rootfs_access, request.network), (Access::ReadWrite, NetworkMode::Default));
     assert_eq!((request.name, request.workdir, request.user, request.hostname), (None, None, None, None));
     assert_eq!((request.entrypoint, request.cidfile), (None, None));
     assert!(request.command.is_empty() && request.env.is_empty() && request.labels.is_empty());
@@ -120,6 +120,51 @@ fn everything_at_once() {
 }
 
 #[test]
+fn networks_ports_and_names() {
+    let request = request(&[
+        "--network=front:alias=www",
+        "--ip",
+        "10.89.0.5",
+        "--ip6=fd00::5",
+        "--mac-address",
+        "92:d0:c6:0a:29:33",
+        "--network-alias=web",
+        "-p",
+        "8080:80",
+        "--publish=127.0.0.1::53/udp",
+        "-P",
+        "--expose",
+        "90-92",
+        "--dns=10.0.0.1",
+        "--dns-search=.",
+        "--dns-opt",
+        "ndots:2",
+        "--add-host",
+        "db:10.0.0.6",
+        "--hosts-file",
+        "hosts",
+        "--no-hostname",
+        "debian",
+    ]);
+    let NetworkMode::Networks(all) = &request.network else { panic!("{:?}", request.network) };
+    let text = "front:ip=10.89.0.5,ip6=fd00::5,mac=92:d0:c6:0a:29:33,alias=www,alias=web";
+    assert_eq!(all[0].to_string(), text);
+    let published: Vec<String> = request.ports.published.iter().map(ToString::to_string).collect();
+    assert_eq!(published, ["8080:80/tcp", "127.0.0.1::53/udp"]);
+    assert!(request.ports.all && request.ports.exposed[0].to_string() == "90-92/tcp");
+    let resolution = &request.resolution;
+    assert_eq!(resolution.servers, DnsServers::These(vec!["10.0.0.1".parse().unwrap()]));
+    assert_eq!(resolution.search, Some(Vec::new()));
+    assert_eq!(resolution.options.as_ref().unwrap()[0].as_str(), "ndots:2");
+    assert_eq!(resolution.hosts, HostsFile::File("/here/hosts".into()));
+    assert_eq!(resolution.entries[0].to_string(), "db:10.0.0.6");
+    assert!(resolution.leaves_hostname);
+    let kept = serde_json::to_string(&request).unwrap();
+    let read: Request = serde_json::from_str(&kept).unwrap();
+    assert_eq!((read.network, read.ports, read.resolution), (request.network, request.ports, request.resolution));
+}
+
+#[test]
 fn everything_after_the_image_is_the_commands() {
     assert_eq!(
         request(&["debian", "-it", "--rm", "--", "-v", "--help"]).command,
@@ -187,7 +232,20 @@ fn refusals_name_the_flag_and_the_cure() {
         (&["-u", "-1", "debian"], "--user", "E_USER_INVALID"),
         (&["-u", "4294967295", "debian"], "--user", "E_USER_INVALID"),
         (&["--entrypoint", "[1]", "debian"], "--entrypoint", "E_CONFIG"),
-        (&["--network", "bridge", "debian"], "--network", "E_CONFIG"),
+        (&["--network", "-v", "debian"], "--network", "E_NAME_INVALID"),
+        (&["--network", "host", "--network", "front", "debian"], "--network", "E_CONFIG"),
+        (&["--ip", "10.0.0.5", "debian"], "--ip", "E_CONFIG"),
+        (&["--network", "front", "--ip", "fd00::5", "debian"], "--ip", "E_CONFIG"),
+        (&["--network", "front,back", "--ip", "10.0.0.5", "debian"], "--ip", "E_CONFIG"),
+        (&["--network", "host", "--network-alias", "a", "debian"], "--network-alias", "E_CONFIG"),
+        (&["-p", "8080:80:90", "debian"], "--publish", "E_CONFIG"),
+        (&["-p", "80", "--network", "none", "debian"], "--publish", "E_CONFIG"),
+        (&["-P", "--network", "container:web", "debian"], "--publish", "E_CONFIG"),
+        (&["--expose", "0", "debian"], "--expose", "E_CONFIG"),
+        (&["--dns", "x", "debian"], "--dns", "E_CONFIG"),
+        (&["--dns-search", "a b", "debian"], "--dns-search", "E_CONFIG"),
+        (&["--dns-opt", "", "debian"], "--dns-option", "E_CONFIG"),
+        (&["--add-host", "db", "debian"], "--add-host", "E_CONFIG"),
         (&["--pull", "sometimes", "debian"], "--pull", "E_CONFIG"),
         (&["--cap-add", "NET", "debian"], "--cap-add", "E_CONFIG"),
         (&["--security-opt", "x", "debian"], "--security-opt", "E_CONFIG"),
@@ -206,7 +264,6 @@ fn refusals_name_the_flag_and_the_cure() {
         assert!(failure.to_string().contains(part) && failure.code() == *code, "{words:?}: {failure}");
     }
     assert!(refused(&["-v", "my/data:/x", "debian"]).hint().unwrap().contains("./my/data"));
-    assert!(refused(&["--network", "bridge", "debian"]).hint().unwrap().contains("none"));
 }
 
 // CVE-2024-32462: what looks like an option or like shell syntax is never a name.

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::error::FetchCause;
 use super::layers::Layer;
+use crate::image::owners;
 use crate::oci::digest::Digest;
 use crate::oci::image_config::ImageConfig;
 use crate::oci::manifest::{Fetched, Manifest};
@@ -36,7 +37,7 @@ pub(super) fn image_record(
         size += unpacked.bytes;
         records.push(image_layer(layer, unpacked.opaque_root));
     }
-    Ok(ImageRecord {
+    let record = ImageRecord {
         id: manifest.config.digest.clone(),
         manifest: BlobDescriptor {
             digest: source.digest.clone(),
@@ -48,7 +49,9 @@ pub(super) fn image_record(
         layers: records,
         size,
         config: run_defaults(config),
-    })
+        owners: None,
+    };
+    Ok(ImageRecord { owners: Some(owners::of(store, &record)?), ..record })
 }
 
 fn image_layer(layer: &Layer, opaque: bool) -> ImageLayer {

@@ -130,6 +130,7 @@ pub fn create(
         layers: Vec::new(),
         size: 0,
         config: RunDefaults::default(),
+        owners: None,
     };
     store.images().put(&record)?;
     store.images().tag(name, &record.id, &record.manifest.digest)?;

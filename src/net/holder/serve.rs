@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, RwLock};
@@ -14,7 +14,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::error::HolderError;
-use super::inside::{Inside, is_set};
+use super::inside::Inside;
 use super::outside::Outside;
 use super::protocol::{self, Reply, Request};
 use crate::failure::Failure;
@@ -357,14 +357,4 @@ fn named_elsewhere(layout: &Layout, here: &crate::name::network::NetworkName, id
     let names = networks.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let others = names.filter(|name| name != here && layout.lease(name, id).exists());
     others.flat_map(|name| crate::net::lease::all(layout, &name)).map(|lease| Named::of(&lease)).collect()
-}
-
-/// Whether members can reach each other, as docker's `com.docker.network.bridge.enable_icc` has it.
-pub fn are_isolated(record: &NetworkRecord) -> bool {
-    is_set(record, "isolate_members")
-}
-
-/// The address by which members reach the resolver.
-pub fn resolver_addresses(record: &NetworkRecord) -> Vec<IpAddr> {
-    record.subnets.iter().filter_map(|subnet| subnet.gateway).collect()
 }

@@ -78,6 +78,24 @@ pub struct RunDefaults {
     pub healthcheck: Option<serde_json::Value>,
 }
 
+/// What of an image's files decides how the ids of a container are made: known without going through them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageOwners {
+    /// Whether anything belongs to somebody else than 0:0.
+    pub others: bool,
+    /// Whether `/etc/passwd` has accounts of other ids than 0.
+    pub accounts: bool,
+    /// Whether what belongs to others does so on disk, too, and is not only said to.
+    pub given: bool,
+}
+
+impl ImageOwners {
+    /// Whether nobody but root has anything in it, or could be meant.
+    pub fn is_only_root(self) -> bool {
+        !self.others && !self.accounts
+    }
+}
+
 /// One image of the store; or a list of images that a user makes (`manifest create`). A list has an id that means nothing,
 /// an index in place of the manifest, and no layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +115,9 @@ pub struct ImageRecord {
     pub size: u64,
     /// What a container gets unless told otherwise.
     pub config: RunDefaults,
+    /// Whom its files belong to. Absent in records of older versions, and of lists.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owners: Option<ImageOwners>,
 }
 
 impl ImageRecord {
@@ -156,6 +177,7 @@ mod tests {
                 layers,
                 size: 0,
                 config: RunDefaults::default(),
+                owners: None,
             };
             record.visible_layers().len()
         };

@@ -30,6 +30,13 @@ impl std::borrow::Borrow<[u8]> for LayerPath {
     }
 }
 
+impl LayerPath {
+    /// The path that [`fmt::Display`] has written as `text`; nothing if that is none.
+    pub fn unescape(text: &str) -> Option<Self> {
+        unescape(text.as_bytes())
+    }
+}
+
 impl fmt::Display for LayerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
@@ -88,6 +95,8 @@ pub enum FileKind {
     Symlink,
     /// Named pipe.
     Fifo,
+    /// Socket: only in what a container has made, never in a layer.
+    Socket,
     /// Character device, kept as an empty regular file.
     Char {
         /// Major number.
@@ -157,6 +166,10 @@ pub struct LayerManifest {
     /// Whether the root hides everything below it: overlayfs looks for that on no layer's root, so whoever stacks the
     /// layers must begin with this one.
     pub opaque_root: bool,
+    /// Whether its files belong to one user on disk, whomever they belong to here: they were unpacked by somebody who has no
+    /// other ids.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub single: bool,
     /// Devices, kept as empty regular files.
     pub devices: u64,
     /// Whether owners are kept in extended attributes; if not, all of them are in `owners`, and opaque directories in
@@ -205,5 +218,6 @@ mod tests {
         assert_eq!(manifest.owners[0].path.as_bytes(), b"a\xff");
         assert_eq!(manifest.owners[1].ownership.kind, FileKind::Block { major: 8, minor: 1 });
         assert_eq!(manifest.skipped.xattrs, 2);
+        assert!(!manifest.single);
     }
 }

@@ -6,4 +6,6 @@ pub mod container;
 pub mod image;
 pub mod layer;
 pub mod network;
+pub mod owners;
+pub mod stamp;
 pub mod volume;

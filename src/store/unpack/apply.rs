@@ -71,7 +71,7 @@ fn time((seconds, nanoseconds): (i64, i64)) -> TimeSpec {
 
 impl Applier {
     fn new(root: OwnedFd, ids: Ids) -> Result<Self, UnpackError> {
-        let manifest = LayerManifest { xattrs: true, ..LayerManifest::default() };
+        let manifest = LayerManifest { xattrs: true, single: ids == Ids::Single, ..LayerManifest::default() };
         let root = Beneath::new(root);
         let mut applier = Self { root, ids, parents: Vec::new(), notes: Notes::default(), manifest };
         applier.probe_xattrs()?;
