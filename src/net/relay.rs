@@ -284,7 +284,9 @@ impl Worker {
         if result.is_err() || connection.ways.iter().all(|way| way.is_shut) {
             let tokens = connection.tokens;
             self.connections.remove(&number);
-            tokens.iter().for_each(|token| drop(self.things.remove(token)));
+            tokens.iter().for_each(|token| {
+                self.things.remove(token);
+            });
         } else if turns == 0 {
             self.unfinished.push(number);
         }

@@ -163,6 +163,8 @@ pub enum IdMaps {
 pub enum Network {
     /// A new one, with a loopback device.
     Isolated,
+    /// The same, which the monitor connects with networks before the program is executed.
+    Connected,
     /// The caller's.
     Host,
 }

@@ -19,7 +19,7 @@ use super::overlay_mount;
 use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
-use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
+use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, NETWORK_CONNECTED, START, StepFailed};
 use crate::lsm::capability::Sets;
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
@@ -82,6 +82,8 @@ struct Init<'a> {
     terminal: Option<OwnedFd>,
     /// The network namespace that is being made.
     network: Option<network_namespace::Making>,
+    /// The same once it was entered.
+    entered: Option<OwnedFd>,
     slots: Vec<Option<Held>>,
 }
 
@@ -94,7 +96,7 @@ fn write_file(path: &CStr, content: &[u8]) -> Result<(), Errno> {
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
 pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
-    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new() };
+    let mut init = Init { channel, given, terminal: None, network: None, entered: None, slots: Vec::new() };
     let mut execution = given.execution;
     for (index, step) in steps.iter().enumerate() {
         let mut waited = Ok(());
@@ -120,7 +122,7 @@ pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
 /// Executes `steps` that do not end in a program; returns the mounts they made, by the numbers of their slots. Nothing if one
 /// failed, which the other end of the channel has been told.
 pub fn prepare(steps: &[Step], channel: BorrowedFd<'_>) -> Option<Vec<Option<OwnedFd>>> {
-    let mut init = Init { channel, given: &Given::default(), terminal: None, network: None, slots: Vec::new() };
+    let mut init = Init { channel, given: &Given::default(), terminal: None, network: None, entered: None, slots: Vec::new() };
     for (index, step) in steps.iter().enumerate() {
         if let Err(cause) = init.execute(step) {
             init.report(index, cause);
@@ -205,7 +207,12 @@ impl Init<'_> {
             Step::NewGroupNamespace => nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)?,
             Step::SetOomScore(score) => write_file(c"/proc/self/oom_score_adj", score.to_string().as_bytes())?,
             Step::BeginNetwork => self.network = Some(network_namespace::begin()?),
-            Step::EnterNetwork => self.network.take().ok_or(Errno::EBADF)?.enter()?,
+            Step::EnterNetwork => self.entered = Some(self.network.take().ok_or(Errno::EBADF)?.enter()?),
+            Step::OfferNetwork => {
+                let namespace = self.entered.take().ok_or(Errno::EBADF)?;
+                socket::send(self.channel, &FromInit::Network.encode(), Some(namespace.as_fd()))?;
+            }
+            Step::AwaitNetwork => self.await_network()?,
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
             Step::MakeReadOnly(place) => self.make_read_only(place)?,
@@ -258,6 +265,12 @@ impl Init<'_> {
             return Err(Errno::EPIPE);
         }
         credentials::become_user(0, 0)
+    }
+
+    fn await_network(&self) -> Result<(), Errno> {
+        let mut message = [0; MESSAGE_LEN];
+        let (len, _) = socket::receive(self.channel, &mut message)?;
+        if message[..len] == NETWORK_CONNECTED { Ok(()) } else { Err(Errno::EPIPE) }
     }
 
     /// Waits before the program. Whoever copies files meanwhile joins our namespaces, which a process that hides does not

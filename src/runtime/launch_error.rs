@@ -32,6 +32,9 @@ pub enum LaunchError {
     /// We were asked to end while it was being set up.
     #[error("starting a process in the container: interrupted")]
     Interrupted,
+    /// It could not be connected with its networks; who was to do that knows why.
+    #[error("connecting the container with its networks")]
+    Network,
     /// A step of the plan.
     #[error("{what}")]
     Step {
@@ -60,6 +63,7 @@ impl Explain for LaunchError {
             Self::EnterGroup(_) => "E_CGROUP",
             Self::Channel(_) | Self::Threads(_) => "E_IO",
             Self::Killed | Self::Interrupted => "E_STATE",
+            Self::Network => "E_NETWORK",
             Self::Step { code, .. } => code,
         }
     }
@@ -76,7 +80,7 @@ impl Explain for LaunchError {
             Self::EnterGroup(_) => {
                 Some("the group around this process and the container's is not ours: see coracle info".into())
             }
-            Self::Channel(_) | Self::Threads(_) | Self::Interrupted => None,
+            Self::Channel(_) | Self::Threads(_) | Self::Interrupted | Self::Network => None,
             Self::Step { hint, .. } => hint.clone(),
         }
     }
@@ -152,6 +156,9 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             "E_NOPROC",
             "too many processes: raise --pids-limit, or see ulimit -u",
         ),
+        Step::OfferNetwork | Step::AwaitNetwork => {
+            Story::plain("connecting the container with its networks".into(), "E_NETWORK")
+        }
         Step::BeginNetwork | Step::EnterNetwork => {
             let what = "making the container's network namespace".into();
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }

@@ -79,7 +79,8 @@ impl LaunchPlan {
         let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
         // Whoever is among a container's processes can be stopped by them, and we with it.
         let is_exposed = self.joined().is_some();
-        if stays || is_exposed || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
+        let is_connected = self.steps.iter().any(|step| matches!(step, Step::AwaitNetwork));
+        if stays || is_exposed || is_connected || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
     }
 
     /// The process whose namespaces are joined, if the plan says so: a descriptor that the child needs.
@@ -105,7 +106,7 @@ impl LaunchPlan {
         };
         planner.steps.extend(early);
         let id_maps = planner.identity(&blueprint.ids);
-        if blueprint.network == Network::Isolated {
+        if blueprint.network != Network::Host {
             planner.steps.push(Step::BeginNetwork);
         }
         planner.steps.extend(late);
@@ -134,6 +135,10 @@ impl LaunchPlan {
             let on = Place::new(ROOT, destination);
             let (links, missing) = (Links::Follow, Missing::CreateOrSkip);
             planner.steps.push(Step::Attach { slot, on, kind: TargetKind::File, links, missing });
+        }
+        if blueprint.network == Network::Connected {
+            // Settings of its devices can be made only once they are there.
+            planner.steps.push(Step::AwaitNetwork);
         }
         planner.kernel_settings(&blueprint);
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
@@ -297,7 +302,7 @@ impl Planner {
                 self.new_filesystem(CGROUP, c"cgroup2", &[], READ_ONLY_KERNEL);
             }
             // With the host's network its sysfs has them.
-            GroupNamespace::Host if blueprint.network == Network::Isolated => self.steps.push(Step::CloneHost {
+            GroupNamespace::Host if blueprint.network != Network::Host => self.steps.push(Step::CloneHost {
                 slot: CGROUP,
                 path: text(crate::host::cgroup::ROOT),
                 expect: None,
@@ -311,8 +316,11 @@ impl Planner {
     /// The network namespace, which has been in the making since the beginning, and the sysfs that shows it.
     fn network(&mut self, network: Network) {
         match network {
-            Network::Isolated => {
+            Network::Isolated | Network::Connected => {
                 self.steps.push(Step::EnterNetwork);
+                if network == Network::Connected {
+                    self.steps.push(Step::OfferNetwork);
+                }
                 self.new_filesystem(SYS, c"sysfs", &[], READ_ONLY_KERNEL);
             }
             // A sysfs belongs to a network namespace: only its owner may make one.

@@ -38,7 +38,7 @@ pub fn overlay(directory: &Path) -> Result<(), LaunchError> {
     let last = steps.len() - 1;
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     let plan = LaunchPlan { namespaces, id_maps: None, group: None, steps };
-    match spawn::launch(&proof, &plan, Given::default(), None) {
+    match spawn::launch(&proof, &plan, Given::default(), None, &mut spawn::unconnected) {
         Ok(_) => Ok(()),
         Err(LaunchError::Step { step, .. }) if step == last => Ok(()),
         Err(error) => Err(error),

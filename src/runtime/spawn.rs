@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::init::{self, Given};
 use super::launch_error::LaunchError;
 use super::plan::{ChildMemory, Execution, LaunchPlan};
-use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
+use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, NETWORK_CONNECTED, START, StepFailed};
 use crate::cgroup::group::Group;
 use crate::host::processes;
 use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
@@ -49,8 +49,16 @@ impl Running {
     pub fn release(&mut self, plan: &LaunchPlan) -> Result<(), LaunchError> {
         let Some(channel) = self.waiting.take() else { return Ok(()) };
         let told = socket::send(channel.as_fd(), &START, None).map_err(LaunchError::Channel);
-        told.and_then(|()| hear(plan, &channel, None)).map(drop).inspect_err(|_| end(&self.child))
+        told.and_then(|()| hear(plan, &channel, None, &mut |_| Ok(()))).map(drop).inspect_err(|_| end(&self.child))
     }
+}
+
+/// Connects a container's network namespace, which was just made, with networks. A container that nobody connects has none.
+pub type Connect<'a> = &'a mut dyn FnMut(BorrowedFd<'_>, &Child) -> Result<(), LaunchError>;
+
+/// For what has no networks.
+pub fn unconnected(_: BorrowedFd<'_>, _: &Child) -> Result<(), LaunchError> {
+    Err(LaunchError::Network)
 }
 
 /// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be; or, where
@@ -63,6 +71,7 @@ pub fn launch(
     plan: &LaunchPlan,
     given: Given,
     interrupt: Option<BorrowedFd<'_>>,
+    connect: Connect<'_>,
 ) -> Result<Running, LaunchError> {
     let kept: Vec<RawFd> = given.descriptors().map(AsRawFd::as_raw_fd).collect();
     let memory = match (given.execution, &given.group) {
@@ -71,7 +80,7 @@ pub fn launch(
     };
     let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, &given);
     let group = given.group.as_ref().map(AsFd::as_fd);
-    let (child, heard) = fork(proof, plan, (c"coracle-init", memory, group), &kept, run_init, interrupt)?;
+    let (child, heard) = fork(proof, plan, (c"coracle-init", memory, group), &kept, run_init, (interrupt, connect))?;
     // The end of the report is the program's execution, or the child's death.
     if plan.joined().is_some() && !processes::has_executed(child.pid.as_raw()) {
         end(&child);
@@ -103,7 +112,7 @@ pub fn visit(
         }
         None => crate::failure::EXIT_OWN_FAILURE,
     };
-    fork(proof, plan, (c"coracle-visit", plan.child_memory(), None), kept, prepare, None).map(|(child, _)| child)
+    fork(proof, plan, (c"coracle-visit", plan.child_memory(), None), kept, prepare, (None, &mut unconnected)).map(|(child, _)| child)
 }
 
 /// Forks, and returns once there is nothing more to hear from the child, which closes the channel over which it reports or waits.
@@ -113,7 +122,7 @@ fn fork(
     (name, memory, group): (&CStr, ChildMemory, Option<BorrowedFd<'_>>),
     kept: &[RawFd],
     execute: impl FnOnce(BorrowedFd<'_>) -> u8,
-    interrupt: Option<BorrowedFd<'_>>,
+    meanwhile: (Option<BorrowedFd<'_>>, Connect<'_>),
 ) -> Result<(Child, Heard), LaunchError> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(LaunchError::Channel)?;
@@ -136,7 +145,7 @@ fn fork(
         _ => LaunchError::Fork(errno),
     })?;
     drop(theirs);
-    match start(plan, ours, &child, interrupt) {
+    match start(plan, ours, &child, meanwhile) {
         Ok(heard) => Ok((child, heard)),
         Err(error) => {
             end(&child);
@@ -157,13 +166,13 @@ fn start(
     plan: &LaunchPlan,
     channel: OwnedFd,
     child: &Child,
-    interrupt: Option<BorrowedFd<'_>>,
+    (interrupt, connect): (Option<BorrowedFd<'_>>, Connect<'_>),
 ) -> Result<Heard, LaunchError> {
     if let Some((uid_map, gid_map)) = &plan.id_maps {
         write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
     }
-    let (terminal, waits) = hear(plan, &channel, interrupt)?;
+    let (terminal, waits) = hear(plan, &channel, interrupt, &mut |namespace| connect(namespace, child))?;
     Ok(Heard { terminal, waiting: waits.then_some(channel) })
 }
 
@@ -172,6 +181,7 @@ fn hear(
     plan: &LaunchPlan,
     channel: &OwnedFd,
     interrupt: Option<BorrowedFd<'_>>,
+    connect: &mut dyn FnMut(BorrowedFd<'_>) -> Result<(), LaunchError>,
 ) -> Result<(Option<OwnedFd>, bool), LaunchError> {
     let mut terminal = None;
     loop {
@@ -183,6 +193,11 @@ fn hear(
         };
         match FromInit::decode(&message[..len]) {
             Some(FromInit::Terminal) => terminal = fd,
+            Some(FromInit::Network) => {
+                let namespace = fd.ok_or(LaunchError::Channel(Errno::EBADF))?;
+                connect(namespace.as_fd())?;
+                socket::send(channel.as_fd(), &NETWORK_CONNECTED, None).map_err(LaunchError::Channel)?;
+            }
             Some(FromInit::Failed(StepFailed { step, detail, errno })) => {
                 return Err(LaunchError::step(&plan.steps, usize::from(step), detail, errno));
             }

@@ -268,6 +268,10 @@ pub enum Step {
     BeginNetwork,
     /// Enter the network namespace that was begun.
     EnterNetwork,
+    /// Give the network namespace to the monitor, which connects it with networks meanwhile.
+    OfferNetwork,
+    /// Wait until it is connected.
+    AwaitNetwork,
     /// Name the host.
     SetHostname(CString),
     /// Hide what is at a place, if it is there: a file behind the null device, a directory behind an empty one.

@@ -4,6 +4,8 @@
 //!   monitor                          init
 //!      | -- (fork) ------------------> |
 //!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
+//!      | <----------- Network + fd --- |   only where the monitor connects the network
+//!      | -- NetworkConnected --------> |   answers that
 //!      | <---------- Terminal + fd --- |   only with a terminal
 //!      | <------------------ Ready ---- |   only where the program is to wait
 //!      | -- Start -------------------> |   answers that, some day
@@ -19,6 +21,9 @@ pub const MESSAGE_LEN: usize = 8;
 /// What the monitor says.
 pub const ID_MAPS_WRITTEN: [u8; MESSAGE_LEN] = *b"idmaps\0\0";
 
+/// What the monitor says when the network is connected.
+pub const NETWORK_CONNECTED: [u8; MESSAGE_LEN] = *b"network!";
+
 /// What the monitor says to an init that waits before the program.
 pub const START: [u8; MESSAGE_LEN] = *b"start\0\0\0";
 
@@ -27,6 +32,8 @@ pub const START: [u8; MESSAGE_LEN] = *b"start\0\0\0";
 pub enum FromInit {
     /// A terminal's master comes with this message.
     Terminal,
+    /// The network namespace comes with this message.
+    Network,
     /// Everything is done but the program's execution, for which it waits.
     Ready,
     /// A step failed; nothing follows.
@@ -65,6 +72,7 @@ impl FromInit {
     pub fn encode(self) -> [u8; MESSAGE_LEN] {
         match self {
             Self::Terminal => *b"terminal",
+            Self::Network => *b"network?",
             Self::Ready => *b"is ready",
             Self::Failed(StepFailed { step, detail, errno }) => {
                 let [s0, s1] = step.to_le_bytes();
@@ -78,6 +86,7 @@ impl FromInit {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [b't', b'e', b'r', b'm', b'i', b'n', b'a', b'l'] => Some(Self::Terminal),
+            [b'n', b'e', b't', b'w', b'o', b'r', b'k', b'?'] => Some(Self::Network),
             [b'i', b's', b' ', b'r', b'e', b'a', b'd', b'y'] => Some(Self::Ready),
             [b'!', detail, s0, s1, e0, e1, e2, e3] => {
                 let detail = match detail {
@@ -103,7 +112,7 @@ mod tests {
     #[test]
     fn messages_survive_the_wire() {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
-        for message in [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)] {
+        for message in [FromInit::Terminal, FromInit::Network, FromInit::Ready, FromInit::Failed(failed)] {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }
         assert_eq!(FromInit::decode(b""), None);
