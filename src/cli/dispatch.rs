@@ -2,6 +2,7 @@
 
 mod archives;
 mod images;
+pub mod networks;
 pub mod manifest;
 pub mod push;
 pub mod registry;

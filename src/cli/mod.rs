@@ -58,6 +58,7 @@ pub mod tree;
 pub mod unshare;
 pub mod update;
 pub mod version;
+pub mod network;
 pub mod volume;
 pub mod wait;
 

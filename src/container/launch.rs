@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -13,6 +13,7 @@ use super::monitor::frame::Frame;
 use super::monitor::log::LogTarget;
 use super::monitor::streams::{self, Caller, Streams};
 use super::monitor::{self, Care, Channel, Clients, Cure, Hold, Monitor, Pause, health, listener};
+use super::networks::{self, Membership};
 use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
@@ -30,6 +31,7 @@ use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ExitRecord, ProcessesRecord, Timestamp};
+use crate::sys::clone::Child;
 use crate::sys::signal::SignalQueue;
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{memory, pidfd, process};
@@ -91,6 +93,10 @@ pub struct Launch<'a> {
     has_past: bool,
     /// When the program of its first life is executed.
     execution: Cell<Execution>,
+    /// The networks in which it has addresses.
+    memberships: Vec<Membership>,
+    /// Whether this process is in the user namespace to which they belong.
+    is_on_ground: Cell<bool>,
 }
 
 /// A container that runs, and what is relayed for it.
@@ -123,6 +129,8 @@ impl<'a> Launch<'a> {
             stands_alone: Cell::new(false),
             has_past: false,
             execution: Cell::new(Execution::AtOnce),
+            memberships: Vec::new(),
+            is_on_ground: Cell::new(false),
         }
     }
 
@@ -135,6 +143,17 @@ impl<'a> Launch<'a> {
         owned: Owned,
     ) -> Self {
         Self { has_past: true, ..Self::new(layout, request, record, plan, owned) }
+    }
+
+    /// The same in networks.
+    #[must_use]
+    pub fn in_networks(self, memberships: Vec<Membership>) -> Self {
+        Self { memberships, ..self }
+    }
+
+    /// Takes back its addresses.
+    pub fn leave_networks(&self) {
+        networks::give_back(self.layout, &self.id, &self.memberships);
     }
 
     /// Whether the container's process was executed.
@@ -278,15 +297,26 @@ impl<'a> Launch<'a> {
             }
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
+        let held = networks::hold(self.layout, &self.memberships, &self.is_on_ground)?;
+        let mut refusal = None;
+        let mut connect = |namespace: BorrowedFd<'_>, child: &Child| {
+            held.join(namespace, child.pidfd.as_fd()).map_err(|failure| {
+                refusal = Some(failure);
+                LaunchError::Network
+            })
+        };
         let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
         let group = self.plan.group.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose()?;
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
             let given = Given { streams: given, preserved: Vec::new(), execution, group };
-            Ok(spawn::launch(&proof, &self.plan, given, None)?)
+            Ok(spawn::launch(&proof, &self.plan, given, None, &mut connect)?)
         });
         if launched.is_err() {
             group::remove_left(self.layout, &self.id);
+        }
+        if let Some(refusal) = refusal {
+            return Err(refusal);
         }
         let mut running = launched?;
         running.group = group;
@@ -470,6 +500,7 @@ impl<'a> Launch<'a> {
     }
 
     fn finish(&self, exit: ExitRecord) {
+        self.leave_networks();
         if self.request.removal == Removal::AtExit {
             // What cannot be removed now is removed by the next command that looks.
             let renamed = list::new_name(&self.layout.container_new_name(&self.id));

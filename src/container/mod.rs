@@ -24,6 +24,7 @@ pub mod live;
 pub mod logs;
 pub mod monitor;
 pub mod network_files;
+pub mod networks;
 pub mod random_name;
 pub mod remove;
 pub mod rename;

@@ -6,7 +6,7 @@ use crate::runtime::blueprint::GivenFile;
 /// What a container on this network, with this host name, finds there.
 pub fn given(network: &NetworkPlan, hostname: &str) -> Vec<GivenFile> {
     let (hosts, resolv_conf) = match network {
-        NetworkPlan::None => (String::new(), String::new()),
+        NetworkPlan::None | NetworkPlan::Named => (String::new(), String::new()),
         NetworkPlan::Host => (read("/etc/hosts"), read("/etc/resolv.conf")),
     };
     let hosts = if hosts.is_empty() { "127.0.0.1\tlocalhost\n::1\tlocalhost\n".into() } else { hosts };

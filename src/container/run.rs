@@ -11,6 +11,7 @@ use super::base::Base;
 use super::create::{self, CreateError, Owned};
 use super::launch::{Launch, Presence, Report};
 use super::monitor::{self, streams};
+use super::networks::{self, Membership};
 use super::remove::OwnVolumes;
 use super::request::{Removal, Request};
 use super::translate::resources::{self, Share};
@@ -23,7 +24,7 @@ use crate::identity::map::Caller;
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::rootfs::view::View;
-use crate::runtime::blueprint::WindowSize;
+use crate::runtime::blueprint::{Blueprint, WindowSize};
 use crate::runtime::plan::LaunchPlan;
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
@@ -44,13 +45,24 @@ pub fn execute(
 ) -> Result<Report, Failure> {
     let surroundings = surroundings(layout, request, base)?;
     let keeps = if request.removal == Removal::AtExit { Keeps::Nothing } else { Keeps::Request };
-    let (owned, record, plan) = make(request, &surroundings, keeps)?;
+    networks::check(layout, request)?;
+    let (owned, record, mut blueprint) = make(request, &surroundings, keeps)?;
     release();
     event::note(layout, ContainerEvent::Create, &record);
     let id = owned.id.clone();
-    let launch = Launch::new(layout, request, record, plan, owned);
+    let memberships = match networks::take(layout, request, &id, &record.name) {
+        Ok(memberships) => memberships,
+        Err(failure) => {
+            let _ = remove::delete(layout, &id, OwnVolumes::Remove);
+            return Err(failure);
+        }
+    };
+    networks::tell(&mut blueprint, request, &record.name, &memberships);
+    let plan = LaunchPlan::new(blueprint);
+    let launch = Launch::new(layout, request, record, plan, owned).in_networks(memberships);
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
     if result.is_err() && !launch.was_executed() {
+        launch.leave_networks();
         // Nothing of a container that never ran is left behind; what one wrote is not thrown away with an error.
         let _ = remove::delete(layout, &id, OwnVolumes::Remove);
     }
@@ -60,6 +72,7 @@ pub fn execute(
 /// Makes the container and leaves it to be started. `release` as above.
 pub fn create(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<ContainerId, Failure> {
     let surroundings = surroundings(layout, request, base)?;
+    networks::check(layout, request)?;
     let (owned, record, _) = make(request, &surroundings, Keeps::Request)?;
     release();
     let marked = File::create(layout.created_marker(&owned.id));
@@ -88,11 +101,13 @@ pub fn plan_again(
     base: &Base,
     id: &ContainerId,
     name: &ContainerName,
-) -> Result<LaunchPlan, Failure> {
+) -> Result<(LaunchPlan, Vec<Membership>), Failure> {
     let _held = volumes::hold(layout, request)?;
-    let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, id, name)?;
+    let (mut blueprint, _) = translate(request, &surroundings(layout, request, base)?, id, name)?;
     volumes::make(layout, request)?;
-    Ok(LaunchPlan::new(blueprint))
+    let memberships = networks::take(layout, request, id, name)?;
+    networks::tell(&mut blueprint, request, name, &memberships);
+    Ok((LaunchPlan::new(blueprint), memberships))
 }
 
 /// What a container would get otherwise than it was asked for.
@@ -145,7 +160,7 @@ fn make(
     request: &Request,
     surroundings: &Surroundings<'_>,
     keeps: Keeps,
-) -> Result<(Owned, ContainerRecord, LaunchPlan), Failure> {
+) -> Result<(Owned, ContainerRecord, Blueprint), Failure> {
     let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
     let id = ContainerId::from_random(random()?);
     let request = &*volumes::settled(surroundings.layout, request, surroundings.base)?;
@@ -168,7 +183,7 @@ fn make(
                     let _ = remove::delete(layout, &id, OwnVolumes::Remove);
                     return Err(error.into());
                 }
-                return Ok((owned, record, LaunchPlan::new(blueprint)));
+                return Ok((owned, record, blueprint));
             }
             Err(CreateError::NameInUse { .. }) if request.name.is_none() && attempt < NAME_ATTEMPTS => attempt += 1,
             Err(error) => return Err(error.into()),

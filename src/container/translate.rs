@@ -167,7 +167,11 @@ pub fn translate(
         rootfs: rootfs(request, surroundings, id)?,
         read_only: request.rootfs_access == Access::ReadOnly,
         ids,
-        network: if host_network { Network::Host } else { Network::Isolated },
+        network: match network {
+            NetworkPlan::Host => Network::Host,
+            NetworkPlan::Named => Network::Connected,
+            NetworkPlan::None => Network::Isolated,
+        },
         hostname,
         mounts,
         files,

@@ -11,4 +11,5 @@ pub mod link;
 pub mod named;
 pub mod netlink;
 pub mod plan;
+pub mod ports;
 pub mod relay;

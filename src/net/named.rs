@@ -193,6 +193,11 @@ fn default_record(layout: &Layout) -> Result<NetworkRecord, NamedError> {
     })
 }
 
+/// The bridge of a network whose bridge has no name yet.
+pub fn default_device() -> DeviceName {
+    device("podman1")
+}
+
 fn device(name: &str) -> DeviceName {
     name.parse().unwrap_or_else(|_| unreachable!("it is the name of a device"))
 }

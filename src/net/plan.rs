@@ -8,6 +8,8 @@ use crate::name::network_mode::NetworkMode;
 pub enum NetworkPlan {
     /// A namespace of its own, with a loopback device.
     None,
+    /// A namespace of its own, attached to networks that have names.
+    Named,
     /// The caller's namespace.
     Host,
 }
@@ -17,6 +19,7 @@ impl NetworkPlan {
     pub fn new(mode: &NetworkMode) -> Result<Self, NetworkError> {
         match mode {
             NetworkMode::Default | NetworkMode::None => Ok(Self::None),
+            NetworkMode::Networks(_) => Ok(Self::Named),
             NetworkMode::Host => Ok(Self::Host),
             mode => Err(NetworkError::Kind(mode.to_string())),
         }

@@ -142,6 +142,28 @@ impl VolumeEvent {
     }
 }
 
+/// What can happen to a network, in podman's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are podman's")]
+pub enum NetworkEvent {
+    Connect,
+    Create,
+    Disconnect,
+    Remove,
+}
+
+impl NetworkEvent {
+    /// podman's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Create => "create",
+            Self::Disconnect => "disconnect",
+            Self::Remove => "remove",
+        }
+    }
+}
+
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -172,6 +194,11 @@ pub fn note_image(layout: &Layout, happened: ImageEvent, id: &str, name: &str) {
 /// Notes in the journal what happened to a volume.
 pub fn note_volume(layout: &Layout, happened: VolumeEvent, name: &str) {
     note(layout, "volume", happened.as_str(), "", name);
+}
+
+/// Notes in the journal what happened to a network.
+pub fn note_network(layout: &Layout, happened: NetworkEvent, name: &str) {
+    note(layout, "network", happened.as_str(), "", name);
 }
 
 /// Notes in the journal what was done to all of coracle, for example `prune` or `renumber`.

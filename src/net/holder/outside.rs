@@ -45,7 +45,7 @@ impl Outside {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env_clear();
         match name {
             "slirp4netns" => {
-                command.args(["--configure", &format!("--mtu={MTU}"), "--disable-host-loopback", "--enable-sandbox"]);
+                command.args(["--configure", &format!("--mtu={MTU}"), "--disable-host-loopback"]);
                 command.args(["--enable-seccomp", "--ready-fd=4", "--exit-fd=5", "--netns-type=path"]);
                 command.args(if has_ipv6 { &["--enable-ipv6"][..] } else { &[] });
                 command.args(["/proc/self/fd/3", OUTSIDE]);
@@ -72,10 +72,12 @@ impl Outside {
         }
         let mut said = String::new();
         let _ = child.kill();
+        let _ = child.wait();
         if let Some(errors) = &mut child.stderr {
+            // A child of its own may live on and keep the other end.
+            let _ = nix::fcntl::fcntl(&*errors, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK));
             let _ = errors.take(4096).read_to_string(&mut said);
         }
-        let _ = child.wait();
         let said = said.trim().replace('\n', "; ");
         Err(HolderError::Ended { network: network.clone(), program: name, said })
     }

@@ -136,6 +136,7 @@ impl Holder {
                     if let Some((_, lock)) = self.ending.take()
                         && let Ok(lock) = lock.recv()
                         && self.members.is_empty()
+                        && self.conversations.is_empty()
                     {
                         return self.end(lock);
                     }
@@ -176,7 +177,9 @@ impl Holder {
 
     fn converse(&mut self, index: usize) {
         let conversation = self.conversations.swap_remove(index);
-        let Some((request, fds)) = protocol::hear(conversation.as_fd()) else { return };
+        let Some((request, fds)) = protocol::hear(conversation.as_fd()) else {
+            return if self.members.is_empty() { self.begin_ending() };
+        };
         let mut namespace = None;
         let done = match request {
             Request::Join { lease, metric } => self.join(*lease, metric, fds).map(Reply::Attached),
@@ -198,9 +201,6 @@ impl Holder {
             Reply::Failed(String::from_utf8_lossy(&failure.to_report()).into_owned())
         });
         protocol::answer(conversation.as_fd(), &reply, namespace);
-        if self.members.is_empty() {
-            self.begin_ending();
-        }
         self.conversations.push(conversation);
     }
 
@@ -320,15 +320,12 @@ fn listen(port: &LeasedPort) -> Result<Source, HolderError> {
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
             .map(Source::Udp),
     };
-    let protocol = match port.protocol {
-        LeasedProtocol::Tcp => "tcp",
-        LeasedProtocol::Udp => "udp",
-    };
+    let protocol = port.protocol.as_str();
     made.map_err(|cause| HolderError::Port { address: port.host_ip, port: port.host_port, protocol, cause })
 }
 
 /// For many clients at once; where IPv4 and IPv6 are published each has a socket of its own.
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+pub fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     use nix::sys::socket::{
         AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, listen, setsockopt, socket, sockopt,
     };

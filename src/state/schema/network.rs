@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::container::Timestamp;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::mac_address::MacAddress;
-use crate::name::network::{DeviceName, NetworkName};
+use crate::name::network::{Attachment, DeviceName, NetworkName};
 use crate::name::port::Protocol;
 use crate::state::record::Record;
 
@@ -153,6 +153,14 @@ pub enum LeasedProtocol {
 }
 
 impl LeasedProtocol {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+
     /// The same as a user may name it, if it is one of them.
     pub fn of(protocol: Protocol) -> Option<Self> {
         match protocol {
@@ -177,4 +185,16 @@ pub struct HolderRecord {
 impl Record for HolderRecord {
     const VERSION: u32 = 1;
     const KIND: &'static str = "record of a network's process";
+}
+
+/// `containers/ID/networks.json`: the networks of a container as they were changed since it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerNetworks {
+    /// How it is attached to each.
+    pub networks: Vec<Attachment>,
+}
+
+impl Record for ContainerNetworks {
+    const VERSION: u32 = 1;
+    const KIND: &'static str = "record of a container's networks";
 }

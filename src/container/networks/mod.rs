@@ -2,6 +2,9 @@
 //!
 //! A container's user namespace is a child of the ground ([`crate::net::holder`]): its monitor enters that before it forks.
 
+pub mod change;
+pub mod filter;
+
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,10 +12,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
+use super::list;
 use super::live::Live;
 use super::request::{NetworkMode, Request};
 use super::status::{self, Status};
-use super::{list, stand_alone};
+use super::stand_alone;
 use crate::failure::Failure;
 use crate::host::boot::{boot_id, process_start};
 use crate::host::processes;
@@ -20,15 +24,18 @@ use crate::name::container::{ContainerId, ContainerName};
 use crate::name::name_resolution::DnsServers;
 use crate::name::network::{Attachment, NetworkName};
 use crate::net::holder::protocol::{Connection, Reply, Request as Asked};
+use crate::net::dns::zone::DOMAIN;
 use crate::net::holder::serve::Holder;
 use crate::net::lease::{self, Wish};
 use crate::net::named::{self, NamedError};
+use crate::net::ports;
 use crate::runtime::launch_error::LaunchError;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::lock;
-use crate::state::schema::container::ProcessesRecord;
-use crate::state::schema::network::{HolderRecord, LeaseRecord, LeasedPort, NetworkRecord};
+use crate::runtime::blueprint::Blueprint;
+use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
+use crate::state::schema::network::{ContainerNetworks, HolderRecord, LeaseRecord, LeasedPort, NetworkRecord};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{namespace, pidfd, process};
 
@@ -71,8 +78,11 @@ pub fn take(
     request: &Request,
     id: &ContainerId,
     name: &ContainerName,
-    ports: &[LeasedPort],
 ) -> Result<Vec<Membership>, Failure> {
+    if asked(request).is_empty() {
+        return Ok(Vec::new());
+    }
+    let ports: Vec<LeasedPort> = ports::settle(&request.ports.published)?;
     let servers = match &request.resolution.servers {
         DnsServers::These(servers) => servers.clone(),
         DnsServers::Host | DnsServers::Image => Vec::new(),
@@ -81,7 +91,7 @@ pub fn take(
     for (index, attachment) in asked(request).iter().enumerate() {
         let network = find(layout, &attachment.network)?;
         // Ports lead to the first one.
-        let ports = if index == 0 { ports } else { &[] };
+        let ports = if index == 0 { &ports[..] } else { &[] };
         let wish = Wish { id, name, attachment, name_servers: &servers, ports };
         match take_one(layout, &network, &wish) {
             Ok(lease) => memberships.push(Membership { network, lease }),
@@ -94,16 +104,64 @@ pub fn take(
     Ok(memberships)
 }
 
+/// Its networks as they were changed since it was made.
+pub fn kept(layout: &Layout, id: &ContainerId) -> Option<Vec<Attachment>> {
+    let kept: Option<ContainerNetworks> = record::read(&layout.container_networks(id)).ok().flatten();
+    kept.map(|kept| kept.networks)
+}
+
 fn take_one(layout: &Layout, network: &NetworkRecord, wish: &Wish<'_>) -> Result<LeaseRecord, Failure> {
     let guard = lock::network_exclusive(layout, &network.name, &mut |_| {})?;
     Ok(lease::take(layout, network, wish, &|id| is_alive(layout, id), &guard)?)
 }
 
-/// Takes its addresses back.
+/// Takes its addresses back, also those that it got since it was started.
 pub fn give_back(layout: &Layout, id: &ContainerId, memberships: &[Membership]) {
-    for membership in memberships {
-        lease::give_back(layout, &membership.network.name, id);
+    if memberships.is_empty() {
+        return;
     }
+    let networks = std::fs::read_dir(layout.network_states()).into_iter().flatten().flatten();
+    for name in networks.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+        lease::give_back(layout, &name, id);
+    }
+}
+
+fn give_back_one(layout: &Layout, id: &ContainerId, network: &NetworkName) {
+    lease::give_back(layout, network, id);
+}
+
+/// A network, and who is in it.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// What it is.
+    pub record: NetworkRecord,
+    /// Names of the containers that are in it, whether they run or not.
+    pub users: Vec<String>,
+    /// The leases of those that run.
+    pub members: Vec<LeaseRecord>,
+}
+
+impl Summary {
+    /// Whether it is the one that is there without having been made.
+    pub fn is_default(&self) -> bool {
+        self.record.name == named::default_name()
+    }
+}
+
+/// All networks, and failures to read some.
+pub fn summaries(layout: &Layout) -> Result<(Vec<Summary>, Vec<Failure>), Failure> {
+    let (records, failures) = named::list(layout);
+    let summaries = records.into_iter().map(|record| summary(layout, record)).collect::<Result<_, _>>()?;
+    Ok((summaries, failures))
+}
+
+/// The same of one.
+pub fn summary(layout: &Layout, record: NetworkRecord) -> Result<Summary, Failure> {
+    let users = users(layout, &record.name)?.into_iter().map(|(_, name)| name).collect();
+    let mut members = lease::all(layout, &record.name);
+    members.retain(|lease| is_alive(layout, &lease.id));
+    members.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+    Ok(Summary { record, users, members })
 }
 
 /// Whether a container has a use for its addresses: whoever starts or serves it holds its lock.
@@ -293,15 +351,72 @@ fn monitor(layout: &Layout, id: &ContainerId) -> Option<OwnedFd> {
 
 /// Who is in a network, whether it runs or not: names of containers.
 pub fn users(layout: &Layout, network: &NetworkName) -> Result<Vec<(ContainerId, String)>, Failure> {
-    let mut users = Vec::new();
-    for id in list::ids(layout)? {
-        let Some(container) = list::load(layout, &id)? else { continue };
-        let is_user = container.record.networks.iter().any(|name| named::canonical(name) == *network);
-        if is_user {
-            users.push((id, container.record.name.to_string()));
+    let (listed, failures) = list::execute(layout);
+    if let Some(failure) = failures.into_iter().next() {
+        return Err(failure);
+    }
+    let is_user = |record: &ContainerRecord| of(layout, record).iter().any(|name| named::canonical(name) == *network);
+    let users = listed.into_iter().filter(|container| is_user(&container.record));
+    Ok(users.map(|container| (container.record.id.clone(), container.record.name.to_string())).collect())
+}
+
+/// The networks that a container is to be in.
+pub fn of(layout: &Layout, record: &ContainerRecord) -> Vec<NetworkName> {
+    if let Some(kept) = kept(layout, &record.id) {
+        return kept.into_iter().map(|attachment| attachment.network).collect();
+    }
+    match NetworkMode::parse_all(std::slice::from_ref(&record.network)) {
+        Ok(NetworkMode::Networks(all)) => all.into_iter().map(|attachment| attachment.network).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Tells a container of its networks: its own addresses in `/etc/hosts`, their resolvers in `/etc/resolv.conf`.
+pub fn tell(blueprint: &mut Blueprint, request: &Request, name: &ContainerName, memberships: &[Membership]) {
+    if memberships.is_empty() {
+        return;
+    }
+    let hostname = blueprint.hostname.clone();
+    for file in &mut blueprint.files {
+        match file.destination {
+            "/etc/hosts" => {
+                let loopback = format!("127.0.0.1\t{hostname}\n");
+                let own: String = memberships
+                    .iter()
+                    .flat_map(|membership| &membership.lease.addresses)
+                    .map(|address| format!("{}\t{hostname} {name}\n", address.addr()))
+                    .collect();
+                file.content = format!("{}{own}", file.content.replace(&loopback, ""));
+            }
+            "/etc/resolv.conf" if request.resolution.servers != DnsServers::Image => {
+                file.content = resolv_conf(memberships, &std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+            }
+            _ => {}
         }
     }
-    Ok(users)
+}
+
+/// The resolvers know the names of members by themselves, and in the domain that all members belong to.
+fn resolv_conf(memberships: &[Membership], of_host: &str) -> String {
+    let words = |key: &str| {
+        let lines = of_host.lines().filter_map(move |line| line.trim().strip_prefix(key));
+        lines.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let has_names = memberships.iter().any(|membership| membership.network.dns);
+    let domains = has_names.then(|| DOMAIN.to_owned()).into_iter().chain(words("search "));
+    let domains: Vec<String> = domains.collect();
+    let mut text = String::new();
+    if !domains.is_empty() {
+        text = format!("search {}\n", domains.join(" "));
+    }
+    for resolver in resolvers(memberships) {
+        text.push_str(&format!("nameserver {resolver}\n"));
+    }
+    let options = words("options ");
+    if !options.is_empty() {
+        text.push_str(&format!("options {}\n", options.join(" ")));
+    }
+    text
 }
 
 /// The addresses at which a container asks for names: those of its networks' resolvers.
