@@ -189,6 +189,7 @@ fn hide(
         layout.stop_marker(id),
         layout.paused_marker(id),
         layout.health_record(id),
+        layout.connection_record(id),
     ] {
         let _ = fs::remove_file(path);
     }
