@@ -171,8 +171,10 @@ fn slirp(program: PathBuf, options: &SlirpOptions, ports: Vec<Wish>) -> UserPlan
 
 fn pasta(program: PathBuf, options: &PastaOptions, ports: Vec<Wish>) -> UserPlan {
     let given = |name: &str| options.value(name);
-    let address_of = |name: &str| options.iter().filter(|option| option.name == name).filter_map(|o| o.value.as_deref());
-    let v4 = |name: &str| address_of(name).filter_map(|value| value.parse::<Ipv4Addr>().ok()).last();
+    let v4 = |name: &str| -> Option<Ipv4Addr> {
+        let values = options.iter().filter(|option| option.name == name).filter_map(|option| option.value.as_deref());
+        values.filter_map(|value| value.parse().ok()).last()
+    };
     let mut arguments: Vec<String> = ["--quiet", "--foreground", "--config-net"].map(str::to_owned).to_vec();
     let mut add = |name: &str, value: &str| {
         if !options.has(name) {
