@@ -19,7 +19,7 @@ use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
 use super::update::Changes;
-use super::{event, group, list, remove, stand_alone, stop};
+use super::{event, group, joined_network, list, remove, stand_alone, stop};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
@@ -288,12 +288,13 @@ impl<'a> Launch<'a> {
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
         let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
         let mut connection = self.connection()?;
+        let membership = joined_network::open(self.layout, &self.plan.network, &self.record)?;
         let group = self.plan.group.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose()?;
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
             let given = Given { streams: given, preserved: Vec::new(), execution, group };
             let connect = connection.as_mut().map(|connection| connection as &mut dyn Connect);
-            Ok(spawn::launch(&proof, &self.plan, given, Company { interrupt: None, connect })?)
+            Ok(spawn::launch(&proof, &self.plan, given, Company { interrupt: None, connect, membership: membership.as_ref() })?)
         });
         if launched.is_err() {
             group::remove_left(self.layout, &self.id);

@@ -19,6 +19,7 @@ pub mod group;
 pub mod hardening;
 pub mod host_view;
 pub mod inspect;
+pub mod joined_network;
 pub mod launch;
 pub mod list;
 pub mod live;

@@ -60,6 +60,7 @@ pub fn name_servers(network: &NetworkPlan, wanted: &NameResolution) -> String {
             resolv_conf::content(&host(), wanted, Servers::At(plan.dns.into()))
         }
         NetworkPlan::User(plan) => resolv_conf::content(&host(), wanted, Servers::HostsOr(plan.dns.into())),
+        NetworkPlan::Join(_) => resolv_conf::content(&host(), wanted, Servers::Hosts),
     }
 }
 
@@ -85,6 +86,7 @@ fn hosts_file(
     let (own, host) = match network {
         NetworkPlan::None => (loopback, None),
         NetworkPlan::Host => (loopback, Some(loopback)),
+        NetworkPlan::Join(_) => (loopback, own_address()),
         NetworkPlan::User(plan) => (plan.address.0.into(), plan.host.or_else(own_address)),
     };
     if hosts::lacks_host(&wanted.entries, host) {

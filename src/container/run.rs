@@ -16,7 +16,7 @@ use super::request::{NetworkMode, Removal, Request};
 use super::translate::resources;
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
-use super::{environment, event, random_name, remove, volumes};
+use super::{environment, event, joined_network, random_name, remove, volumes};
 use crate::failure::Failure;
 use crate::host::{kernel, program};
 use crate::identity::map::Caller;
@@ -123,7 +123,7 @@ fn network_warnings(request: &Request) -> Vec<String> {
 /// The plan of a container that is not made.
 pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
     let id = ContainerId::from_random([0; 32]);
-    let request = &*volumes::settled(layout, request, base)?;
+    let request = &*joined_network::settled(layout, volumes::settled(layout, request, base)?)?;
     let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, &id, &name_from(&id))?;
     Ok(LaunchPlan::new(blueprint))
 }
@@ -164,7 +164,8 @@ fn make(
 ) -> Result<(Owned, ContainerRecord, LaunchPlan), Failure> {
     let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
     let id = ContainerId::from_random(random()?);
-    let request = &*volumes::settled(surroundings.layout, request, surroundings.base)?;
+    let request = volumes::settled(surroundings.layout, request, surroundings.base)?;
+    let request = &*joined_network::settled(surroundings.layout, request)?;
     let layout = surroundings.layout;
     let held = volumes::hold(layout, request)?;
     let mut attempt = 0;

@@ -16,7 +16,7 @@ use super::request::{
     Access, BindMount, Init, PortRequest, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal, TmpfsMount,
 };
 use super::user::ContainerUser;
-use super::{hardening, host_view, network_files};
+use super::{hardening, host_view, joined_network, network_files};
 use crate::failure::{Explain, Failure};
 use crate::host::{kernel, program, sockets};
 use crate::identity::map::Caller;
@@ -158,7 +158,11 @@ pub fn translate(
     let record =
         record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
     let exposed = exposed_ports(request, &defaults);
-    let host = network::Host { find: program::find, has_route: sockets::has_default_route };
+    let host = network::Host {
+        find: program::find,
+        has_route: sockets::has_default_route,
+        is_of_users_below: joined_network::is_of_users_below,
+    };
     let network = NetworkPlan::new(&request.network, &request.ports, &exposed, host)?;
     let host_network = !network.is_own();
     let files = network_files::given(&network, &request.resolution, (&hostname, name.as_str()), &surroundings.view)?;
@@ -167,7 +171,8 @@ pub fn translate(
         IdMaps::Single { gid, .. } => (*gid, *gid),
         IdMaps::Ranges { .. } => (0, 65_534),
     };
-    let sysctls = if host_network { Vec::new() } else { hardening::sysctls(groups) };
+    // Of somebody else's network they are that one's.
+    let sysctls = if !network.is_made() { Vec::new() } else { hardening::sysctls(groups) };
     let blueprint = Blueprint {
         store: surroundings.layout.data().to_owned(),
         mountpoint: relative(id, "work"),

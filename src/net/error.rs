@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use super::ports::Shown;
 use crate::failure::Explain;
@@ -13,6 +14,15 @@ pub enum NetworkError {
     /// A kind of network that there is not.
     #[error("--network {0}: this version has no networks of that kind")]
     Kind(String),
+    /// A network namespace that was named.
+    #[error("joining the network namespace {}", path.display())]
+    Namespace {
+        /// Its path.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        cause: io::Error,
+    },
     /// No helper, and a network is wanted.
     #[error("connecting the container's network: neither slirp4netns nor pasta is installed")]
     NoHelper,
@@ -98,7 +108,8 @@ impl Explain for NetworkError {
     fn code(&self) -> &'static str {
         match self {
             Self::NoHelper | Self::NotInstalled(_) => "E_NO_HELPER",
-            Self::Kind(_) | Self::Helper { .. } | Self::Start { .. } => "E_NETWORK",
+            Self::Namespace { cause, .. } if cause.kind() == io::ErrorKind::NotFound => "E_NOTFOUND",
+            Self::Kind(_) | Self::Helper { .. } | Self::Start { .. } | Self::Namespace { .. } => "E_NETWORK",
             Self::PortTwice { .. } | Self::Protocol { .. } | Self::NoIpv6Ports(_) => "E_CONFIG",
             Self::PortInUse { .. } => "E_PORT_IN_USE",
             Self::PortPrivileged { .. } => "E_PORT_PRIVILEGED",
@@ -128,6 +139,11 @@ impl Explain for NetworkError {
             ),
             Self::NoSuchAddress(_) => "ip addr lists the addresses".into(),
             Self::Helper { hint, .. } => return hint.clone(),
+            Self::Namespace { cause, .. } => match cause.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => "it is another user's, or root's".into(),
+                Some(libc::EINVAL | libc::ENOTTY) => "the path must be that of a network namespace, as /proc/PID/ns/net".into(),
+                _ => return None,
+            },
             Self::Ports(_) | Self::Start { .. } | Self::Publish { .. } => return None,
         })
     }

@@ -1,7 +1,8 @@
 //! What a container's network is to be: plain data, made by a pure function of the request and of what the host has.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::NetworkError;
 use super::ports::{self, Wish};
@@ -18,6 +19,26 @@ pub enum NetworkPlan {
     Host,
     /// A namespace of its own, which a program of the host connects.
     User(UserPlan),
+    /// The namespace of somebody else.
+    Join(JoinPlan),
+}
+
+/// A network namespace that somebody else has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinPlan {
+    /// Whose it is.
+    pub of: Owner,
+    /// Whether its user namespace is entered, too: who made a network namespace of a user is root there.
+    pub shares_users: bool,
+}
+
+/// Whose namespace it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A container's: its identifier.
+    Container(String),
+    /// Of whoever keeps it at this path.
+    Path(PathBuf),
 }
 
 /// A network in user mode: one program, the helper, for one container.
@@ -69,6 +90,8 @@ pub struct Host {
     pub find: fn(&str) -> Option<PathBuf>,
     /// Whether there is a way to other hosts, without which pasta has nothing to copy.
     pub has_route: fn() -> bool,
+    /// Whether a network namespace belongs to a user namespace below ours.
+    pub is_of_users_below: fn(&Path) -> io::Result<bool>,
 }
 
 /// Bytes of a packet, at most: without a wire there is no reason to keep to those of Ethernet, and the fewer packets the faster.
@@ -93,6 +116,14 @@ impl NetworkPlan {
             NetworkMode::Host => return Ok(Self::Host),
             NetworkMode::Default => &UserNetwork::Best,
             NetworkMode::User(user) => user,
+            NetworkMode::Container(id) => {
+                return Ok(Self::Join(JoinPlan { of: Owner::Container(id.clone()), shares_users: true }));
+            }
+            NetworkMode::Namespace(path) => {
+                let refused = |cause| NetworkError::Namespace { path: path.clone(), cause };
+                let shares_users = (host.is_of_users_below)(path).map_err(refused)?;
+                return Ok(Self::Join(JoinPlan { of: Owner::Path(path.clone()), shares_users }));
+            }
             mode => return Err(NetworkError::Kind(mode.to_string())),
         };
         let wishes = ports::wishes(ports, exposed)?;
@@ -110,9 +141,19 @@ impl NetworkPlan {
         Ok(Self::User(plan))
     }
 
-    /// Whether the container has a network namespace of its own.
+    /// Whether the container makes a network namespace.
+    pub fn is_made(&self) -> bool {
+        matches!(self, Self::None | Self::User(_))
+    }
+
+    /// Whether the container may do with its network namespace what root may: see it in its own `/sys`, and change it.
     pub fn is_own(&self) -> bool {
-        !matches!(self, Self::Host)
+        self.is_made() || self.shares_users()
+    }
+
+    /// Whether the container is in a user namespace that somebody else has made.
+    pub fn shares_users(&self) -> bool {
+        matches!(self, Self::Join(JoinPlan { shares_users: true, .. }))
     }
 
     /// Whether somebody has to connect it while the container is started.
@@ -265,13 +306,13 @@ impl UserPlan {
 mod tests {
     use super::*;
 
-    const BOTH: Host = Host { find: |name| Some(PathBuf::from("/usr/bin").join(name)), has_route: || true };
-    const NOTHING: Host = Host { find: |_| None, has_route: || true };
+    const BOTH: Host = Host { find: |name| Some(PathBuf::from("/usr/bin").join(name)), has_route: || true, is_of_users_below: |_| Ok(true) };
+    const NOTHING: Host = Host { find: |_| None, ..BOTH };
 
     fn only(name: &'static str) -> Host {
         match name {
-            "pasta" => Host { find: |name| (name == "pasta").then(|| "/usr/bin/pasta".into()), has_route: || true },
-            _ => Host { find: |name| (name == "slirp4netns").then(|| "/usr/bin/slirp4netns".into()), has_route: || true },
+            "pasta" => Host { find: |name| (name == "pasta").then(|| "/usr/bin/pasta".into()), ..BOTH },
+            _ => Host { find: |name| (name == "slirp4netns").then(|| "/usr/bin/slirp4netns".into()), ..BOTH },
         }
     }
 

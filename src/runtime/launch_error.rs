@@ -33,6 +33,9 @@ pub enum LaunchError {
     /// We were asked to end while it was being set up.
     #[error("starting a process in the container: interrupted")]
     Interrupted,
+    /// The network of somebody else.
+    #[error("joining the network namespace of somebody else")]
+    JoinNetwork(#[source] Errno),
     /// The network.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -64,6 +67,7 @@ impl Explain for LaunchError {
             Self::EnterGroup(_) => "E_CGROUP",
             Self::Channel(_) | Self::Threads(_) => "E_IO",
             Self::Killed | Self::Interrupted => "E_STATE",
+            Self::JoinNetwork(_) => "E_NETWORK",
             Self::Network(error) => error.code(),
             Self::Step { code, .. } => code,
         }
@@ -82,6 +86,11 @@ impl Explain for LaunchError {
                 Some("the group around this process and the container's is not ours: see coracle info".into())
             }
             Self::Channel(_) | Self::Threads(_) | Self::Interrupted => None,
+            Self::JoinNetwork(Errno::EUSERS) => {
+                Some("the container's user must be the one that made that namespace: choose it with --user".into())
+            }
+            Self::JoinNetwork(Errno::EPERM) => Some("it is another user's, or root's".into()),
+            Self::JoinNetwork(_) => None,
             Self::Network(error) => error.hint(),
             Self::Step { hint, .. } => hint.clone(),
         }

@@ -82,7 +82,8 @@ impl LaunchPlan {
         let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
         // Whoever is among a container's processes can be stopped by them, and we with it.
         let is_exposed = self.joined().is_some();
-        let is_helped = self.network.is_connected() || self.id_maps.is_some();
+        let joins = matches!(self.network, NetworkPlan::Join(_));
+        let is_helped = self.network.is_connected() || self.id_maps.is_some() || joins;
         if stays || is_exposed || is_helped { ChildMemory::Own } else { ChildMemory::Shared }
     }
 
@@ -108,12 +109,15 @@ impl LaunchPlan {
             IdMaps::Ranges { .. } => (join, None),
         };
         planner.steps.extend(early);
-        let id_maps = planner.identity(&blueprint.ids);
-        if blueprint.network.is_own() {
+        let id_maps = planner.identity(&blueprint.ids, blueprint.network.shares_users());
+        if blueprint.network.is_made() {
             planner.steps.push(Step::BeginNetwork);
         }
         planner.steps.extend(late);
         let mut namespaces = NAMESPACES;
+        if blueprint.network.shares_users() {
+            namespaces.remove(CloneFlags::CLONE_NEWUSER);
+        }
         if blueprint.group.is_some() || blueprint.group_namespace == GroupNamespace::Host {
             namespaces.remove(CloneFlags::CLONE_NEWCGROUP);
         }
@@ -177,8 +181,10 @@ impl Planner {
         slot
     }
 
-    fn identity(&mut self, ids: &IdMaps) -> Option<(String, String)> {
+    /// In a user namespace that somebody else has made there is nothing to map.
+    fn identity(&mut self, ids: &IdMaps, is_shared: bool) -> Option<(String, String)> {
         let maps = match ids {
+            _ if is_shared => None,
             IdMaps::Single { uid, gid, host_uid, host_gid } => {
                 let (uid_map, gid_map) = (format!("{uid} {host_uid} 1\n"), format!("{gid} {host_gid} 1\n"));
                 self.steps.push(Step::MapOwnIds { uid_map, gid_map });
@@ -319,9 +325,11 @@ impl Planner {
 
     /// The network namespace, which has been in the making since the beginning, and the sysfs that shows it.
     fn network(&mut self, network: &NetworkPlan) {
+        if network.is_made() {
+            self.steps.push(Step::EnterNetwork { shared: network.is_connected() });
+        }
         match network.is_own() {
             true => {
-                self.steps.push(Step::EnterNetwork { shared: network.is_connected() });
                 self.new_filesystem(SYS, c"sysfs", &[], READ_ONLY_KERNEL);
             }
             // A sysfs belongs to a network namespace: only its owner may make one.

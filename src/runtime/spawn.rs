@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::sched::CloneFlags;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
@@ -15,7 +16,7 @@ use super::sync::{CONNECTED, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, Step
 use crate::cgroup::group::Group;
 use crate::host::processes;
 use crate::net::error::NetworkError;
-use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
+use crate::sys::clone::{Child, NoChild, fork_into, fork_within, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{pidfd, process, socket};
 
@@ -43,6 +44,29 @@ pub trait Connect {
     fn finish(&mut self) -> Result<(), NetworkError>;
 }
 
+/// Namespaces of somebody else that a container is made in.
+#[derive(Debug)]
+pub struct Membership {
+    /// The user namespace; the container makes its own where absent.
+    pub users: Option<OwnedFd>,
+    /// The network namespace.
+    pub network: OwnedFd,
+    /// User and group that we are to be in that user namespace.
+    pub ids: (u32, u32),
+}
+
+impl Membership {
+    fn enter(&self) -> Result<(), Errno> {
+        if let Some(users) = &self.users {
+            nix::sched::setns(users, CloneFlags::CLONE_NEWUSER)?;
+            if (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()) != self.ids {
+                return Err(Errno::EUSERS);
+            }
+        }
+        nix::sched::setns(&self.network, CloneFlags::CLONE_NEWNET)
+    }
+}
+
 /// Who has a part in a launch.
 #[derive(Default)]
 pub struct Company<'a> {
@@ -50,6 +74,8 @@ pub struct Company<'a> {
     pub interrupt: Option<BorrowedFd<'a>>,
     /// Connects the network, where the plan wants that.
     pub connect: Option<&'a mut dyn Connect>,
+    /// Whose namespaces it is made in, where the plan wants that.
+    pub membership: Option<&'a Membership>,
 }
 
 impl Running {
@@ -150,13 +176,17 @@ fn fork(
         process::close_others(&kept);
         execute(theirs.as_fd())
     };
-    let child = match memory {
-        ChildMemory::Shared => spawn_sharing_memory(proof, plan.namespaces, run),
-        ChildMemory::Own => fork_into(proof, plan.namespaces, group, run),
+    let child = match (memory, company.membership) {
+        (_, Some(membership)) => fork_within(proof, || membership.enter(), plan.namespaces, group, run),
+        (ChildMemory::Shared, None) => spawn_sharing_memory(proof, plan.namespaces, run).map_err(NoChild::Fork),
+        (ChildMemory::Own, None) => fork_into(proof, plan.namespaces, group, run).map_err(NoChild::Fork),
     };
-    let child = child.map_err(|errno| match (group, errno) {
-        (Some(_), Errno::EACCES | Errno::EBUSY | Errno::ENODEV | Errno::EOPNOTSUPP) => LaunchError::EnterGroup(errno),
-        _ => LaunchError::Fork(errno),
+    let child = child.map_err(|no_child| match (group, no_child) {
+        (Some(_), NoChild::Fork(errno @ (Errno::EACCES | Errno::EBUSY | Errno::ENODEV | Errno::EOPNOTSUPP))) => {
+            LaunchError::EnterGroup(errno)
+        }
+        (_, NoChild::Fork(errno)) => LaunchError::Fork(errno),
+        (_, NoChild::Enter(errno)) => LaunchError::JoinNetwork(errno),
     })?;
     drop(theirs);
     match start(plan, ours, &child, company) {
