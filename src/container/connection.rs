@@ -131,7 +131,7 @@ impl Connection {
 
     fn start(&mut self) -> Result<(), NetworkError> {
         let Some(namespace) = &self.namespace else { return Ok(()) };
-        let place = Place { directory: self.layout.process_records(), name: self.container.id.short().to_owned() };
+        let place = place(&self.layout, &self.container.id);
         self.started = Instant::now();
         let helper = helper::Running::start(&self.plan, &self.ports, (namespace.as_fd(), self.us), place)?;
         self.helper = Some(helper);
@@ -197,6 +197,18 @@ fn owner(layout: &Layout, port: &Published) -> Option<String> {
             Some(format!("container {} ({})", record.name, record.id.short()))
         }
         _ => sockets::port_owner(port.protocol, port.host_port).map(|owner| owner.to_string()),
+    }
+}
+
+/// Where the helper's files are.
+fn place(layout: &Layout, id: &ContainerId) -> Place {
+    Place { directory: layout.process_records(), name: id.short().to_owned() }
+}
+
+/// Removes what the connection of a container that does not run any more has left.
+pub fn forget_left(layout: &Layout, id: &ContainerId) {
+    if fs::remove_file(layout.connection_record(id)).is_ok() {
+        helper::forget_left(&place(layout, id));
     }
 }
 

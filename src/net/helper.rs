@@ -30,6 +30,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What is kept of what a helper says.
 const WORDS: u64 = 600;
 
+/// Removes what the helper of a container that ended without us has left.
+pub fn forget_left(place: &Place) {
+    for name in [ready_name(place), api_name(place)] {
+        let _ = fs::remove_file(place.directory.join(name));
+    }
+}
+
 /// Where a helper's files are: a directory of ours, and how their names begin.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -213,8 +220,9 @@ fn api_name(place: &Place) -> String {
     format!("{}.slirp", place.name)
 }
 
-/// slirp4netns is started in the container's user namespace, where it may make the device, and confine itself where our
-/// user is root there. It is told the namespace as a descriptor, and says on another that it is ready.
+/// slirp4netns is started in the container's user namespace where our user is root there: it may confine itself then. Else it
+/// would lose what it may do with its execution, and enters by itself for as long as it makes the device. It is told the
+/// namespaces as descriptors, and says on another that it is ready.
 fn start_slirp(
     mut command: Command,
     plan: &UserPlan,
@@ -225,15 +233,19 @@ fn start_slirp(
     let (ours, theirs) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     command.arg(format!("--ready-fd={}", theirs.as_raw_fd()));
     command.args(["--enable-seccomp", "--netns-type=path"]);
-    if us == Us::Root {
-        command.arg("--enable-sandbox");
-    }
+    match us {
+        Us::Root => command.arg("--enable-sandbox"),
+        Us::User => command.arg(format!("--userns-path=/proc/self/fd/{}", users.as_raw_fd())),
+    };
     if !ports.is_empty() {
         let _ = fs::remove_file(place.directory.join(api_name(place)));
         command.arg(format!("--api-socket={}", api_name(place)));
     }
     command.args([format!("/proc/self/fd/{}", namespace.as_raw_fd()), plan.device.clone()]);
-    let beside = Beside { users: Some(users.as_fd()), inherited: [Some(namespace), Some(theirs.as_fd())] };
+    let beside = Beside {
+        users: (us == Us::Root).then(|| users.as_fd()),
+        inherited: [namespace, theirs.as_fd(), users.as_fd()].map(Some),
+    };
     Ok((beside::spawn(&mut command, beside)?, ours))
 }
 
@@ -256,6 +268,6 @@ fn start_pasta(
     let mut words: Vec<OsString> = ["--userns", "/proc/self/fd/1", "--netns", "/proc/self/fd/0", "--pid"].map(Into::into).into();
     words.push(ready_name(place).into());
     command.args(words).stdin(namespace.try_clone_to_owned()?).stdout(users);
-    let child = beside::spawn(&mut command, Beside { users: None, inherited: [None, None] })?;
+    let child = beside::spawn(&mut command, Beside { users: None, inherited: [None; 3] })?;
     Ok((child, ours.into()))
 }

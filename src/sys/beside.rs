@@ -15,7 +15,7 @@ pub struct Beside<'a> {
     /// The user namespace that it is started in; ours where absent.
     pub users: Option<BorrowedFd<'a>>,
     /// Descriptors that it gets, under the numbers that they have here.
-    pub inherited: [Option<BorrowedFd<'a>>; 2],
+    pub inherited: [Option<BorrowedFd<'a>>; 3],
 }
 
 /// Starts the program. It is killed with the thread that starts it.

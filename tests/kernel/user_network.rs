@@ -393,3 +393,61 @@ fn real_servers_and_clients() {
         assert!(report["end"]["sum_received"]["bytes"].as_u64().unwrap() >= 4 << 20, "{network}");
     }
 }
+
+/// With its own user and its own files, in the network of another.
+#[test]
+fn the_network_of_another_container_is_joined() {
+    let lab = Lab::new();
+    let serve = "while true; do echo hello from web | nc -l -p 8000; done";
+    let web = Detached::start(&lab, &["--name=web", "--network=slirp4netns"], &["sh", "-c", serve]);
+    let side = Detached::start(&lab, &["--name=side", "--network=container:web"], &["sleep", "1000"]);
+    let exec = |command: &[&str]| lab.coracle([&["exec", "side"], command].concat());
+    wait_until("the other's server is there", || exec(&["nc", "127.0.0.1", "8000"]).text() == "hello from web");
+    // Its devices are seen, and may be changed; its processes and files are not there.
+    assert!(exec(&["ip", "-o", "-4", "addr"]).ok().text().contains("10.0.2.100"));
+    assert_eq!(exec(&["ls", "/sys/class/net"]).ok().text().split_whitespace().collect::<Vec<_>>(), ["eth0", "lo"]);
+    assert!(!exec(&["ps"]).ok().text().contains("nc -l"));
+    assert_eq!(exec(&["hostname"]).ok().text(), side.id[..12]);
+    let namespaces = |id: &str| {
+        let pid = lab.inspect(id)["State"]["Pid"].as_i64().unwrap();
+        ["net", "user", "pid", "mnt"].map(|kind| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap())
+    };
+    let (theirs, ours) = (namespaces("web"), namespaces("side"));
+    assert_eq!((&theirs[..2], theirs[2] == ours[2], theirs[3] == ours[3]), (&ours[..2], false, false));
+    assert_eq!(lab.inspect("side")["HostConfig"]["NetworkMode"], format!("container:{}", web.id));
+    // In the foreground, and by the path of the namespace.
+    assert_eq!(lab.sh(&["--network=container:web"], "nc 127.0.0.1 8000"), "hello from web");
+    let path = format!("--network=ns:/proc/{}/ns/net", web.pid());
+    wait_until("the server is back", || lab.busybox(&[&path], &["nc", "127.0.0.1", "8000"]).text() == "hello from web");
+    // It outlives neither a stop of its own nor of the other one.
+    lab.coracle(["restart", "-t", "0", "side"]).ok();
+    assert_eq!(exec(&["ls", "/sys/class/net"]).ok().text().split_whitespace().count(), 2);
+    lab.coracle(["stop", "-t", "0", "web"]).ok();
+    assert_eq!(exec(&["true"]).code, 0);
+    lab.coracle(["restart", "-t", "0", "side"]).refused(125, "E_STATE");
+}
+
+#[test]
+fn networks_that_cannot_be_joined() {
+    let lab = Lab::new();
+    lab.busybox(&["--network=container:missing"], &["true"]).refused(125, "E_NOTFOUND");
+    lab.busybox(&["--network=ns:/missing"], &["true"]).refused(125, "E_NOTFOUND");
+    lab.busybox(&["--network=ns:/etc/passwd"], &["true"]).refused(125, "E_NETWORK").says("network namespace");
+    // The host's, by its path, is not ours to enter: --network host is another thing.
+    lab.busybox(&["--network=ns:/proc/self/ns/net"], &["true"]).refused(125, "E_NETWORK");
+    let _web = Detached::start(&lab, &["--name=web", "-u", "1000:1000"], &["sleep", "1000"]);
+    lab.busybox(&["--network=container:web"], &["true"]).refused(125, "E_NETWORK").says("--user 1000:1000");
+    assert_eq!(lab.sh(&["--network=container:web", "-u", "1000:1000"], "id -u; ls /sys/class/net"), "1000\nlo");
+
+}
+
+/// The helper serves whoever the container's user is.
+#[test]
+fn users_other_than_root_have_a_network() {
+    let lab = Lab::new();
+    let greeter = Greeter::start();
+    for network in WITH_LOOPBACK {
+        let text = lab.sh(&[network, "-u", "1000:1000"], &format!("id -u; {}", listen_to(GATEWAY, greeter.port)));
+        assert_eq!(text, "1000\nhello from outside", "{network}");
+    }
+}
