@@ -48,6 +48,7 @@ mod terminal;
 mod top;
 mod unshare;
 mod user;
+mod user_network;
 mod volumes;
 mod wait;
 mod workdir;
