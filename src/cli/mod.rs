@@ -32,6 +32,7 @@ pub mod logout;
 pub mod logs;
 pub mod manifest;
 pub mod manual;
+pub mod network;
 mod parse;
 pub mod port;
 mod prompt;
@@ -58,7 +59,6 @@ pub mod tree;
 pub mod unshare;
 pub mod update;
 pub mod version;
-pub mod network;
 pub mod volume;
 pub mod wait;
 

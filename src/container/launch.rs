@@ -2,36 +2,38 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::attach::{self, Attachment};
+use super::connection::Connection;
 use super::create::Owned;
 use super::monitor::frame::Frame;
 use super::monitor::log::LogTarget;
 use super::monitor::streams::{self, Caller, Streams};
 use super::monitor::{self, Care, Channel, Clients, Cure, Hold, Monitor, Pause, health, listener};
-use super::networks::{self, Membership};
+use super::name_servers::NameServers;
+use super::networks::{self, Held, Membership};
 use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
 use super::update::Changes;
-use super::{event, group, list, remove, stand_alone, stop};
+use super::{event, group, joined_network, list, remove, stand_alone, stop};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::ContainerId;
+use crate::name::port::Published;
 use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::{Execution, LaunchPlan};
-use crate::runtime::spawn::{self, Running};
+use crate::runtime::spawn::{self, Company, Connect, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ContainerRecord, ExitRecord, ProcessesRecord, Timestamp};
-use crate::sys::clone::Child;
 use crate::sys::signal::SignalQueue;
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{memory, pidfd, process};
@@ -97,6 +99,8 @@ pub struct Launch<'a> {
     memberships: Vec<Membership>,
     /// Whether this process is in the user namespace to which they belong.
     is_on_ground: Cell<bool>,
+    /// Ports of the host that it has had since its first life.
+    ports: RefCell<Option<Vec<Published>>>,
 }
 
 /// A container that runs, and what is relayed for it.
@@ -106,6 +110,8 @@ struct Life {
     started: Timestamp,
     /// The same by a clock that nobody sets.
     born: Instant,
+    /// What connects its network.
+    connection: Option<Connection>,
 }
 
 impl<'a> Launch<'a> {
@@ -131,6 +137,7 @@ impl<'a> Launch<'a> {
             execution: Cell::new(Execution::AtOnce),
             memberships: Vec::new(),
             is_on_ground: Cell::new(false),
+            ports: RefCell::new(None),
         }
     }
 
@@ -297,34 +304,41 @@ impl<'a> Launch<'a> {
             }
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let held = networks::hold(self.layout, &self.memberships, &self.is_on_ground)?;
-        let mut refusal = None;
-        let mut connect = |namespace: BorrowedFd<'_>, child: &Child| {
-            held.join(namespace, child.pidfd.as_fd()).map_err(|failure| {
-                refusal = Some(failure);
-                LaunchError::Network
-            })
-        };
         let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
+        let mut connection = self.connection()?;
+        let is_attached = !self.memberships.is_empty();
+        let attach = || networks::hold(self.layout, &self.memberships, &self.is_on_ground);
+        let mut attached = is_attached.then(attach).transpose()?;
+        let membership = joined_network::open(self.layout, &self.plan.network, &self.record)?;
         let group = self.plan.group.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose()?;
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
             let given = Given { streams: given, preserved: Vec::new(), execution, group };
-            Ok(spawn::launch(&proof, &self.plan, given, None, &mut connect)?)
+            let connect = match (&mut attached, &mut connection) {
+                (Some(attached), _) => Some(attached as &mut dyn Connect),
+                (None, connection) => connection.as_mut().map(|connection| connection as &mut dyn Connect),
+            };
+            Ok(spawn::launch(
+                &proof,
+                &self.plan,
+                given,
+                Company { interrupt: None, connect, membership: membership.as_ref() },
+            )?)
         });
         if launched.is_err() {
             group::remove_left(self.layout, &self.id);
         }
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = attached.as_mut().and_then(Held::refusal) {
             return Err(refusal);
         }
+        networks::note(self.layout, &self.id, &self.memberships);
         let mut running = launched?;
         running.group = group;
         self.was_executed.set(true);
         if let Some(master) = &running.terminal {
             channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
-        let life = Life { running, channels, started: Timestamp::now(), born: Instant::now() };
+        let life = Life { running, channels, started: Timestamp::now(), born: Instant::now(), connection };
         self.write_processes(Some(&life.running), life.started, restarts);
         if life.running.is_waiting() {
             event::note(self.layout, ContainerEvent::Init, &self.record);
@@ -335,6 +349,14 @@ impl<'a> Launch<'a> {
         event::note_all(self.layout, &happened[..2 + usize::from(is_joined)], &self.record);
         self.forget_past();
         Ok(life)
+    }
+
+    /// What is to connect the network of the next life, which keeps the ports of the one before.
+    fn connection(&self) -> Result<Option<Connection>, Failure> {
+        let Some(plan) = self.plan.network.user() else { return Ok(None) };
+        let connection = Connection::new(self.layout, &self.record, plan, self.ports.take())?;
+        self.ports.replace(Some(connection.ports().to_vec()));
+        Ok(Some(connection))
     }
 
     /// Waits with a container that was made ready until somebody wants it started, and starts it.
@@ -400,7 +422,8 @@ impl<'a> Launch<'a> {
         let (mut delay, longest) = RESTART_DELAY;
         let mut restarts = 0;
         loop {
-            let Life { running, channels, started, born } = life;
+            let Life { mut running, channels, started, born, connection } = life;
+            let names = running.name_servers.take();
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let care = Care {
@@ -409,8 +432,13 @@ impl<'a> Launch<'a> {
                 is_ill: &is_ill,
                 stop_signal: self.stands_alone.get().then(|| self.stop_signal().number()),
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
+                connection,
+                name_servers: names.map(|file| NameServers::new(file, &self.plan.network, &self.request.resolution)),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
+            if let Some(connection) = monitor.take_connection() {
+                connection.close(self.restart_policy() != RestartPolicy::No);
+            }
             let lack = running.group.as_ref().and_then(group::lack_of_memory);
             if let Some(group) = &running.group {
                 // What cannot be removed now is removed by the next command that looks.
@@ -522,6 +550,7 @@ impl<'a> Launch<'a> {
             self.layout.attach_socket(&self.id),
             self.layout.stop_marker(&self.id),
             self.layout.health_record(&self.id),
+            self.layout.connection_record(&self.id),
         ] {
             let _ = fs::remove_file(path);
         }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use super::connection;
 use super::freeze;
 use super::group;
 use super::status::{self, Status};
@@ -14,7 +15,7 @@ use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record;
-use crate::state::schema::container::{ContainerRecord, HealthRecord};
+use crate::state::schema::container::{ConnectionRecord, ContainerRecord, HealthRecord};
 
 /// A container and what it is doing.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Listed {
     pub is_paused: bool,
     /// What its health checks have shown since it was started.
     pub health: Option<HealthRecord>,
+    /// What connects its network, if it runs and that is connected.
+    pub connection: Option<ConnectionRecord>,
     /// Its control group, if it runs and has one; known of a container that was loaded by itself.
     pub group: Option<Group>,
 }
@@ -134,7 +137,12 @@ fn load_knowing(
         (Some(_), Status::Running(_)) => record::read(&layout.health_record(id)).ok().flatten(),
         _ => None,
     };
-    Ok(Some(Listed { record, status, is_paused, health, group: None }))
+    let may_be_connected = !matches!(record.network.as_str(), "none" | "host");
+    let connection = match &status {
+        Status::Running(_) | Status::Initialized(_) if may_be_connected => connection::of(layout, id),
+        _ => None,
+    };
+    Ok(Some(Listed { record, status, is_paused, health, connection, group: None }))
 }
 
 /// The name in the file that `rename` writes; absent for a container that was not renamed.

@@ -13,13 +13,13 @@ use super::launch::{Launch, Presence, Report};
 use super::monitor::{self, streams};
 use super::networks::{self, Membership};
 use super::remove::OwnVolumes;
-use super::request::{Removal, Request};
-use super::translate::resources::{self, Share};
+use super::request::{NetworkMode, Removal, Request};
+use super::translate::resources;
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
-use super::{environment, event, random_name, remove, volumes};
+use super::{environment, event, joined_network, random_name, remove, volumes};
 use crate::failure::Failure;
-use crate::host::kernel;
+use crate::host::{kernel, program};
 use crate::identity::map::Caller;
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
@@ -50,7 +50,7 @@ pub fn execute(
     release();
     event::note(layout, ContainerEvent::Create, &record);
     let id = owned.id.clone();
-    let memberships = match networks::take(layout, request, &id, &record.name) {
+    let memberships = match networks::take(layout, request, &id, &record.name, &blueprint.network) {
         Ok(memberships) => memberships,
         Err(failure) => {
             let _ = remove::delete(layout, &id, OwnVolumes::Remove);
@@ -105,25 +105,41 @@ pub fn plan_again(
     let _held = volumes::hold(layout, request)?;
     let (mut blueprint, _) = translate(request, &surroundings(layout, request, base)?, id, name)?;
     volumes::make(layout, request)?;
-    let memberships = networks::take(layout, request, id, name)?;
+    let memberships = networks::take(layout, request, id, name, &blueprint.network)?;
     networks::tell(&mut blueprint, request, name, &memberships);
     Ok((LaunchPlan::new(blueprint), memberships))
 }
 
 /// What a container would get otherwise than it was asked for.
 pub fn warnings(request: &Request) -> Result<Vec<String>, Failure> {
-    if request.limits.is_default() {
-        return Ok(Vec::new());
+    let mut warnings = network_warnings(request);
+    if !request.limits.is_default() {
+        let id = ContainerId::from_random([0; 32]);
+        let per_namespace = kernel::version() >= PER_NAMESPACE_PROCESS_COUNT;
+        warnings.extend(resources::share(&request.limits, &id, per_namespace)?.warnings);
     }
-    let id = ContainerId::from_random([0; 32]);
-    let per_namespace = kernel::version() >= PER_NAMESPACE_PROCESS_COUNT;
-    resources::share(&request.limits, &id, per_namespace).map(|Share { warnings, .. }| warnings)
+    Ok(warnings)
+}
+
+fn network_warnings(request: &Request) -> Vec<String> {
+    let publishes = request.ports.all || !request.ports.published.is_empty();
+    let lacks_helper = || program::find("slirp4netns").or_else(|| program::find("pasta")).is_none();
+    match request.network {
+        NetworkMode::Host if publishes => {
+            vec!["with --network host nothing is published: the container's ports are the host's".into()]
+        }
+        NetworkMode::Default if !publishes && lacks_helper() => vec![
+            "the container has no network: install slirp4netns (or passt) for one; --network none is quiet about it"
+                .into(),
+        ],
+        _ => Vec::new(),
+    }
 }
 
 /// The plan of a container that is not made.
 pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
     let id = ContainerId::from_random([0; 32]);
-    let request = &*volumes::settled(layout, request, base)?;
+    let request = &*joined_network::settled(layout, volumes::settled(layout, request, base)?)?;
     let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, &id, &name_from(&id))?;
     Ok(LaunchPlan::new(blueprint))
 }
@@ -148,6 +164,7 @@ fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Re
             .map_or_else(WindowSize::default, |window| WindowSize { rows: window.ws_row, columns: window.ws_col }),
         lacks_mount_targets: crate::store::TARGET_FILES.iter().any(|file| !view.contains(file)),
         has_32_bit_programs: view.has_32_bit_programs(),
+        view,
     })
 }
 
@@ -163,7 +180,8 @@ fn make(
 ) -> Result<(Owned, ContainerRecord, Blueprint), Failure> {
     let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
     let id = ContainerId::from_random(random()?);
-    let request = &*volumes::settled(surroundings.layout, request, surroundings.base)?;
+    let request = volumes::settled(surroundings.layout, request, surroundings.base)?;
+    let request = &*joined_network::settled(surroundings.layout, request)?;
     let layout = surroundings.layout;
     let held = volumes::hold(layout, request)?;
     let mut attempt = 0;

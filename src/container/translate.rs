@@ -13,18 +13,20 @@ use self::resources::{SHM_SIZE, Share};
 use super::base::Base;
 use super::environment::{DEFAULT_PATH, Environment};
 use super::request::{
-    Access, BindMount, Init, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal, TmpfsMount,
+    Access, BindMount, Init, PortRequest, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal, TmpfsMount,
 };
 use super::user::ContainerUser;
-use super::{hardening, host_view, network_files};
+use super::{hardening, host_view, joined_network, network_files};
 use crate::failure::{Explain, Failure};
-use crate::host::kernel;
+use crate::host::{kernel, program, sockets};
 use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
-use crate::net::plan::NetworkPlan;
-use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, WindowSize};
+use crate::name::port::ExposedPorts;
+use crate::net::plan::{self as network, NetworkPlan};
+use crate::rootfs::view::View;
+use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
@@ -48,6 +50,8 @@ pub struct Surroundings<'a> {
     pub kernel: KernelVersion,
     /// The size of the caller's terminal.
     pub window: WindowSize,
+    /// The files of what the container is made from.
+    pub view: View,
     /// Whether the image lacks files that are mounted on.
     pub lacks_mount_targets: bool,
     /// Whether it has programs for the 32-bit interface of our processor.
@@ -153,25 +157,29 @@ pub fn translate(
     let mounts = mounts(request, surroundings.layout)?;
     let record =
         record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
-    let network = NetworkPlan::new(&request.network)?;
+    let exposed = exposed_ports(request, &defaults);
+    let host = network::Host {
+        find: program::find,
+        has_route: sockets::has_default_route,
+        is_of_users_below: joined_network::is_of_users_below,
+    };
+    let network = NetworkPlan::new(&request.network, &request.ports, &exposed, host)?;
     let host_network = !network.is_own();
-    let files = network_files::given(&network, &hostname);
+    let files = network_files::given(&network, &request.resolution, (&hostname, name.as_str()), &surroundings.view)?;
     let ids = id_maps(surroundings);
     let groups = match &ids {
         IdMaps::Single { gid, .. } => (*gid, *gid),
         IdMaps::Ranges { .. } => (0, 65_534),
     };
+    // Of somebody else's network they are that one's.
+    let sysctls = if !network.is_made() { Vec::new() } else { hardening::sysctls(groups) };
     let blueprint = Blueprint {
         store: surroundings.layout.data().to_owned(),
         mountpoint: relative(id, "work"),
         rootfs: rootfs(request, surroundings, id)?,
         read_only: request.rootfs_access == Access::ReadOnly,
         ids,
-        network: match network {
-            NetworkPlan::Host => Network::Host,
-            NetworkPlan::Named => Network::Connected,
-            NetworkPlan::None => Network::Isolated,
-        },
+        network,
         hostname,
         mounts,
         files,
@@ -189,7 +197,7 @@ pub fn translate(
         ]
         .concat(),
         read_only_paths: hardening::read_only_paths(&request.security),
-        sysctls: if host_network { Vec::new() } else { hardening::sysctls(groups) },
+        sysctls,
         process,
         reaper: request.init == Init::Reaper,
     };
@@ -481,7 +489,20 @@ fn record(
         request: None,
         log: request.log.clone(),
         limits: request.limits.clone(),
+        ports: PortRequest { exposed: exposed_ports(request, defaults), ..request.ports.clone() },
     }
+}
+
+/// Those of the image, then those of the command line, each once. What an image says that is no port is left out.
+fn exposed_ports(request: &Request, defaults: &RunDefaults) -> Vec<ExposedPorts> {
+    let of_image = defaults.exposed_ports.iter().filter_map(|text| text.parse().ok());
+    let mut ports: Vec<ExposedPorts> = Vec::new();
+    for exposed in of_image.chain(request.ports.exposed.iter().copied()) {
+        if !ports.contains(&exposed) {
+            ports.push(exposed);
+        }
+    }
+    ports
 }
 
 fn process_record(

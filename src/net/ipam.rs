@@ -92,10 +92,8 @@ pub fn free(subnet: &SubnetRecord, taken: &HashSet<IpAddr>) -> Result<IpNet, NoA
 
 /// The address that a member wants, with its prefix.
 pub fn wanted(subnets: &[SubnetRecord], address: IpAddr) -> Result<IpNet, NoAddress> {
-    let outside = || NoAddress::Outside {
-        address,
-        subnets: subnets.iter().map(|subnet| subnet.subnet.to_string()).collect(),
-    };
+    let outside =
+        || NoAddress::Outside { address, subnets: subnets.iter().map(|subnet| subnet.subnet.to_string()).collect() };
     let subnet = subnets.iter().find(|subnet| subnet.subnet.contains(&address)).ok_or_else(outside)?;
     if is_reserved(subnet, address) {
         return Err(NoAddress::Reserved(address));

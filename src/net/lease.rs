@@ -11,10 +11,11 @@ use super::ipam::{self, NoAddress};
 use crate::failure::Explain;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::network::{Attachment, NetworkName};
+use crate::name::port::Published;
 use crate::state::layout::Layout;
 use crate::state::lock::Exclusive;
 use crate::state::record::{self, RecordError};
-use crate::state::schema::network::{LeaseRecord, LeasedPort, NetworkRecord};
+use crate::state::schema::network::{LeaseRecord, NetworkRecord};
 
 /// Why a container gets no lease.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +52,9 @@ impl Explain for LeaseError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Address { cause: NoAddress::Exhausted { .. }, .. } => {
-                Some("stop containers that are in it, or make another network with a larger --subnet or --ip-range".into())
-            }
+            Self::Address { cause: NoAddress::Exhausted { .. }, .. } => Some(
+                "stop containers that are in it, or make another network with a larger --subnet or --ip-range".into(),
+            ),
             Self::Family { network, .. } => Some(format!("coracle network inspect {network} shows its subnets")),
             Self::Record(error) => error.hint(),
             Self::Address { .. } => None,
@@ -64,7 +65,8 @@ impl Explain for LeaseError {
 /// All leases of a network, also those of containers that died without giving theirs back.
 pub fn all(layout: &Layout, network: &NetworkName) -> Vec<LeaseRecord> {
     let entries = fs::read_dir(layout.network_state(network)).into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse::<ContainerId>().ok());
+    let ids =
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse::<ContainerId>().ok());
     ids.filter_map(|id| get(layout, network, &id)).collect()
 }
 
@@ -85,7 +87,7 @@ pub struct Wish<'a> {
     /// Name servers that are asked for it.
     pub name_servers: &'a [IpAddr],
     /// Its ports that are published through this network.
-    pub ports: &'a [LeasedPort],
+    pub ports: &'a [Published],
 }
 
 /// Gives a container a lease, and takes back those of containers that are not alive. One that has a lease gets the same

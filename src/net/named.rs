@@ -100,7 +100,9 @@ impl Explain for NamedError {
             Self::Missing(_) => Some("coracle network ls lists all networks; network create NAME makes one".into()),
             Self::Ambiguous(_) => Some("type more of it".into()),
             Self::Overlap { .. } => Some("choose another --subnet, or none: a free one is found then".into()),
-            Self::InUse { name, .. } => Some(format!("coracle network rm --force {name} removes these containers first")),
+            Self::InUse { name, .. } => {
+                Some(format!("coracle network rm --force {name} removes these containers first"))
+            }
             Self::Record(error) => error.hint(),
             Self::Lock(error) => error.hint(),
             _ => None,
@@ -110,7 +112,6 @@ impl Explain for NamedError {
     fn exit_code(&self) -> u8 {
         match self {
             // As podman's network rm.
-            Self::Missing(_) => 1,
             Self::InUse { .. } => 2,
             _ => EXIT_OWN_FAILURE,
         }

@@ -61,7 +61,9 @@ impl Relay {
     pub fn start(inside: BorrowedFd<'_>) -> io::Result<Self> {
         let inside = inside.try_clone_to_owned()?;
         let (orders, receiver) = channel();
-        let wake = Arc::new(EventFd::from_flags(nix::sys::eventfd::EfdFlags::EFD_CLOEXEC | nix::sys::eventfd::EfdFlags::EFD_NONBLOCK)?);
+        let wake = Arc::new(EventFd::from_flags(
+            nix::sys::eventfd::EfdFlags::EFD_CLOEXEC | nix::sys::eventfd::EfdFlags::EFD_NONBLOCK,
+        )?);
         let (started, is_started) = channel();
         let theirs = Arc::clone(&wake);
         std::thread::Builder::new().name("ports".into()).spawn(move || {
@@ -217,8 +219,12 @@ impl Worker {
             match order {
                 Order::Add(container, source, target) => self.add(container, source, target),
                 Order::Remove(container) => {
-                    let ports: Vec<u64> =
-                        self.ports.iter().filter(|(_, port)| port.container == container).map(|(number, _)| *number).collect();
+                    let ports: Vec<u64> = self
+                        .ports
+                        .iter()
+                        .filter(|(_, port)| port.container == container)
+                        .map(|(number, _)| *number)
+                        .collect();
                     for number in ports {
                         self.ports.remove(&number);
                         self.connections.retain(|_, connection| connection.port != number);
@@ -251,7 +257,12 @@ impl Worker {
                     // Who cannot be served sees the connection closed.
                     let _ = self.connect(number, stream, target);
                 }
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)) => {
+                Err(error)
+                    if matches!(
+                        error.raw_os_error(),
+                        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)
+                    ) =>
+                {
                     std::thread::sleep(BREATHER);
                 }
                 Err(_) => {}
@@ -345,7 +356,8 @@ impl Worker {
     }
 
     fn sweep(&mut self, is_gone: impl Fn(&Client) -> bool) {
-        let gone: Vec<u64> = self.clients.iter().filter(|(_, client)| is_gone(client)).map(|(number, _)| *number).collect();
+        let gone: Vec<u64> =
+            self.clients.iter().filter(|(_, client)| is_gone(client)).map(|(number, _)| *number).collect();
         for number in gone {
             if let Some(client) = self.clients.remove(&number)
                 && let Some(port) = self.ports.get_mut(&client.port)

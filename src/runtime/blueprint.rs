@@ -7,6 +7,7 @@ use crate::cgroup::draft::Draft;
 use crate::lsm::capability::Sets;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::resources::Bound;
+use crate::net::plan::NetworkPlan;
 use crate::seccomp::Filter;
 
 /// A container to be launched.
@@ -22,8 +23,8 @@ pub struct Blueprint {
     pub read_only: bool,
     /// The user namespace's maps.
     pub ids: IdMaps,
-    /// The network namespace.
-    pub network: Network,
+    /// The network.
+    pub network: NetworkPlan,
     /// Host name.
     pub hostname: String,
     /// Mounts that the user asked for, in order.
@@ -61,6 +62,8 @@ pub struct GivenFile {
     pub content: String,
     /// Where it is shown, absolute.
     pub destination: &'static str,
+    /// Whether the monitor may have to change it.
+    pub shared: bool,
 }
 
 /// The root file system.
@@ -156,17 +159,6 @@ pub enum IdMaps {
         /// `gid_map`.
         gid_map: String,
     },
-}
-
-/// The network namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
-    /// A new one, with a loopback device.
-    Isolated,
-    /// The same, which the monitor connects with networks before the program is executed.
-    Connected,
-    /// The caller's.
-    Host,
 }
 
 /// A mount that the user asked for. All are `nosuid` and `nodev`.

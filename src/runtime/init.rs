@@ -19,7 +19,7 @@ use super::overlay_mount;
 use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
-use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, NETWORK_CONNECTED, START, StepFailed};
+use super::sync::{CONNECTED, Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::lsm::capability::Sets;
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
@@ -82,8 +82,6 @@ struct Init<'a> {
     terminal: Option<OwnedFd>,
     /// The network namespace that is being made.
     network: Option<network_namespace::Making>,
-    /// The same once it was entered.
-    entered: Option<OwnedFd>,
     slots: Vec<Option<Held>>,
 }
 
@@ -96,7 +94,7 @@ fn write_file(path: &CStr, content: &[u8]) -> Result<(), Errno> {
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
 pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
-    let mut init = Init { channel, given, terminal: None, network: None, entered: None, slots: Vec::new() };
+    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new() };
     let mut execution = given.execution;
     for (index, step) in steps.iter().enumerate() {
         let mut waited = Ok(());
@@ -122,7 +120,7 @@ pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
 /// Executes `steps` that do not end in a program; returns the mounts they made, by the numbers of their slots. Nothing if one
 /// failed, which the other end of the channel has been told.
 pub fn prepare(steps: &[Step], channel: BorrowedFd<'_>) -> Option<Vec<Option<OwnedFd>>> {
-    let mut init = Init { channel, given: &Given::default(), terminal: None, network: None, entered: None, slots: Vec::new() };
+    let mut init = Init { channel, given: &Given::default(), terminal: None, network: None, slots: Vec::new() };
     for (index, step) in steps.iter().enumerate() {
         if let Err(cause) = init.execute(step) {
             init.report(index, cause);
@@ -185,11 +183,15 @@ impl Init<'_> {
             Step::MakeLink { at, target } => {
                 nix::unistd::symlinkat(target.as_c_str(), self.slot(at.base)?, at.path.as_c_str())?;
             }
-            Step::WriteFile { at, content } => {
+            Step::WriteFile { at, content, shared } => {
                 let path = at.path.as_c_str();
                 let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
                 let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(0o644))?;
-                File::from(file).write_all(content.as_bytes())?;
+                let mut file = File::from(file);
+                file.write_all(content.as_bytes())?;
+                if *shared {
+                    socket::send(self.channel, &FromInit::NameServers.encode(), Some(file.as_fd()))?;
+                }
             }
             Step::CloneBelow { slot, directory, path, attrs } => self.clone_below(*slot, directory, path, *attrs)?,
             Step::CopyUp { into, from, keep_mode } => self.copy_up(*into, from, *keep_mode)?,
@@ -207,10 +209,11 @@ impl Init<'_> {
             Step::NewGroupNamespace => nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)?,
             Step::SetOomScore(score) => write_file(c"/proc/self/oom_score_adj", score.to_string().as_bytes())?,
             Step::BeginNetwork => self.network = Some(network_namespace::begin()?),
-            Step::EnterNetwork => self.entered = Some(self.network.take().ok_or(Errno::EBADF)?.enter()?),
-            Step::OfferNetwork => {
-                let namespace = self.entered.take().ok_or(Errno::EBADF)?;
-                socket::send(self.channel, &FromInit::Network.encode(), Some(namespace.as_fd()))?;
+            Step::EnterNetwork { shared } => {
+                let namespace = self.network.take().ok_or(Errno::EBADF)?.enter()?;
+                if *shared {
+                    socket::send(self.channel, &FromInit::Namespace.encode(), Some(namespace.as_fd()))?;
+                }
             }
             Step::AwaitNetwork => self.await_network()?,
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
@@ -268,9 +271,10 @@ impl Init<'_> {
     }
 
     fn await_network(&self) -> Result<(), Errno> {
+        socket::send(self.channel, &FromInit::Unconnected.encode(), None)?;
         let mut message = [0; MESSAGE_LEN];
         let (len, _) = socket::receive(self.channel, &mut message)?;
-        if message[..len] == NETWORK_CONNECTED { Ok(()) } else { Err(Errno::EPIPE) }
+        if message[..len] == CONNECTED { Ok(()) } else { Err(Errno::EPIPE) }
     }
 
     /// Waits before the program. Whoever copies files meanwhile joins our namespaces, which a process that hides does not

@@ -7,6 +7,7 @@ use super::step::{Place, Step, TargetKind};
 use super::sync::Detail;
 use crate::failure::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, Explain};
 use crate::host::userns;
+use crate::net::error::NetworkError;
 
 /// Why a container could not be launched.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +33,12 @@ pub enum LaunchError {
     /// We were asked to end while it was being set up.
     #[error("starting a process in the container: interrupted")]
     Interrupted,
-    /// It could not be connected with its networks; who was to do that knows why.
-    #[error("connecting the container with its networks")]
-    Network,
+    /// The network of somebody else.
+    #[error("joining the network namespace of somebody else")]
+    JoinNetwork(#[source] Errno),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A step of the plan.
     #[error("{what}")]
     Step {
@@ -63,7 +67,8 @@ impl Explain for LaunchError {
             Self::EnterGroup(_) => "E_CGROUP",
             Self::Channel(_) | Self::Threads(_) => "E_IO",
             Self::Killed | Self::Interrupted => "E_STATE",
-            Self::Network => "E_NETWORK",
+            Self::JoinNetwork(_) => "E_NETWORK",
+            Self::Network(error) => error.code(),
             Self::Step { code, .. } => code,
         }
     }
@@ -80,7 +85,13 @@ impl Explain for LaunchError {
             Self::EnterGroup(_) => {
                 Some("the group around this process and the container's is not ours: see coracle info".into())
             }
-            Self::Channel(_) | Self::Threads(_) | Self::Interrupted | Self::Network => None,
+            Self::Channel(_) | Self::Threads(_) | Self::Interrupted => None,
+            Self::JoinNetwork(Errno::EUSERS) => {
+                Some("the container's user must be the one that made that namespace: choose it with --user".into())
+            }
+            Self::JoinNetwork(Errno::EPERM) => Some("it is another user's, or root's".into()),
+            Self::JoinNetwork(_) => None,
+            Self::Network(error) => error.hint(),
             Self::Step { hint, .. } => hint.clone(),
         }
     }
@@ -156,10 +167,7 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             "E_NOPROC",
             "too many processes: raise --pids-limit, or see ulimit -u",
         ),
-        Step::OfferNetwork | Step::AwaitNetwork => {
-            Story::plain("connecting the container with its networks".into(), "E_NETWORK")
-        }
-        Step::BeginNetwork | Step::EnterNetwork => {
+        Step::BeginNetwork | Step::EnterNetwork { .. } => {
             let what = "making the container's network namespace".into();
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 
-use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Network, Process, Rootfs, ViewEntry};
+use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Process, Rootfs, ViewEntry};
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use crate::cgroup::draft::Draft;
 use crate::cgroup::group::Group;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::resources::Bound;
+use crate::net::plan::NetworkPlan;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
 
@@ -28,6 +29,8 @@ pub struct LaunchPlan {
     pub id_maps: Option<(String, String)>,
     /// The control group that is made for it before.
     pub group: Option<Draft>,
+    /// The network, which somebody may have to connect meanwhile.
+    pub network: NetworkPlan,
     /// What the child does.
     pub steps: Vec<Step>,
 }
@@ -79,8 +82,9 @@ impl LaunchPlan {
         let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
         // Whoever is among a container's processes can be stopped by them, and we with it.
         let is_exposed = self.joined().is_some();
-        let is_connected = self.steps.iter().any(|step| matches!(step, Step::AwaitNetwork));
-        if stays || is_exposed || is_connected || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
+        let joins = matches!(self.network, NetworkPlan::Join(_));
+        let is_helped = self.network.is_connected() || self.id_maps.is_some() || joins;
+        if stays || is_exposed || is_helped { ChildMemory::Own } else { ChildMemory::Shared }
     }
 
     /// The process whose namespaces are joined, if the plan says so: a descriptor that the child needs.
@@ -105,12 +109,15 @@ impl LaunchPlan {
             IdMaps::Ranges { .. } => (join, None),
         };
         planner.steps.extend(early);
-        let id_maps = planner.identity(&blueprint.ids);
-        if blueprint.network != Network::Host {
+        let id_maps = planner.identity(&blueprint.ids, blueprint.network.shares_users());
+        if blueprint.network.is_made() {
             planner.steps.push(Step::BeginNetwork);
         }
         planner.steps.extend(late);
         let mut namespaces = NAMESPACES;
+        if blueprint.network.shares_users() {
+            namespaces.remove(CloneFlags::CLONE_NEWUSER);
+        }
         if blueprint.group.is_some() || blueprint.group_namespace == GroupNamespace::Host {
             namespaces.remove(CloneFlags::CLONE_NEWCGROUP);
         }
@@ -124,7 +131,7 @@ impl LaunchPlan {
         let devices = planner.clone_devices(&blueprint.devices);
         let mounts = planner.make_mounts(&blueprint.mounts);
         let files = planner.give_files(&blueprint);
-        planner.network(blueprint.network);
+        planner.network(&blueprint.network);
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
         for (slot, on, kind) in parts {
             planner.attach(slot, on, kind, Links::Refuse);
@@ -136,15 +143,16 @@ impl LaunchPlan {
             let (links, missing) = (Links::Follow, Missing::CreateOrSkip);
             planner.steps.push(Step::Attach { slot, on, kind: TargetKind::File, links, missing });
         }
-        if blueprint.network == Network::Connected {
-            // Settings of its devices can be made only once they are there.
-            planner.steps.push(Step::AwaitNetwork);
-        }
         planner.kernel_settings(&blueprint);
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
+        if blueprint.network.is_connected() {
+            // As late as can be: what connects it takes longer than all of this.
+            planner.steps.push(Step::AwaitNetwork);
+        }
         let group = blueprint.group.take();
+        let network = std::mem::replace(&mut blueprint.network, NetworkPlan::None);
         planner.process(blueprint);
-        Self { namespaces, id_maps, group, steps: planner.steps }
+        Self { namespaces, id_maps, group, network, steps: planner.steps }
     }
 }
 
@@ -173,8 +181,10 @@ impl Planner {
         slot
     }
 
-    fn identity(&mut self, ids: &IdMaps) -> Option<(String, String)> {
+    /// In a user namespace that somebody else has made there is nothing to map.
+    fn identity(&mut self, ids: &IdMaps, is_shared: bool) -> Option<(String, String)> {
         let maps = match ids {
+            _ if is_shared => None,
             IdMaps::Single { uid, gid, host_uid, host_gid } => {
                 let (uid_map, gid_map) = (format!("{uid} {host_uid} 1\n"), format!("{gid} {host_gid} 1\n"));
                 self.steps.push(Step::MapOwnIds { uid_map, gid_map });
@@ -302,7 +312,7 @@ impl Planner {
                 self.new_filesystem(CGROUP, c"cgroup2", &[], READ_ONLY_KERNEL);
             }
             // With the host's network its sysfs has them.
-            GroupNamespace::Host if blueprint.network != Network::Host => self.steps.push(Step::CloneHost {
+            GroupNamespace::Host if blueprint.network.is_own() => self.steps.push(Step::CloneHost {
                 slot: CGROUP,
                 path: text(crate::host::cgroup::ROOT),
                 expect: None,
@@ -314,17 +324,16 @@ impl Planner {
     }
 
     /// The network namespace, which has been in the making since the beginning, and the sysfs that shows it.
-    fn network(&mut self, network: Network) {
-        match network {
-            Network::Isolated | Network::Connected => {
-                self.steps.push(Step::EnterNetwork);
-                if network == Network::Connected {
-                    self.steps.push(Step::OfferNetwork);
-                }
+    fn network(&mut self, network: &NetworkPlan) {
+        if network.is_made() {
+            self.steps.push(Step::EnterNetwork { shared: network.is_connected() });
+        }
+        match network.is_own() {
+            true => {
                 self.new_filesystem(SYS, c"sysfs", &[], READ_ONLY_KERNEL);
             }
             // A sysfs belongs to a network namespace: only its owner may make one.
-            Network::Host => self.steps.push(Step::CloneHost {
+            false => self.steps.push(Step::CloneHost {
                 slot: SYS,
                 path: c"/sys".into(),
                 expect: None,
@@ -413,7 +422,7 @@ impl Planner {
         let files: Vec<_> = blueprint.files.iter().filter(|file| !covered(file.destination)).collect();
         for file in &files {
             let (at, content) = (Place::new(FILES, file.name), file.content.clone());
-            self.steps.push(Step::WriteFile { at, content });
+            self.steps.push(Step::WriteFile { at, content, shared: file.shared });
         }
         self.steps.push(Step::AttachOnHost { slot: FILES, on: text(&blueprint.mountpoint) });
         let mut clone = |slot, name: &str, attrs| {
@@ -443,7 +452,7 @@ impl Planner {
         directory(self, PROC, ROOT, "proc");
         directory(self, SYS, ROOT, "sys");
         let shows_groups = blueprint.cgroup2 || blueprint.group_namespace == GroupNamespace::Host;
-        if shows_groups && blueprint.network == Network::Isolated {
+        if shows_groups && blueprint.network.is_own() {
             directory(self, CGROUP, SYS, "fs/cgroup");
         }
         directory(self, DEV, ROOT, "dev");

@@ -9,8 +9,9 @@ use nix::sched::CloneFlags;
 use super::init::Given;
 use super::launch_error::LaunchError;
 use super::plan::LaunchPlan;
-use super::spawn;
+use super::spawn::{self, Company};
 use super::step::{Slot, Step, Upper};
+use crate::net::plan::NetworkPlan;
 use crate::sys::exec::StringVector;
 use crate::sys::single_threaded::SingleThreaded;
 
@@ -37,8 +38,8 @@ pub fn overlay(directory: &Path) -> Result<(), LaunchError> {
     ];
     let last = steps.len() - 1;
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    let plan = LaunchPlan { namespaces, id_maps: None, group: None, steps };
-    match spawn::launch(&proof, &plan, Given::default(), None, &mut spawn::unconnected) {
+    let plan = LaunchPlan { namespaces, id_maps: None, group: None, network: NetworkPlan::None, steps };
+    match spawn::launch(&proof, &plan, Given::default(), Company::default()) {
         Ok(_) => Ok(()),
         Err(LaunchError::Step { step, .. }) if step == last => Ok(()),
         Err(error) => Err(error),

@@ -5,16 +5,18 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 
 use super::init::{self, Given};
 use super::launch_error::LaunchError;
 use super::plan::{ChildMemory, Execution, LaunchPlan};
-use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, NETWORK_CONNECTED, START, StepFailed};
+use super::sync::{CONNECTED, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::cgroup::group::Group;
 use crate::host::processes;
-use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
+use crate::net::error::NetworkError;
+use crate::sys::clone::{Child, NoChild, fork_into, fork_within, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{pidfd, process, socket};
 
@@ -27,8 +29,53 @@ pub struct Running {
     pub terminal: Option<OwnedFd>,
     /// Its control group, if it has one of its own.
     pub group: Option<Group>,
+    /// Its `/etc/resolv.conf`, if that is to follow the host's.
+    pub name_servers: Option<OwnedFd>,
     /// Where an init that waits before the program is told to go on.
     waiting: Option<OwnedFd>,
+}
+
+/// Who connects a container's network while its init goes on.
+pub trait Connect {
+    /// Begins to connect the namespace.
+    fn begin(&mut self, namespace: OwnedFd) -> Result<(), NetworkError>;
+
+    /// Waits until it is connected: what is sent from then on is not lost.
+    fn finish(&mut self) -> Result<(), NetworkError>;
+}
+
+/// Namespaces of somebody else that a container is made in.
+#[derive(Debug)]
+pub struct Membership {
+    /// The user namespace; the container makes its own where absent.
+    pub users: Option<OwnedFd>,
+    /// The network namespace.
+    pub network: OwnedFd,
+    /// User and group that we are to be in that user namespace.
+    pub ids: (u32, u32),
+}
+
+impl Membership {
+    fn enter(&self) -> Result<(), Errno> {
+        if let Some(users) = &self.users {
+            nix::sched::setns(users, CloneFlags::CLONE_NEWUSER)?;
+            if (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()) != self.ids {
+                return Err(Errno::EUSERS);
+            }
+        }
+        nix::sched::setns(&self.network, CloneFlags::CLONE_NEWNET)
+    }
+}
+
+/// Who has a part in a launch.
+#[derive(Default)]
+pub struct Company<'a> {
+    /// Has something to say when the launch is to be given up.
+    pub interrupt: Option<BorrowedFd<'a>>,
+    /// Connects the network, where the plan wants that.
+    pub connect: Option<&'a mut dyn Connect>,
+    /// Whose namespaces it is made in, where the plan wants that.
+    pub membership: Option<&'a Membership>,
 }
 
 impl Running {
@@ -49,29 +96,20 @@ impl Running {
     pub fn release(&mut self, plan: &LaunchPlan) -> Result<(), LaunchError> {
         let Some(channel) = self.waiting.take() else { return Ok(()) };
         let told = socket::send(channel.as_fd(), &START, None).map_err(LaunchError::Channel);
-        told.and_then(|()| hear(plan, &channel, None, &mut |_| Ok(()))).map(drop).inspect_err(|_| end(&self.child))
+        told.and_then(|()| hear(plan, &channel, Company::default())).map(drop).inspect_err(|_| end(&self.child))
     }
-}
-
-/// Connects a container's network namespace, which was just made, with networks. A container that nobody connects has none.
-pub type Connect<'a> = &'a mut dyn FnMut(BorrowedFd<'_>, &Child) -> Result<(), LaunchError>;
-
-/// For what has no networks.
-pub fn unconnected(_: BorrowedFd<'_>, _: &Child) -> Result<(), LaunchError> {
-    Err(LaunchError::Network)
 }
 
 /// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be; or, where
 /// it is executed when told, once it waits for that. Signals are expected to be blocked: the child resets them.
 ///
-/// Where the plan joins a container, whose processes may stop and kill the child, the wait ends when `interrupt` has something to
-/// say, too, with the child's life.
+/// Where the plan joins a container, whose processes may stop and kill the child, the wait ends when `company.interrupt` has
+/// something to say, too, with the child's life.
 pub fn launch(
     proof: &SingleThreaded,
     plan: &LaunchPlan,
     given: Given,
-    interrupt: Option<BorrowedFd<'_>>,
-    connect: Connect<'_>,
+    company: Company<'_>,
 ) -> Result<Running, LaunchError> {
     let kept: Vec<RawFd> = given.descriptors().map(AsRawFd::as_raw_fd).collect();
     let memory = match (given.execution, &given.group) {
@@ -80,13 +118,14 @@ pub fn launch(
     };
     let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, &given);
     let group = given.group.as_ref().map(AsFd::as_fd);
-    let (child, heard) = fork(proof, plan, (c"coracle-init", memory, group), &kept, run_init, (interrupt, connect))?;
+    let (child, heard) = fork(proof, plan, (c"coracle-init", memory, group), &kept, run_init, company)?;
     // The end of the report is the program's execution, or the child's death.
     if plan.joined().is_some() && !processes::has_executed(child.pid.as_raw()) {
         end(&child);
         return Err(LaunchError::Killed);
     }
-    Ok(Running { child, terminal: heard.terminal, group: None, waiting: heard.waiting })
+    let Heard { terminal, name_servers, waiting } = heard;
+    Ok(Running { child, terminal, group: None, name_servers, waiting })
 }
 
 /// Leaves nothing behind of a child that may be gone already.
@@ -112,7 +151,8 @@ pub fn visit(
         }
         None => crate::failure::EXIT_OWN_FAILURE,
     };
-    fork(proof, plan, (c"coracle-visit", plan.child_memory(), None), kept, prepare, (None, &mut unconnected)).map(|(child, _)| child)
+    let company = Company::default();
+    fork(proof, plan, (c"coracle-visit", plan.child_memory(), None), kept, prepare, company).map(|(child, _)| child)
 }
 
 /// Forks, and returns once there is nothing more to hear from the child, which closes the channel over which it reports or waits.
@@ -122,7 +162,7 @@ fn fork(
     (name, memory, group): (&CStr, ChildMemory, Option<BorrowedFd<'_>>),
     kept: &[RawFd],
     execute: impl FnOnce(BorrowedFd<'_>) -> u8,
-    meanwhile: (Option<BorrowedFd<'_>>, Connect<'_>),
+    company: Company<'_>,
 ) -> Result<(Child, Heard), LaunchError> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(LaunchError::Channel)?;
@@ -136,16 +176,20 @@ fn fork(
         process::close_others(&kept);
         execute(theirs.as_fd())
     };
-    let child = match memory {
-        ChildMemory::Shared => spawn_sharing_memory(proof, plan.namespaces, run),
-        ChildMemory::Own => fork_into(proof, plan.namespaces, group, run),
+    let child = match (memory, company.membership) {
+        (_, Some(membership)) => fork_within(proof, || membership.enter(), plan.namespaces, group, run),
+        (ChildMemory::Shared, None) => spawn_sharing_memory(proof, plan.namespaces, run).map_err(NoChild::Fork),
+        (ChildMemory::Own, None) => fork_into(proof, plan.namespaces, group, run).map_err(NoChild::Fork),
     };
-    let child = child.map_err(|errno| match (group, errno) {
-        (Some(_), Errno::EACCES | Errno::EBUSY | Errno::ENODEV | Errno::EOPNOTSUPP) => LaunchError::EnterGroup(errno),
-        _ => LaunchError::Fork(errno),
+    let child = child.map_err(|no_child| match (group, no_child) {
+        (Some(_), NoChild::Fork(errno @ (Errno::EACCES | Errno::EBUSY | Errno::ENODEV | Errno::EOPNOTSUPP))) => {
+            LaunchError::EnterGroup(errno)
+        }
+        (_, NoChild::Fork(errno)) => LaunchError::Fork(errno),
+        (_, NoChild::Enter(errno)) => LaunchError::JoinNetwork(errno),
     })?;
     drop(theirs);
-    match start(plan, ours, &child, meanwhile) {
+    match start(plan, ours, &child, company) {
         Ok(heard) => Ok((child, heard)),
         Err(error) => {
             end(&child);
@@ -155,55 +199,55 @@ fn fork(
 }
 
 /// What init has said.
+#[derive(Default)]
 struct Heard {
     /// The master of the terminal that it has opened.
     terminal: Option<OwnedFd>,
+    /// The file `/etc/resolv.conf`.
+    name_servers: Option<OwnedFd>,
     /// The channel, if it waits before the program.
     waiting: Option<OwnedFd>,
 }
 
-fn start(
-    plan: &LaunchPlan,
-    channel: OwnedFd,
-    child: &Child,
-    (interrupt, connect): (Option<BorrowedFd<'_>>, Connect<'_>),
-) -> Result<Heard, LaunchError> {
+fn start(plan: &LaunchPlan, channel: OwnedFd, child: &Child, company: Company<'_>) -> Result<Heard, LaunchError> {
     if let Some((uid_map, gid_map)) = &plan.id_maps {
         write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
     }
-    let (terminal, waits) = hear(plan, &channel, interrupt, &mut |namespace| connect(namespace, child))?;
-    Ok(Heard { terminal, waiting: waits.then_some(channel) })
+    let (mut heard, waits) = hear(plan, &channel, company)?;
+    heard.waiting = waits.then_some(channel);
+    Ok(heard)
 }
 
-/// Listens to init until there is nothing more to hear for now: the master of its terminal, and whether it waits.
-fn hear(
-    plan: &LaunchPlan,
-    channel: &OwnedFd,
-    interrupt: Option<BorrowedFd<'_>>,
-    connect: &mut dyn FnMut(BorrowedFd<'_>) -> Result<(), LaunchError>,
-) -> Result<(Option<OwnedFd>, bool), LaunchError> {
-    let mut terminal = None;
+/// Listens to init until there is nothing more to hear for now: what it has sent, and whether it waits.
+fn hear(plan: &LaunchPlan, channel: &OwnedFd, mut company: Company<'_>) -> Result<(Heard, bool), LaunchError> {
+    let mut heard = Heard::default();
     loop {
-        await_message(channel, interrupt)?;
+        await_message(channel, company.interrupt)?;
         let mut message = [0; MESSAGE_LEN];
         let (len, fd) = match socket::receive(channel.as_fd(), &mut message) {
             Err(Errno::EINTR) => continue,
             other => other.map_err(LaunchError::Channel)?,
         };
         match FromInit::decode(&message[..len]) {
-            Some(FromInit::Terminal) => terminal = fd,
-            Some(FromInit::Network) => {
-                let namespace = fd.ok_or(LaunchError::Channel(Errno::EBADF))?;
-                connect(namespace.as_fd())?;
-                socket::send(channel.as_fd(), &NETWORK_CONNECTED, None).map_err(LaunchError::Channel)?;
+            Some(FromInit::Terminal) => heard.terminal = fd,
+            Some(FromInit::NameServers) => heard.name_servers = fd,
+            Some(FromInit::Namespace) => match (&mut company.connect, fd) {
+                (Some(connect), Some(namespace)) => connect.begin(namespace)?,
+                _ => return Err(LaunchError::Channel(Errno::EPROTO)),
+            },
+            Some(FromInit::Unconnected) => {
+                if let Some(connect) = &mut company.connect {
+                    connect.finish()?;
+                }
+                socket::send(channel.as_fd(), &CONNECTED, None).map_err(LaunchError::Channel)?;
             }
             Some(FromInit::Failed(StepFailed { step, detail, errno })) => {
                 return Err(LaunchError::step(&plan.steps, usize::from(step), detail, errno));
             }
-            Some(FromInit::Ready) => return Ok((terminal, true)),
+            Some(FromInit::Ready) => return Ok((heard, true)),
             // The channel is closed by execve, and by nothing else that succeeds.
-            None if len == 0 => return Ok((terminal, false)),
+            None if len == 0 => return Ok((heard, false)),
             None => return Err(LaunchError::Channel(Errno::EPROTO)),
         }
     }

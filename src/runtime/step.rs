@@ -232,6 +232,8 @@ pub enum Step {
         at: Place,
         /// Its contents.
         content: String,
+        /// Whether the monitor gets it, too, to change it later.
+        shared: bool,
     },
     /// Copy what the root has at a place into a mount that is about to cover it.
     CopyUp {
@@ -267,10 +269,11 @@ pub enum Step {
     /// Begin to make a network namespace, with a loopback device that is up.
     BeginNetwork,
     /// Enter the network namespace that was begun.
-    EnterNetwork,
-    /// Give the network namespace to the monitor, which connects it with networks meanwhile.
-    OfferNetwork,
-    /// Wait until it is connected.
+    EnterNetwork {
+        /// Whether the monitor gets it, too, to have it connected.
+        shared: bool,
+    },
+    /// Wait until the network is connected.
     AwaitNetwork,
     /// Name the host.
     SetHostname(CString),

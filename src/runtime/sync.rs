@@ -4,9 +4,11 @@
 //!   monitor                          init
 //!      | -- (fork) ------------------> |
 //!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
-//!      | <----------- Network + fd --- |   only where the monitor connects the network
-//!      | -- NetworkConnected --------> |   answers that
+//!      | <--------- Namespace + fd --- |   only where somebody connects the network
+//!      | <----- NameServers + fd ----- |   only where they follow the host's
 //!      | <---------- Terminal + fd --- |   only with a terminal
+//!      | <---------- Unconnected ----- |   only where somebody connects the network
+//!      | -- Connected ---------------> |   answers that
 //!      | <------------------ Ready ---- |   only where the program is to wait
 //!      | -- Start -------------------> |   answers that, some day
 //!      | <---------------- Failed ---- |   at most once, the last message
@@ -21,19 +23,23 @@ pub const MESSAGE_LEN: usize = 8;
 /// What the monitor says.
 pub const ID_MAPS_WRITTEN: [u8; MESSAGE_LEN] = *b"idmaps\0\0";
 
-/// What the monitor says when the network is connected.
-pub const NETWORK_CONNECTED: [u8; MESSAGE_LEN] = *b"network!";
-
 /// What the monitor says to an init that waits before the program.
 pub const START: [u8; MESSAGE_LEN] = *b"start\0\0\0";
+
+/// What the monitor says when the network that init waits for is there.
+pub const CONNECTED: [u8; MESSAGE_LEN] = *b"connect\0";
 
 /// What init says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromInit {
     /// A terminal's master comes with this message.
     Terminal,
-    /// The network namespace comes with this message.
-    Network,
+    /// The network namespace, which is to be connected, comes with this message.
+    Namespace,
+    /// The file `/etc/resolv.conf`, which is to follow the host's, comes with this message.
+    NameServers,
+    /// There is nothing more to do without the network.
+    Unconnected,
     /// Everything is done but the program's execution, for which it waits.
     Ready,
     /// A step failed; nothing follows.
@@ -72,7 +78,9 @@ impl FromInit {
     pub fn encode(self) -> [u8; MESSAGE_LEN] {
         match self {
             Self::Terminal => *b"terminal",
-            Self::Network => *b"network?",
+            Self::Namespace => *b"netspace",
+            Self::NameServers => *b"resolver",
+            Self::Unconnected => *b"no link!",
             Self::Ready => *b"is ready",
             Self::Failed(StepFailed { step, detail, errno }) => {
                 let [s0, s1] = step.to_le_bytes();
@@ -86,7 +94,9 @@ impl FromInit {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [b't', b'e', b'r', b'm', b'i', b'n', b'a', b'l'] => Some(Self::Terminal),
-            [b'n', b'e', b't', b'w', b'o', b'r', b'k', b'?'] => Some(Self::Network),
+            [b'n', b'e', b't', b's', b'p', b'a', b'c', b'e'] => Some(Self::Namespace),
+            [b'r', b'e', b's', b'o', b'l', b'v', b'e', b'r'] => Some(Self::NameServers),
+            [b'n', b'o', b' ', b'l', b'i', b'n', b'k', b'!'] => Some(Self::Unconnected),
             [b'i', b's', b' ', b'r', b'e', b'a', b'd', b'y'] => Some(Self::Ready),
             [b'!', detail, s0, s1, e0, e1, e2, e3] => {
                 let detail = match detail {
@@ -112,7 +122,9 @@ mod tests {
     #[test]
     fn messages_survive_the_wire() {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
-        for message in [FromInit::Terminal, FromInit::Network, FromInit::Ready, FromInit::Failed(failed)] {
+        let plain =
+            [FromInit::Terminal, FromInit::Namespace, FromInit::NameServers, FromInit::Unconnected, FromInit::Ready];
+        for message in plain.into_iter().chain([FromInit::Failed(failed)]) {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }
         assert_eq!(FromInit::decode(b""), None);

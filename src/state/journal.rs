@@ -22,7 +22,7 @@ use crate::state::schema::container::Timestamp;
 /// A journal of this many bytes is put away.
 const LONG: u64 = 10 << 20;
 
-/// What can happen to a container, in podman's words.
+/// What can happen to a container, in podman's words; those about its network are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are podman's")]
 pub enum ContainerEvent {
@@ -39,6 +39,8 @@ pub enum ContainerEvent {
     HealthStatus,
     Init,
     Kill,
+    NetworkLost,
+    NetworkRestored,
     Oom,
     Pause,
     Prune,
@@ -67,6 +69,8 @@ impl ContainerEvent {
             Self::HealthStatus => "health_status",
             Self::Init => "init",
             Self::Kill => "kill",
+            Self::NetworkLost => "network_lost",
+            Self::NetworkRestored => "network_restored",
             Self::Oom => "oom",
             Self::Pause => "pause",
             Self::Prune => "prune",

@@ -315,6 +315,11 @@ impl Layout {
         self.process_records().join(format!("{id}.paused"))
     }
 
+    /// What connects the network of a container that runs.
+    pub fn connection_record(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.network.json"))
+    }
+
     /// Where a container's control group is.
     pub fn group_record(&self, id: &ContainerId) -> PathBuf {
         self.process_records().join(format!("{id}.group.json"))

@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -22,6 +22,16 @@ pub fn unshare_parser() -> Result<(), Errno> {
 /// before all others, so that they are entered with what may be done in it. The pid namespace is that of children only.
 pub fn join(process: BorrowedFd<'_>, which: CloneFlags) -> Result<(), Errno> {
     nix::sched::setns(process, which)
+}
+
+/// The user namespace that owns a namespace (ioctl_ns(2), NS_GET_USERNS). EPERM if it is above our own.
+pub fn owner(namespace: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    /// linux/nsfs.h.
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: the request takes no argument; the descriptor is open.
+    let fd = Errno::result(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Makes a user namespace, and those of `others`, for this process, which must have one thread: our own user and group are 0

@@ -97,11 +97,10 @@ unsafe impl Ioctl for NamespaceOfSocket {
 }
 
 impl Making {
-    /// Waits for the namespace and enters it (setns(2)); what it is known by.
+    /// Waits for the namespace and enters it (setns(2)).
     pub fn enter(mut self) -> Result<OwnedFd, Errno> {
         let namespace = self.take()?;
-        nix::sched::setns(&namespace, CloneFlags::CLONE_NEWNET)?;
-        Ok(namespace)
+        nix::sched::setns(&namespace, CloneFlags::CLONE_NEWNET).map(|()| namespace)
     }
 
     /// Waits for the helper, and takes what it made.

@@ -182,7 +182,12 @@ impl CreateArgs {
         }
         let mut subnets = Vec::new();
         for text in &self.subnet {
-            let refused = || Failure::new("E_CONFIG", format!("--subnet {text:?}: expected ADDRESS/LENGTH, for example 10.89.5.0/24"));
+            let refused = || {
+                Failure::new(
+                    "E_CONFIG",
+                    format!("--subnet {text:?}: expected ADDRESS/LENGTH, for example 10.89.5.0/24"),
+                )
+            };
             let subnet: IpNet = text.parse().map_err(|_| refused())?;
             let room = subnet.max_prefix_len() - subnet.prefix_len();
             if room < 2 || subnet.prefix_len() < 4 || subnet.addr().is_multicast() || subnet.addr().is_loopback() {
@@ -193,12 +198,18 @@ impl CreateArgs {
         for text in &self.gateway {
             let address = parse_address(text).map_err(|error| of_flag("--gateway", error))?;
             let subnet = subnets.iter_mut().find(|subnet| subnet.subnet.contains(&address) && subnet.gateway.is_none());
-            let outside = || Failure::new("E_CONFIG", format!("--gateway {address}: it is in none of the subnets, or there is another"));
+            let outside = || {
+                Failure::new(
+                    "E_CONFIG",
+                    format!("--gateway {address}: it is in none of the subnets, or there is another"),
+                )
+            };
             subnet.ok_or_else(outside)?.gateway = Some(address);
         }
         for text in &self.ip_range {
             let (first, last) = range(text)?;
-            let subnet = subnets.iter_mut().find(|subnet| subnet.subnet.contains(&first) && subnet.subnet.contains(&last));
+            let subnet =
+                subnets.iter_mut().find(|subnet| subnet.subnet.contains(&first) && subnet.subnet.contains(&last));
             let outside = || Failure::new("E_CONFIG", format!("--ip-range {text}: it is in none of the subnets"));
             subnet.ok_or_else(outside)?.range = Some((first, last));
         }
@@ -209,7 +220,8 @@ impl CreateArgs {
 fn range(text: &str) -> Result<(IpAddr, IpAddr), Failure> {
     let refused = || Failure::new("E_CONFIG", format!("--ip-range {text:?}: expected ADDRESS/LENGTH or FIRST-LAST"));
     if let Some((first, last)) = text.split_once('-') {
-        let (first, last): (IpAddr, IpAddr) = (first.parse().map_err(|_| refused())?, last.parse().map_err(|_| refused())?);
+        let (first, last): (IpAddr, IpAddr) =
+            (first.parse().map_err(|_| refused())?, last.parse().map_err(|_| refused())?);
         return if first <= last && first.is_ipv4() == last.is_ipv4() { Ok((first, last)) } else { Err(refused()) };
     }
     let net: IpNet = text.parse().map_err(|_| refused())?;
@@ -217,11 +229,20 @@ fn range(text: &str) -> Result<(IpAddr, IpAddr), Failure> {
 }
 
 fn route(text: &str) -> Result<RouteRecord, Failure> {
-    let refused = || Failure::new("E_CONFIG", format!("--route {text:?}: expected DESTINATION,GATEWAY[,METRIC], for example 10.1.0.0/16,10.89.5.7"));
+    let refused = || {
+        Failure::new(
+            "E_CONFIG",
+            format!("--route {text:?}: expected DESTINATION,GATEWAY[,METRIC], for example 10.1.0.0/16,10.89.5.7"),
+        )
+    };
     let mut parts = text.split(',');
     let destination: IpNet = parts.next().and_then(|part| part.parse().ok()).ok_or_else(refused)?;
     let gateway: IpAddr = parts.next().and_then(|part| part.parse().ok()).ok_or_else(refused)?;
     let metric = parts.next().map(|part| part.parse().map_err(|_| refused())).transpose()?;
     let is_one_family = destination.addr().is_ipv4() == gateway.is_ipv4();
-    if parts.next().is_some() || !is_one_family { Err(refused()) } else { Ok(RouteRecord { destination, gateway, metric }) }
+    if parts.next().is_some() || !is_one_family {
+        Err(refused())
+    } else {
+        Ok(RouteRecord { destination, gateway, metric })
+    }
 }

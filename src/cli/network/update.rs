@@ -38,7 +38,8 @@ impl Invocation for UpdateArgs {
         let (added, dropped) = (parse("--dns-add", &self.dns_add)?, parse("--dns-drop", &self.dns_drop)?);
         dispatch::update(&globals.layout()?, &self.network, |record| {
             record.name_servers.retain(|server| !dropped.contains(server));
-            let new: Vec<IpAddr> = added.iter().filter(|server| !record.name_servers.contains(server)).copied().collect();
+            let new: Vec<IpAddr> =
+                added.iter().filter(|server| !record.name_servers.contains(server)).copied().collect();
             record.name_servers.extend(new);
         })?;
         output::write(&format!("{}\n", self.network))?;

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::host::boot::process_start;
 use crate::identity::map::Caller;
 use crate::name::capability::CapabilitySet;
+use crate::net::plan::NetworkPlan;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn;
@@ -48,7 +49,8 @@ pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
     };
     let begin = [Step::SetUmask(0), identity, Step::TieToMonitor, Step::EnterStore(store)];
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    Ok(LaunchPlan { namespaces, id_maps, group: None, steps: begin.into_iter().chain(steps).collect() })
+    let steps = begin.into_iter().chain(steps).collect();
+    Ok(LaunchPlan { namespaces, id_maps, group: None, network: NetworkPlan::Host, steps })
 }
 
 /// The plan that enters a running container; nothing if its process is gone.

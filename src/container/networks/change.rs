@@ -3,9 +3,9 @@
 use std::cell::Cell;
 
 use super::{Summary, attach, connect as connect_holder, give_back_one, is_alive, kept, summaries, take_one};
+use crate::container::list;
 use crate::container::live::Live;
 use crate::container::request::NetworkMode;
-use crate::container::list;
 use crate::container::status::{self, Status};
 use crate::failure::{Explain, Failure};
 use crate::name::container::ContainerId;
@@ -69,7 +69,8 @@ fn attachments(layout: &Layout, record: &ContainerRecord) -> Result<Vec<Attachme
     if let Some(kept) = kept(layout, &record.id) {
         return Ok(kept);
     }
-    let request: Option<serde_json::Value> = record.request.as_ref().and_then(|kept| serde_json::from_str(kept.get()).ok());
+    let request: Option<serde_json::Value> =
+        record.request.as_ref().and_then(|kept| serde_json::from_str(kept.get()).ok());
     let mode = request.and_then(|request| serde_json::from_value(request.get("network")?.clone()).ok());
     match mode.or_else(|| NetworkMode::parse_all(std::slice::from_ref(&record.network)).ok()) {
         Some(NetworkMode::Networks(all)) => Ok(all),

@@ -68,7 +68,8 @@ fn condition(key: &'static str, values: Vec<String>, now: Timestamp) -> Result<C
         }
         _ => {
             let zone = TimeZone::system();
-            let parsed = |value: &String| value.parse::<Moment>().map(|moment| moment.before(now, &zone).as_nanosecond());
+            let parsed =
+                |value: &String| value.parse::<Moment>().map(|moment| moment.before(now, &zone).as_nanosecond());
             let times = values.iter().map(parsed).collect::<Result<Vec<_>, _>>()?;
             Box::new(move |network| times.iter().any(|&time| i128::from(network.record.created.0) < time))
         }

@@ -6,9 +6,10 @@ pub mod change;
 pub mod filter;
 
 use std::cell::Cell;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use ipnet::IpNet;
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
@@ -16,26 +17,28 @@ use super::list;
 use super::live::Live;
 use super::request::{NetworkMode, Request};
 use super::status::{self, Status};
-use super::stand_alone;
+use super::{network_files, stand_alone};
 use crate::failure::Failure;
 use crate::host::boot::{boot_id, process_start};
 use crate::host::processes;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::name_resolution::DnsServers;
 use crate::name::network::{Attachment, NetworkName};
+use crate::net::error::NetworkError;
 use crate::net::holder::protocol::{Connection, Reply, Request as Asked};
-use crate::net::dns::zone::DOMAIN;
 use crate::net::holder::serve::Holder;
 use crate::net::lease::{self, Wish};
 use crate::net::named::{self, NamedError};
+use crate::net::plan::NetworkPlan;
 use crate::net::ports;
-use crate::runtime::launch_error::LaunchError;
-use crate::state::layout::Layout;
-use crate::state::record;
-use crate::state::lock;
 use crate::runtime::blueprint::Blueprint;
-use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
-use crate::state::schema::network::{ContainerNetworks, HolderRecord, LeaseRecord, LeasedPort, NetworkRecord};
+use crate::runtime::launch_error::LaunchError;
+use crate::runtime::spawn::Connect;
+use crate::state::layout::Layout;
+use crate::state::lock;
+use crate::state::record;
+use crate::state::schema::container::{ConnectionRecord, ContainerRecord, ProcessesRecord};
+use crate::state::schema::network::{ContainerNetworks, HolderRecord, LeaseRecord, NetworkRecord};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{namespace, pidfd, process};
 
@@ -78,11 +81,10 @@ pub fn take(
     request: &Request,
     id: &ContainerId,
     name: &ContainerName,
+    plan: &NetworkPlan,
 ) -> Result<Vec<Membership>, Failure> {
-    if asked(request).is_empty() {
-        return Ok(Vec::new());
-    }
-    let ports: Vec<LeasedPort> = ports::settle(&request.ports.published)?;
+    let NetworkPlan::Named(plan) = plan else { return Ok(Vec::new()) };
+    let ports = ports::settle(&plan.ports, true, &|port| super::connection::owner(layout, port))?;
     let servers = match &request.resolution.servers {
         DnsServers::These(servers) => servers.clone(),
         DnsServers::Host | DnsServers::Image => Vec::new(),
@@ -171,8 +173,10 @@ fn is_alive(layout: &Layout, id: &ContainerId) -> bool {
 }
 
 /// Connections with the processes that hold a container's networks: as long as one lasts, the process stays.
-#[derive(Debug)]
-pub struct Held(Vec<(Membership, Connection)>);
+pub struct Held {
+    all: Vec<(Membership, Connection)>,
+    refusal: Option<Failure>,
+}
 
 /// Sees to it that somebody holds each of the networks, and enters the ground with this process, which must have one thread.
 pub fn hold(layout: &Layout, memberships: &[Membership], ground: &Cell<bool>) -> Result<Held, Failure> {
@@ -185,16 +189,39 @@ pub fn hold(layout: &Layout, memberships: &[Membership], ground: &Cell<bool>) ->
         }
         held.push((membership.clone(), connection));
     }
-    Ok(Held(held))
+    Ok(Held { all: held, refusal: None })
+}
+
+impl Connect for Held {
+    fn begin(&mut self, namespace: OwnedFd) -> Result<(), NetworkError> {
+        let begun = pidfd::open(Pid::this())
+            .map_err(|errno| Failure::new("E_IO", format!("opening our own process: {errno}")))
+            .and_then(|ours| {
+                (METRIC..).zip(&self.all).try_for_each(|(metric, (membership, connection))| {
+                    let asked = Asked::Join { lease: Box::new(membership.lease.clone()), metric };
+                    connection.begin(&asked, &[namespace.as_fd(), ours.as_fd()])
+                })
+            });
+        self.keep(begun)
+    }
+
+    fn finish(&mut self) -> Result<(), NetworkError> {
+        let finished = self.all.iter().try_for_each(|(_, connection)| connection.answer().map(drop));
+        self.keep(finished)
+    }
 }
 
 impl Held {
-    /// Attaches the container, whose network namespace this is, and whose first process `process`.
-    pub fn join(&self, namespace: BorrowedFd<'_>, process: BorrowedFd<'_>) -> Result<(), Failure> {
-        for (metric, (membership, connection)) in (METRIC..).zip(&self.0) {
-            join(connection, &membership.lease, metric, namespace, process)?;
-        }
-        Ok(())
+    fn keep(&mut self, result: Result<(), Failure>) -> Result<(), NetworkError> {
+        result.map_err(|failure| {
+            self.refusal = Some(failure);
+            NetworkError::Named
+        })
+    }
+
+    /// Why the container could not be attached, if that is so.
+    pub fn refusal(&mut self) -> Option<Failure> {
+        self.refusal.take()
     }
 }
 
@@ -255,9 +282,8 @@ fn start(layout: &Layout, network: &NetworkRecord, ground: &Cell<bool>) -> Resul
         let mut kept: Vec<i32> = kept.iter().flatten().map(AsRawFd::as_raw_fd).collect();
         kept.sort_unstable();
         process::close_others(&kept);
-        let made = stand_alone::leave_session()
-            .and_then(|_| ground.enter())
-            .and_then(|()| Ok(Holder::make(layout, network)?));
+        let made =
+            stand_alone::leave_session().and_then(|_| ground.enter()).and_then(|()| Ok(Holder::make(layout, network)?));
         let holder = match made {
             Ok(holder) => holder,
             // Nothing that was inherited is dropped: its descriptors are closed.
@@ -294,7 +320,8 @@ impl Ground {
             Self::Ours => Ok(()),
             Self::Of(process) => enter_ground(process.as_fd()),
             Self::New => namespace::become_own_master().map_err(|cause| {
-                let failure = Failure::new("E_USERNS_DISABLED", format!("making a user namespace for networks: {cause}"));
+                let failure =
+                    Failure::new("E_USERNS_DISABLED", format!("making a user namespace for networks: {cause}"));
                 let errno = nix::errno::Errno::from_raw(cause.raw_os_error().unwrap_or_default());
                 failure.with_hint(crate::host::userns::cure(errno))
             }),
@@ -371,57 +398,61 @@ pub fn of(layout: &Layout, record: &ContainerRecord) -> Vec<NetworkName> {
     }
 }
 
-/// Tells a container of its networks: its own addresses in `/etc/hosts`, their resolvers in `/etc/resolv.conf`.
+/// Tells a container of its networks: its own addresses in `/etc/hosts`, the first one's resolver in `/etc/resolv.conf`, which finds
+/// the names of the others, too.
 pub fn tell(blueprint: &mut Blueprint, request: &Request, name: &ContainerName, memberships: &[Membership]) {
-    if memberships.is_empty() {
-        return;
-    }
-    let hostname = blueprint.hostname.clone();
+    let NetworkPlan::Named(plan) = &mut blueprint.network else { return };
+    plan.resolver =
+        memberships.iter().find_map(|membership| membership.network.subnets.iter().find_map(|subnet| subnet.gateway));
+    plan.has_names = memberships.iter().any(|membership| membership.network.dns);
+    let names = match blueprint.hostname == name.as_str() {
+        true => name.to_string(),
+        false => format!("{} {name}", blueprint.hostname),
+    };
     for file in &mut blueprint.files {
         match file.destination {
             "/etc/hosts" => {
-                let loopback = format!("127.0.0.1\t{hostname}\n");
-                let own: String = memberships
-                    .iter()
-                    .flat_map(|membership| &membership.lease.addresses)
-                    .map(|address| format!("{}\t{hostname} {name}\n", address.addr()))
-                    .collect();
-                file.content = format!("{}{own}", file.content.replace(&loopback, ""));
+                for address in memberships.iter().flat_map(|membership| &membership.lease.addresses) {
+                    file.content.push_str(&format!("{}\t{names}\n", address.addr()));
+                }
             }
-            "/etc/resolv.conf" if request.resolution.servers != DnsServers::Image => {
-                file.content = resolv_conf(memberships, &std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+            network_files::RESOLV_CONF => {
+                file.content = network_files::name_servers(&blueprint.network, &request.resolution);
             }
             _ => {}
         }
     }
 }
 
-/// The resolvers know the names of members by themselves, and in the domain that all members belong to.
-fn resolv_conf(memberships: &[Membership], of_host: &str) -> String {
-    let words = |key: &str| {
-        let lines = of_host.lines().filter_map(move |line| line.trim().strip_prefix(key));
-        lines.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect::<Vec<_>>()
+/// Writes down what `port`, `ps` and `inspect` show of a container's network.
+pub fn note(layout: &Layout, id: &ContainerId, memberships: &[Membership]) {
+    let Some(Membership { network, lease }) = memberships.first() else { return };
+    let unspecified = Ipv4Addr::UNSPECIFIED;
+    let (address, prefix_length) = lease
+        .addresses
+        .iter()
+        .find_map(|address| match address {
+            IpNet::V4(address) => Some((address.addr(), address.prefix_len())),
+            IpNet::V6(_) => None,
+        })
+        .unwrap_or((unspecified, 0));
+    let gateway = network.subnets.iter().find_map(|subnet| match subnet.gateway {
+        Some(IpAddr::V4(gateway)) if subnet.subnet.contains(&IpAddr::V4(address)) => Some(gateway),
+        _ => None,
+    });
+    let connection = ConnectionRecord {
+        helper: network.name.to_string(),
+        pid: 0,
+        device: lease.device.as_ref().map_or_else(|| "eth0".to_owned(), ToString::to_string),
+        address,
+        prefix_length,
+        gateway: gateway.unwrap_or(unspecified),
+        ports: lease.ports.clone(),
+        publishes_both: true,
+        deaths: 0,
+        error: None,
     };
-    let has_names = memberships.iter().any(|membership| membership.network.dns);
-    let domains = has_names.then(|| DOMAIN.to_owned()).into_iter().chain(words("search "));
-    let domains: Vec<String> = domains.collect();
-    let mut text = String::new();
-    if !domains.is_empty() {
-        text = format!("search {}\n", domains.join(" "));
-    }
-    for resolver in resolvers(memberships) {
-        text.push_str(&format!("nameserver {resolver}\n"));
-    }
-    let options = words("options ");
-    if !options.is_empty() {
-        text.push_str(&format!("options {}\n", options.join(" ")));
-    }
-    text
-}
-
-/// The addresses at which a container asks for names: those of its networks' resolvers.
-pub fn resolvers(memberships: &[Membership]) -> Vec<IpAddr> {
-    memberships.iter().flat_map(|membership| membership.network.subnets.iter().filter_map(|subnet| subnet.gateway)).collect()
+    let _ = record::write_volatile(&layout.connection_record(id), &connection);
 }
 
 /// Asks the process that holds a network for its namespace.

@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn name_servers_of_the_host() {
-        let text = "# x\nsearch example\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver x\n nameserver 2001:db8::1";
+        let text =
+            "# x\nsearch example\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver x\n nameserver 2001:db8::1";
         let servers: Vec<String> = parse(text).iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["192.0.2.1", "fe80::1", "2001:db8::1"]);
     }

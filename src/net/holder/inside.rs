@@ -82,11 +82,12 @@ impl Inside {
     ) -> Result<(LinkIndex, String), HolderError> {
         self.pairs += 1;
         let name = format!("veth{}", self.pairs);
-        let attached =
-            thread::scope(|scope| scope.spawn(|| self.enter_and_attach(&name, lease, record, metric, namespace)).join());
-        attached.unwrap_or(Err(Failed("starting a thread", Errno::EAGAIN))).map_err(|Failed(step, cause)| {
-            HolderError::Attach { network: self.network.clone(), step, cause }
-        })
+        let attached = thread::scope(|scope| {
+            scope.spawn(|| self.enter_and_attach(&name, lease, record, metric, namespace)).join()
+        });
+        attached
+            .unwrap_or(Err(Failed("starting a thread", Errno::EAGAIN)))
+            .map_err(|Failed(step, cause)| HolderError::Attach { network: self.network.clone(), step, cause })
     }
 
     fn enter_and_attach(
@@ -124,7 +125,8 @@ impl Inside {
         record: &NetworkRecord,
         metric: u32,
     ) -> Result<(), Failed> {
-        let index = step("finding its device", link::find(netlink, device).and_then(|found| found.ok_or(Errno::ENODEV)))?;
+        let index =
+            step("finding its device", link::find(netlink, device).and_then(|found| found.ok_or(Errno::ENODEV)))?;
         for address in &lease.addresses {
             step("giving it an address", link::add_address(netlink, index, *address))?;
         }
@@ -230,7 +232,10 @@ fn make(record: &NetworkRecord) -> Result<(Inside, Sockets), Failed> {
 /// What leaves gets the address of the device through which it leaves. What comes from there is let in only as an answer.
 fn chains(record: &NetworkRecord) -> Vec<Chain> {
     if record.internal {
-        return vec![Chain { hook: Hook::Forward, rules: vec![vec![Part::NotTo(record.device.to_string()), Part::Drop]] }];
+        return vec![Chain {
+            hook: Hook::Forward,
+            rules: vec![vec![Part::NotTo(record.device.to_string()), Part::Drop]],
+        }];
     }
     let outside = || OUTSIDE.to_owned();
     vec![

@@ -39,7 +39,8 @@ impl Outside {
             .find_map(|name| program::find(name).map(|path| (name, path)))
             .ok_or_else(|| HolderError::NoProgram(network.clone()))?;
         let failed = |cause| HolderError::Start { network: network.clone(), program: name, cause };
-        let (ready, says_ready) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+        let (ready, says_ready) =
+            nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()))?;
         let (ends, life) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()))?;
         let mut command = Command::new(path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env_clear();

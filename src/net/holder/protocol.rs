@@ -97,8 +97,19 @@ impl Connection {
 
     /// Asks, and waits for the answer.
     pub fn ask(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<(Reply, Option<OwnedFd>), Failure> {
+        self.begin(request, fds)?;
+        self.answer()
+    }
+
+    /// Asks.
+    pub fn begin(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<(), Failure> {
         let mute = |_| HolderError::Mute(self.network.clone());
-        ask(self.socket.as_fd(), request, fds).map_err(mute)?;
+        Ok(ask(self.socket.as_fd(), request, fds).map_err(mute)?)
+    }
+
+    /// Waits for the answer to what was asked.
+    pub fn answer(&self) -> Result<(Reply, Option<OwnedFd>), Failure> {
+        let mute = |_| HolderError::Mute(self.network.clone());
         let (bytes, fds) = receive(self.socket.as_fd()).map_err(mute)?;
         match serde_json::from_slice(&bytes).map_err(|_| HolderError::Mute(self.network.clone()))? {
             Reply::Failed(report) => Err(Failure::from_report(report.as_bytes())

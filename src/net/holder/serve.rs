@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -20,6 +19,7 @@ use super::protocol::{self, Reply, Request};
 use crate::failure::Failure;
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::ContainerId;
+use crate::name::port::{Protocol, Published};
 use crate::net::dns::serve::Resolver;
 use crate::net::dns::zone::{Member as Named, Zone};
 use crate::net::link::LinkIndex;
@@ -27,7 +27,7 @@ use crate::net::relay::{Relay, Source};
 use crate::state::layout::Layout;
 use crate::state::lock::{self, Exclusive};
 use crate::state::record;
-use crate::state::schema::network::{HolderRecord, LeaseRecord, LeasedPort, LeasedProtocol, NetworkRecord};
+use crate::state::schema::network::{HolderRecord, LeaseRecord, NetworkRecord};
 use crate::sys::unix_socket;
 
 /// Before a program that has died is started again: the first time, and at most.
@@ -156,7 +156,9 @@ impl Holder {
         // Those who speak with us come first: who joins is to be heard before we end.
         all.extend(self.conversations.iter().enumerate().map(|(index, fd)| (Ready::Conversation(index), fd.as_fd())));
         all.push((Ready::Listener, self.listener.as_fd()));
-        all.extend(self.members.values().enumerate().map(|(index, member)| (Ready::Member(index), member.process.as_fd())));
+        all.extend(
+            self.members.values().enumerate().map(|(index, member)| (Ready::Member(index), member.process.as_fd())),
+        );
         all.extend(self.outside.as_ref().map(|outside| (Ready::Outside, outside.process())));
         all.extend(self.ending.as_ref().map(|(fd, _)| (Ready::Ending, fd.as_fd())));
         let mut fds: Vec<PollFd<'_>> = all.iter().map(|(_, fd)| PollFd::new(*fd, read)).collect();
@@ -178,7 +180,9 @@ impl Holder {
     fn converse(&mut self, index: usize) {
         let conversation = self.conversations.swap_remove(index);
         let Some((request, fds)) = protocol::hear(conversation.as_fd()) else {
-            return if self.members.is_empty() { self.begin_ending() };
+            return if self.members.is_empty() {
+                self.begin_ending()
+            };
         };
         let mut namespace = None;
         let done = match request {
@@ -197,9 +201,8 @@ impl Holder {
                 Ok(Reply::Done)
             }
         };
-        let reply = done.unwrap_or_else(|failure| {
-            Reply::Failed(String::from_utf8_lossy(&failure.to_report()).into_owned())
-        });
+        let reply =
+            done.unwrap_or_else(|failure| Reply::Failed(String::from_utf8_lossy(&failure.to_report()).into_owned()));
         protocol::answer(conversation.as_fd(), &reply, namespace);
         self.conversations.push(conversation);
     }
@@ -208,7 +211,8 @@ impl Holder {
         let mute = || HolderError::Mute(self.record.name.clone());
         let [namespace, process] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| mute())?;
         self.part(&lease.id);
-        let sources = lease.ports.iter().map(|port| Ok((listen(port)?, *port))).collect::<Result<Vec<_>, HolderError>>()?;
+        let sources =
+            lease.ports.iter().map(|port| Ok((listen(port)?, *port))).collect::<Result<Vec<_>, HolderError>>()?;
         let (link, device) = self.inside.attach(&lease, &self.record, metric, namespace.as_fd())?;
         if let Err(failure) = self.forward(&lease, sources) {
             let _ = self.inside.detach(link);
@@ -220,7 +224,7 @@ impl Holder {
     }
 
     /// Passes on to a member what comes to its published ports.
-    fn forward(&mut self, lease: &LeaseRecord, sources: Vec<(Source, LeasedPort)>) -> Result<(), HolderError> {
+    fn forward(&mut self, lease: &LeaseRecord, sources: Vec<(Source, Published)>) -> Result<(), HolderError> {
         if sources.is_empty() {
             return Ok(());
         }
@@ -235,7 +239,8 @@ impl Holder {
         })?;
         for (source, port) in sources {
             // Of the family by which it is asked for, if the member has one of that.
-            let is_same = |address: &&IpNet| address.addr().is_ipv4() == port.host_ip.is_ipv4();
+            let is_ipv4 = port.host_ip.is_none_or(|ip| ip.is_ipv4());
+            let is_same = |address: &&IpNet| address.addr().is_ipv4() == is_ipv4;
             let address = lease.addresses.iter().find(is_same).or(lease.addresses.first());
             if let Some(address) = address {
                 relay.add(&lease.id, source, SocketAddr::new(address.addr(), port.container_port));
@@ -311,41 +316,27 @@ impl Holder {
     }
 }
 
-/// Listens on a port of the host, in the network namespace of this thread.
-fn listen(port: &LeasedPort) -> Result<Source, HolderError> {
-    let address = SocketAddr::new(port.host_ip, port.host_port);
-    let made = match port.protocol {
-        LeasedProtocol::Tcp => bind_tcp(address).map(Source::Tcp),
-        LeasedProtocol::Udp => UdpSocket::bind(address)
+/// Listens on a port of the host, in the network namespace of this thread. One without an address is one of both families.
+fn listen(port: &Published) -> Result<Source, HolderError> {
+    let on = |ip: IpAddr| match port.protocol {
+        Protocol::Udp => UdpSocket::bind((ip, port.host_port))
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
             .map(Source::Udp),
+        Protocol::Tcp | Protocol::Sctp => TcpListener::bind((ip, port.host_port))
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map(Source::Tcp),
     };
-    let protocol = port.protocol.as_str();
-    made.map_err(|cause| HolderError::Port { address: port.host_ip, port: port.host_port, protocol, cause })
-}
-
-/// For many clients at once; where IPv4 and IPv6 are published each has a socket of its own.
-pub fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    use nix::sys::socket::{
-        AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, listen, setsockopt, socket, sockopt,
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let made = match port.host_ip {
+        Some(ip) => on(ip),
+        // A socket of IPv6 without an address is one of IPv4, too (ipv6(7)), where there is IPv6.
+        None => match on(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
+            Err(cause) if cause.raw_os_error() == Some(libc::EAFNOSUPPORT) => on(any),
+            other => other,
+        },
     };
-    use std::os::fd::AsRawFd;
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let made = || -> Result<OwnedFd, Errno> {
-        let listener = socket(family, SockType::Stream, flags, None)?;
-        setsockopt(&listener, sockopt::ReuseAddr, &true)?;
-        match address {
-            SocketAddr::V4(address) => bind(listener.as_raw_fd(), &SockaddrIn::from(address))?,
-            SocketAddr::V6(address) => {
-                setsockopt(&listener, sockopt::Ipv6V6Only, &true)?;
-                bind(listener.as_raw_fd(), &SockaddrIn6::from(address))?;
-            }
-        }
-        listen(&listener, Backlog::MAXALLOWABLE)?;
-        Ok(listener)
-    };
-    Ok(made()?.into())
+    let (address, protocol) = (port.host_ip.unwrap_or(any), port.protocol.as_str());
+    made.map_err(|cause| HolderError::Port { address, port: port.host_port, protocol, cause })
 }
 
 /// The members of the other networks in which a container is, as their leases say.

@@ -29,10 +29,10 @@ fn blueprint() -> Blueprint {
         rootfs: overlay(),
         read_only: false,
         ids: single(),
-        network: Network::Isolated,
+        network: NetworkPlan::None,
         hostname: "box".into(),
         mounts: Vec::new(),
-        files: vec![GivenFile { name: "hosts", content: "hosts".into(), destination: "/etc/hosts" }],
+        files: vec![GivenFile { name: "hosts", content: "hosts".into(), destination: "/etc/hosts", shared: false }],
         cgroup2: false,
         group: None,
         group_namespace: GroupNamespace::Private,
@@ -74,7 +74,7 @@ fn combinations() -> Vec<Blueprint> {
         let mut blueprint = blueprint();
         blueprint.read_only = on(0);
         blueprint.ids = if on(1) { ranges() } else { single() };
-        blueprint.network = if on(2) { Network::Host } else { Network::Isolated };
+        blueprint.network = if on(2) { NetworkPlan::Host } else { NetworkPlan::None };
         blueprint.process.terminal = on(3).then(WindowSize::default);
         blueprint.process.no_new_privileges = on(4);
         blueprint.reaper = on(5);

@@ -1,6 +1,7 @@
 //! Records of containers.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use crate::name::container::{ContainerId, ContainerName};
 use crate::name::health::HealthCheck;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
+use crate::name::port::{PortRequest, Published};
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, ImageId};
 use crate::state::record::Record;
@@ -67,6 +69,9 @@ pub struct ContainerRecord {
     /// Its share of the machine.
     #[serde(default, skip_serializing_if = "LimitRequest::is_default")]
     pub limits: LimitRequest,
+    /// What was asked for about its ports; the exposed ones are the image's, too.
+    #[serde(default)]
+    pub ports: PortRequest,
 }
 
 /// The image of a container.
@@ -205,6 +210,37 @@ pub struct ExitRecord {
 impl Record for ExitRecord {
     const VERSION: u32 = 1;
     const KIND: &'static str = "exit record";
+}
+
+/// `RUNTIME/containers/ID.network.json`: what connects the network of a container that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionRecord {
+    /// The program that does.
+    pub helper: String,
+    /// Its process; 0 while none lives.
+    pub pid: i32,
+    /// The container's device.
+    pub device: String,
+    /// The container's address.
+    pub address: Ipv4Addr,
+    /// The length of its network's prefix.
+    pub prefix_length: u8,
+    /// Its gateway.
+    pub gateway: Ipv4Addr,
+    /// Published ports.
+    pub ports: Vec<Published>,
+    /// Whether a port without an address is one of IPv6, too.
+    pub publishes_both: bool,
+    /// How many times the program has died.
+    pub deaths: u32,
+    /// Why it died the last time, if it does not live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Record for ConnectionRecord {
+    const VERSION: u32 = 1;
+    const KIND: &'static str = "record of a network's connection";
 }
 
 /// `RUNTIME/containers/ID.health.json`: what the checks of a container that runs have shown.

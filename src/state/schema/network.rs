@@ -10,7 +10,7 @@ use super::container::Timestamp;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::mac_address::MacAddress;
 use crate::name::network::{Attachment, DeviceName, NetworkName};
-use crate::name::port::Protocol;
+use crate::name::port::Published;
 use crate::state::record::Record;
 
 /// `networks/NAME/record.json`: what a network is. Replaced as a whole when its name servers are changed.
@@ -122,53 +122,12 @@ pub struct LeaseRecord {
     pub name_servers: Vec<IpAddr>,
     /// Its ports that are published through this network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<LeasedPort>,
+    pub ports: Vec<Published>,
 }
 
 impl Record for LeaseRecord {
     const VERSION: u32 = 1;
     const KIND: &'static str = "lease of a container in a network";
-}
-
-/// A port of the host that leads to a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeasedPort {
-    /// The transport protocol.
-    pub protocol: LeasedProtocol,
-    /// The address of the host.
-    pub host_ip: IpAddr,
-    /// The port of the host.
-    pub host_port: u16,
-    /// The port of the container.
-    pub container_port: u16,
-}
-
-/// A transport protocol whose ports can be published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "they are what they are called")]
-pub enum LeasedProtocol {
-    Tcp,
-    Udp,
-}
-
-impl LeasedProtocol {
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-
-    /// The same as a user may name it, if it is one of them.
-    pub fn of(protocol: Protocol) -> Option<Self> {
-        match protocol {
-            Protocol::Tcp => Some(Self::Tcp),
-            Protocol::Udp => Some(Self::Udp),
-            Protocol::Sctp => None,
-        }
-    }
 }
 
 /// `RUNTIME/networks/NAME/holder.json`: the process that holds a network.
