@@ -86,6 +86,8 @@ pub struct Wish<'a> {
     pub attachment: &'a Attachment,
     /// Name servers that are asked for it.
     pub name_servers: &'a [IpAddr],
+    /// How good its default route through this network is: the less, the better.
+    pub metric: u32,
     /// Its ports that are published through this network.
     pub ports: &'a [Published],
 }
@@ -119,6 +121,7 @@ pub fn take(
         mac: wish.attachment.mac.unwrap_or_else(|| ipam::mac(first)),
         addresses,
         device: wish.attachment.device.clone(),
+        metric: wish.metric,
         name_servers: wish.name_servers.to_vec(),
         ports: wish.ports.to_vec(),
     };

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::{TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -41,7 +41,8 @@ fn holder(lab: &Lab, network: &str) -> Option<i32> {
 }
 
 fn sleeper<'a>(lab: &'a Lab, network: &str, name: &str, more: &[&str]) -> Detached<'a> {
-    let flags = [&["--network", network, "--name", name], more].concat();
+    // Without CAP_NET_RAW busybox cannot ping.
+    let flags = [&["--network", network, "--name", name, "--cap-add", "net_raw"], more].concat();
     Detached::start(lab, &flags, &["sleep", "1000"])
 }
 
@@ -209,8 +210,7 @@ fn addresses_are_those_that_were_asked_for() {
     let _web = sleeper(&lab, asked, "web", &[]);
     let seen = exec(&lab, "web", "ip addr show net7");
     assert!(seen.contains("10.103.1.77/24") && seen.contains("92:d0:c6:0a:29:33"), "{seen}");
-    let busy = lab.busybox(&["--network", "front:ip=10.103.1.77"], &["true"]).refused(125, "E_BUSY");
-    busy.says("web");
+    lab.busybox(&["--network", "front:ip=10.103.1.77"], &["true"]).refused(125, "E_BUSY").says("web");
     lab.busybox(&["--network", "front:ip=10.104.1.77"], &["true"]).refused(125, "E_CONFIG");
     lab.busybox(&["--network", "front:ip=10.103.1.1"], &["true"]).refused(125, "E_CONFIG");
     lab.busybox(&["--network", "nobody"], &["true"]).refused(125, "E_NOTFOUND").says("nobody");
@@ -316,14 +316,17 @@ fn many_start_at_once() {
     lab.coracle(["network", "create", "front"]).ok();
     let started: Vec<_> = (0..12)
         .map(|number| {
-            let flags = ["--network".to_owned(), "front".to_owned(), "--name".to_owned(), format!("m{number}")];
+            let flags = ["--network=front", "--cap-add=net_raw", "--name"].map(str::to_owned);
+            let flags = [&flags[..], &[format!("m{number}")]].concat();
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
             let mut arguments = crate::support::busybox_arguments(&flags, &["sleep", "1000"]);
             arguments[1] = "-d".to_owned();
             lab.spawn(&arguments)
         })
         .collect();
-    started.into_iter().for_each(|command| drop(command.wait().ok()));
+    for command in started {
+        command.wait().ok();
+    }
     let members = inspect(&lab, "front")["Containers"].as_object().unwrap().clone();
     let addresses: std::collections::BTreeSet<&str> =
         members.values().map(|member| member["IPv4Address"].as_str().unwrap()).collect();
@@ -340,15 +343,39 @@ fn datagrams_lead_to_members() {
         return;
     }
     let lab = Lab::new();
-    let flags = ["--network", "bridge", "--name", "udp", "-p", "127.0.0.1::9/udp"];
-    let _echo = Detached::start(&lab, &flags, &["nc", "-u", "-l", "-p", "9", "-e", "cat"]);
-    let published = lab.coracle(["port", "udp", "9/udp"]).ok().text();
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(&published).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    let mut buffer = [0; 16];
-    wait_until("it answers", || {
-        socket.send(b"hello").unwrap();
-        socket.recv(&mut buffer).is_ok_and(|length| &buffer[..length] == b"hello")
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let (tcp, udp) = (format!("127.0.0.1:{port}:5201"), format!("127.0.0.1:{port}:5201/udp"));
+    let flags = ["run", "-d", "--network", "bridge", "--name", "server", "-p", &tcp, "-p", &udp, "--rootfs", "/:O"];
+    lab.coracle([&flags[..], &["iperf3", "-s"]].concat()).ok();
+    let mut measured = Value::Null;
+    wait_until("datagrams arrive", || {
+        let mut client = lab.program("iperf3");
+        client.args(["-J", "-u", "-c", "127.0.0.1", "-p", &port, "-n", "100K"]);
+        measured = serde_json::from_slice(&client.output().unwrap().stdout).unwrap();
+        measured["error"].is_null()
     });
+    let sum = &measured["end"]["sum"];
+    assert!(sum["packets"].as_u64() > Some(0) && sum["lost_packets"].as_u64() < sum["packets"].as_u64(), "{sum}");
+    lab.coracle(["rm", "-f", "server"]).ok();
+}
+
+#[test]
+fn a_network_can_be_looked_at_from_inside() {
+    if !can("a_network_can_be_looked_at_from_inside") {
+        return;
+    }
+    let lab = Lab::new();
+    lab.coracle(["network", "create", "--subnet", "10.105.1.0/24", "front"]).ok();
+    let _web = sleeper(&lab, "front", "web", &[]);
+    let shown = lab.coracle(["unshare", "--rootless-netns=front", "ip", "-br", "address"]).ok().text();
+    assert!(shown.contains("10.105.1.1/24") && shown.contains("tap0"), "{shown}");
+    lab.coracle(["unshare", "--rootless-netns=front", "ip", "link", "add", "br7", "type", "bridge"]).ok();
+    for (network, protocol) in [("+notcp", "UDP"), ("+tcp", "TCP")] {
+        let dig = ["unshare", "--rootless-netns=front", "dig", "@10.105.1.1", "+short", network, "web.dns.podman"];
+        assert_eq!(lab.coracle(dig).ok().text(), "10.105.1.2", "{protocol}");
+    }
+    // Without members it is there as long as somebody looks.
+    lab.coracle(["network", "create", "--internal", "back"]).ok();
+    lab.coracle(["unshare", "--rootless-netns=back", "ip", "link"]).ok();
+    wait_until("nobody holds it", || holder(&lab, "back").is_none());
 }

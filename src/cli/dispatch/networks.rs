@@ -93,3 +93,9 @@ pub fn update(layout: &Layout, text: &str, change: impl FnOnce(&mut NetworkRecor
 pub fn reload(layout: &Layout, containers: &[String]) -> Result<Vec<ContainerId>, Failure> {
     change::reload(layout, containers)
 }
+
+/// Enters the namespace of a network with this process, for good. The network stays as long as that or what it executes lives.
+pub fn enter(layout: &Layout, text: &str) -> Result<(), Failure> {
+    let record = named::find(layout, text)?;
+    networks::enter(layout, &record)
+}

@@ -96,20 +96,23 @@ fn load(layout: &Layout, container: &str) -> Result<ContainerRecord, Failure> {
 pub fn connect(layout: &Layout, container: &str, attachment: Attachment) -> Result<(), Failure> {
     let record = load(layout, container)?;
     let mut all = attachments(layout, &record)?;
-    let name = attachment.network.clone();
-    if all.iter().any(|other| named::canonical(&other.network) == name) {
-        return Err(ChangeError::IsIn { container: record.name.to_string(), network: name }.into());
+    let network_name = attachment.network.clone();
+    if all.iter().any(|other| named::canonical(&other.network) == network_name) {
+        return Err(ChangeError::IsIn { container: record.name.to_string(), network: network_name }.into());
     }
-    let network = named::get(layout, &name)?.ok_or_else(|| NamedError::Missing(name.to_string()))?;
+    let missing = || NamedError::Missing(network_name.to_string());
+    let network = named::get(layout, &network_name)?.ok_or_else(missing)?;
     all.push(attachment.clone());
     if matches!(status::of(layout, &record.id)?, Status::Running(_)) {
         let live = Live::find(layout, &record.id)?;
-        let wish = Wish { id: &record.id, name: &record.name, attachment: &attachment, name_servers: &[], ports: &[] };
+        let metric = super::METRIC + all.len() as u32;
+        let (id, name) = (&record.id, &record.name);
+        let wish = Wish { id, name, attachment: &attachment, name_servers: &[], metric, ports: &[] };
         let lease = take_one(layout, &network, &wish)?;
         let attached = connect_holder(layout, &network, &Cell::new(false))
             .and_then(|connection| attach(&connection, &lease, &live));
         if let Err(failure) = attached {
-            give_back_one(layout, &record.id, &name);
+            give_back_one(layout, &record.id, &network_name);
             return Err(failure);
         }
     }

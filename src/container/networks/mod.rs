@@ -23,7 +23,7 @@ use crate::host::boot::{boot_id, process_start};
 use crate::host::processes;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::name_resolution::DnsServers;
-use crate::name::network::{Attachment, NetworkName};
+use crate::name::network::{Attachment, DeviceName, NetworkName};
 use crate::net::error::NetworkError;
 use crate::net::holder::protocol::{Connection, Reply, Request as Asked};
 use crate::net::holder::serve::Holder;
@@ -40,10 +40,10 @@ use crate::state::record;
 use crate::state::schema::container::{ConnectionRecord, ContainerRecord, ProcessesRecord};
 use crate::state::schema::network::{ContainerNetworks, HolderRecord, LeaseRecord, NetworkRecord};
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{namespace, pidfd, process};
+use crate::sys::{credentials, namespace, pidfd, process};
 
 /// How good the default route through a container's first network is; that through the next is less good.
-const METRIC: u32 = 100;
+pub const METRIC: u32 = 100;
 
 /// A container in a network.
 #[derive(Clone, Debug)]
@@ -92,9 +92,12 @@ pub fn take(
     let mut memberships = Vec::new();
     for (index, attachment) in asked(request).iter().enumerate() {
         let network = find(layout, &attachment.network)?;
+        // Several processes attach it at the same time: each device has its name before.
+        let attachment = &with_device(attachment, index, asked(request));
+        let metric = METRIC + index as u32;
         // Ports lead to the first one.
         let ports = if index == 0 { &ports[..] } else { &[] };
-        let wish = Wish { id, name, attachment, name_servers: &servers, ports };
+        let wish = Wish { id, name, attachment, name_servers: &servers, metric, ports };
         match take_one(layout, &network, &wish) {
             Ok(lease) => memberships.push(Membership { network, lease }),
             Err(failure) => {
@@ -104,6 +107,16 @@ pub fn take(
         }
     }
     Ok(memberships)
+}
+
+/// The attachment of this number, with a name for its device that no other has.
+fn with_device(attachment: &Attachment, index: usize, all: &[Attachment]) -> Attachment {
+    let is_free = |name: &DeviceName| all.iter().all(|other| other.device.as_ref() != Some(name));
+    // As many are taken before it as there are attachments without a name.
+    let before = all.iter().take(index).filter(|other| other.device.is_none()).count();
+    let names = (0..).filter_map(|number| format!("eth{number}").parse().ok());
+    let device = attachment.device.clone().or_else(|| names.filter(is_free).nth(before));
+    Attachment { device, ..attachment.clone() }
 }
 
 /// Its networks as they were changed since it was made.
@@ -197,8 +210,8 @@ impl Connect for Held {
         let begun = pidfd::open(Pid::this())
             .map_err(|errno| Failure::new("E_IO", format!("opening our own process: {errno}")))
             .and_then(|ours| {
-                (METRIC..).zip(&self.all).try_for_each(|(metric, (membership, connection))| {
-                    let asked = Asked::Join { lease: Box::new(membership.lease.clone()), metric };
+                self.all.iter().try_for_each(|(membership, connection)| {
+                    let asked = Asked::Join(Box::new(membership.lease.clone()));
                     connection.begin(&asked, &[namespace.as_fd(), ours.as_fd()])
                 })
             });
@@ -223,17 +236,6 @@ impl Held {
     pub fn refusal(&mut self) -> Option<Failure> {
         self.refusal.take()
     }
-}
-
-fn join(
-    connection: &Connection,
-    lease: &LeaseRecord,
-    metric: u32,
-    namespace: BorrowedFd<'_>,
-    process: BorrowedFd<'_>,
-) -> Result<(), Failure> {
-    let asked = Asked::Join { lease: Box::new(lease.clone()), metric };
-    connection.ask(&asked, &[namespace, process]).map(drop)
 }
 
 /// A connection with the process that holds a network. If there is none, one is started, and members that are there already are
@@ -263,7 +265,7 @@ fn attach(connection: &Connection, lease: &LeaseRecord, live: &Live) -> Result<(
         Failure::new("E_NETWORK", format!("opening the network namespace of container {}: {cause}", lease.name))
     })?;
     live.check()?;
-    join(connection, lease, METRIC, namespace.as_fd(), member.as_fd())
+    connection.ask(&Asked::Join(Box::new(lease.clone())), &[namespace.as_fd(), member.as_fd()]).map(drop)
 }
 
 /// Starts the process that holds a network, whose lock we have.
@@ -453,6 +455,21 @@ pub fn note(layout: &Layout, id: &ContainerId, memberships: &[Membership]) {
         error: None,
     };
     let _ = record::write_volatile(&layout.connection_record(id), &connection);
+}
+
+/// Enters the namespace of a network, with all that may be done with it, also by what this process executes. The network stays as
+/// long as that lives.
+pub fn enter(layout: &Layout, network: &NetworkRecord) -> Result<(), Failure> {
+    let connection = connect(layout, network, &Cell::new(false))?;
+    let namespace = namespace_of(&connection)?;
+    enter_ground_of(layout, &network.name)?;
+    let failed = |what: &str| {
+        let message = format!("{what} the network {}", network.name);
+        move |errno: nix::errno::Errno| Failure::new("E_NETWORK", format!("{message}: {errno}"))
+    };
+    namespace::enter_network(namespace.as_fd()).map_err(failed("entering"))?;
+    credentials::keep_all_capabilities().map_err(failed("keeping what may be done with"))?;
+    connection.outlive_us().map_err(failed("holding"))
 }
 
 /// Asks the process that holds a network for its namespace.

@@ -77,14 +77,12 @@ impl Inside {
         &mut self,
         lease: &LeaseRecord,
         record: &NetworkRecord,
-        metric: u32,
         namespace: BorrowedFd<'_>,
     ) -> Result<(LinkIndex, String), HolderError> {
         self.pairs += 1;
         let name = format!("veth{}", self.pairs);
-        let attached = thread::scope(|scope| {
-            scope.spawn(|| self.enter_and_attach(&name, lease, record, metric, namespace)).join()
-        });
+        let attached =
+            thread::scope(|scope| scope.spawn(|| self.enter_and_attach(&name, lease, record, namespace)).join());
         attached
             .unwrap_or(Err(Failed("starting a thread", Errno::EAGAIN)))
             .map_err(|Failed(step, cause)| HolderError::Attach { network: self.network.clone(), step, cause })
@@ -95,7 +93,6 @@ impl Inside {
         name: &str,
         lease: &LeaseRecord,
         record: &NetworkRecord,
-        metric: u32,
         theirs: BorrowedFd<'_>,
     ) -> Result<(LinkIndex, String), Failed> {
         step("entering its network namespace", namespace::enter_network(theirs))?;
@@ -110,7 +107,7 @@ impl Inside {
         io_step("switching IPv6 on or off", set("ipv6/conf/default/disable_ipv6", if has_ipv6 { "0" } else { "1" }))?;
         let peer = Peer { name: &device, namespace: theirs, mac: lease.mac };
         let ours = step("making a pair of devices", link::make_pair(&self.netlink, name, self.bridge, self.mtu, peer))?;
-        let configured = self.configure(&netlink, &device, lease, record, metric);
+        let configured = self.configure(&netlink, &device, lease, record);
         if configured.is_err() {
             let _ = link::remove(&self.netlink, ours);
         }
@@ -123,7 +120,6 @@ impl Inside {
         device: &str,
         lease: &LeaseRecord,
         record: &NetworkRecord,
-        metric: u32,
     ) -> Result<(), Failed> {
         let index =
             step("finding its device", link::find(netlink, device).and_then(|found| found.ok_or(Errno::ENODEV)))?;
@@ -135,13 +131,13 @@ impl Inside {
         for gateway in record.subnets.iter().filter_map(|subnet| subnet.gateway).filter(|_| has_default) {
             let is_reachable = lease.addresses.iter().any(|address| address.contains(&gateway));
             let destination = default_route(gateway);
-            let route = Route { destination, gateway: Some(gateway), metric: Some(metric) };
+            let route = Route { destination, gateway: Some(gateway), metric: Some(lease.metric) };
             if is_reachable {
                 step("adding a default route", link::add_route(netlink, index, route))?;
             }
         }
         for route in &record.routes {
-            let metric = route.metric.or(Some(metric));
+            let metric = route.metric.or(Some(lease.metric));
             let route = Route { destination: route.destination, gateway: Some(route.gateway), metric };
             step("adding a route", link::add_route(netlink, index, route))?;
         }

@@ -21,12 +21,7 @@ const LONGEST: usize = 128 << 10;
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
     /// Attach a container. With it come its network namespace, and a process whose end is its own.
-    Join {
-        /// Its lease.
-        lease: Box<LeaseRecord>,
-        /// How good a default route through this network is: the less, the better.
-        metric: u32,
-    },
+    Join(Box<LeaseRecord>),
     /// Let a container go.
     Leave(ContainerId),
     /// The network has changed.
@@ -93,6 +88,17 @@ impl Connection {
     pub fn open(path: &Path, network: &NetworkName) -> Option<Self> {
         let socket = crate::sys::unix_socket::connect_to(path).ok()?;
         Some(Self { socket, network: network.clone() })
+    }
+
+    /// Keeps it open for what this process executes, too.
+    pub fn outlive_us(self) -> Result<(), Errno> {
+        use std::os::fd::IntoRawFd;
+
+        use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+        fcntl(&self.socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        // Nobody closes it any more: it ends with the process.
+        let _ = self.socket.into_raw_fd();
+        Ok(())
     }
 
     /// Asks, and waits for the answer.

@@ -186,7 +186,7 @@ impl Holder {
         };
         let mut namespace = None;
         let done = match request {
-            Request::Join { lease, metric } => self.join(*lease, metric, fds).map(Reply::Attached),
+            Request::Join(lease) => self.join(*lease, fds).map(Reply::Attached),
             Request::Leave(id) => {
                 self.part(&id);
                 Ok(Reply::Done)
@@ -207,13 +207,13 @@ impl Holder {
         self.conversations.push(conversation);
     }
 
-    fn join(&mut self, lease: LeaseRecord, metric: u32, fds: Vec<OwnedFd>) -> Result<String, Failure> {
+    fn join(&mut self, lease: LeaseRecord, fds: Vec<OwnedFd>) -> Result<String, Failure> {
         let mute = || HolderError::Mute(self.record.name.clone());
         let [namespace, process] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| mute())?;
         self.part(&lease.id);
         let sources =
             lease.ports.iter().map(|port| Ok((listen(port)?, *port))).collect::<Result<Vec<_>, HolderError>>()?;
-        let (link, device) = self.inside.attach(&lease, &self.record, metric, namespace.as_fd())?;
+        let (link, device) = self.inside.attach(&lease, &self.record, namespace.as_fd())?;
         if let Err(failure) = self.forward(&lease, sources) {
             let _ = self.inside.detach(link);
             return Err(failure.into());

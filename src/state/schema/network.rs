@@ -117,6 +117,9 @@ pub struct LeaseRecord {
     /// The name of its device; the first free one of `eth0`, `eth1`, ... where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceName>,
+    /// How good its default route through this network is: the less, the better.
+    #[serde(default)]
+    pub metric: u32,
     /// Name servers that are asked for what the network does not know, in place of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub name_servers: Vec<IpAddr>,
