@@ -32,6 +32,7 @@ pub mod logout;
 pub mod logs;
 pub mod manifest;
 pub mod manual;
+pub mod mount;
 pub mod network;
 mod parse;
 pub mod port;

@@ -108,7 +108,7 @@ fn words_of_path(argv: &[OsString]) -> Vec<String> {
     let mut command = &tree::documented();
     let mut words = argv.iter().skip(1).filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
-        if word == "--root" || word == "--runroot" {
+        if matches!(word, "--root" | "--runroot" | "--storage-driver") {
             words.next();
             continue;
         }

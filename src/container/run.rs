@@ -17,7 +17,7 @@ use super::request::{NetworkMode, Removal, Request};
 use super::translate::resources;
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
-use super::{environment, event, joined_network, random_name, remove, volumes};
+use super::{driver, environment, event, joined_network, random_name, remove, volumes};
 use crate::failure::Failure;
 use crate::host::{kernel, program};
 use crate::identity::map::Caller;
@@ -41,16 +41,19 @@ pub fn execute(
     request: &Request,
     base: &Base,
     presence: &Presence,
+    notice: &dyn Fn(&str),
     release: impl FnOnce(),
 ) -> Result<Report, Failure> {
-    let surroundings = surroundings(layout, request, base)?;
+    let surroundings = surroundings(layout, request, base, None)?;
     let keeps = if request.removal == Removal::AtExit { Keeps::Nothing } else { Keeps::Request };
     networks::check(layout, request)?;
     let (owned, record, mut blueprint) = make(request, &surroundings, keeps)?;
     release();
     event::note(layout, ContainerEvent::Create, &record);
     let id = owned.id.clone();
-    let memberships = match networks::take(layout, request, &id, &record.name, &blueprint.network) {
+    let memberships = match complete(layout, &record, &mut blueprint)
+        .and_then(|()| networks::take(layout, request, &id, &record.name, &blueprint.network))
+    {
         Ok(memberships) => memberships,
         Err(failure) => {
             let _ = remove::delete(layout, &id, OwnVolumes::Remove);
@@ -59,7 +62,7 @@ pub fn execute(
     };
     networks::tell(&mut blueprint, request, &record.name, &memberships);
     let plan = LaunchPlan::new(blueprint);
-    let launch = Launch::new(layout, request, record, plan, owned).in_networks(memberships);
+    let launch = Launch::new(layout, request, record, plan, owned, notice).in_networks(memberships);
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
     if result.is_err() && !launch.was_executed() {
         launch.leave_networks();
@@ -69,9 +72,14 @@ pub fn execute(
     result
 }
 
+/// Adds what is fetched for each life of a container.
+fn complete(layout: &Layout, record: &ContainerRecord, blueprint: &mut Blueprint) -> Result<(), Failure> {
+    volumes::mount_by_drivers(layout, record, blueprint).inspect_err(|_| volumes::let_go(layout, record))
+}
+
 /// Makes the container and leaves it to be started. `release` as above.
 pub fn create(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<ContainerId, Failure> {
-    let surroundings = surroundings(layout, request, base)?;
+    let surroundings = surroundings(layout, request, base, None)?;
     networks::check(layout, request)?;
     let (owned, record, _) = make(request, &surroundings, Keeps::Request)?;
     release();
@@ -103,8 +111,9 @@ pub fn plan_again(
     name: &ContainerName,
 ) -> Result<(LaunchPlan, Vec<Membership>), Failure> {
     let _held = volumes::hold(layout, request)?;
-    let (mut blueprint, _) = translate(request, &surroundings(layout, request, base)?, id, name)?;
+    let (mut blueprint, record) = translate(request, &surroundings(layout, request, base, Some(id))?, id, name)?;
     volumes::make(layout, request)?;
+    complete(layout, &record, &mut blueprint)?;
     let memberships = networks::take(layout, request, id, name, &blueprint.network)?;
     networks::tell(&mut blueprint, request, name, &memberships);
     Ok((LaunchPlan::new(blueprint), memberships))
@@ -140,12 +149,17 @@ fn network_warnings(request: &Request) -> Vec<String> {
 pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
     let id = ContainerId::from_random([0; 32]);
     let request = &*joined_network::settled(layout, volumes::settled(layout, request, base)?)?;
-    let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, &id, &name_from(&id))?;
+    let (blueprint, _) = translate(request, &surroundings(layout, request, base, None)?, &id, &name_from(&id))?;
     Ok(LaunchPlan::new(blueprint))
 }
 
-/// What is known beside the request.
-fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Result<Surroundings<'a>, Failure> {
+/// What is known beside the request for a new container, or for `id`, which is there.
+fn surroundings<'a>(
+    layout: &'a Layout,
+    request: &Request,
+    base: &'a Base,
+    id: Option<&ContainerId>,
+) -> Result<Surroundings<'a>, Failure> {
     let capabilities = credentials::capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
     let caller = Caller::current(CapabilitySet::from_bits(capabilities.effective));
     let view = View::new(match base {
@@ -155,6 +169,7 @@ fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Re
     let user = ContainerUser::look_up(request, base, &view)?;
     Ok(Surroundings {
         layout,
+        driver: driver::of(layout, request, id),
         caller,
         base,
         user,

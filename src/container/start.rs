@@ -94,14 +94,20 @@ impl Startable {
     }
 
     /// Starts it.
-    pub fn execute(self, layout: &Layout, base: &Base, presence: &Presence) -> Result<Report, Failure> {
+    pub fn execute(
+        self,
+        layout: &Layout,
+        base: &Base,
+        presence: &Presence,
+        notice: &dyn Fn(&str),
+    ) -> Result<Report, Failure> {
         let record = self.container.record;
         let id = &record.id.clone();
         launch::tidy(layout, &self.request, id);
         group::remove_left(layout, id);
         let (plan, memberships) = run::plan_again(layout, &self.request, base, id, &record.name)?;
         let _ = fs::remove_file(layout.stop_marker(id));
-        let launch = Launch::again(layout, &self.request, record, plan, self.owned).in_networks(memberships);
+        let launch = Launch::again(layout, &self.request, record, plan, self.owned, notice).in_networks(memberships);
         let result = launch.execute(presence);
         if result.is_err() && !launch.was_executed() {
             launch.leave_networks();

@@ -41,6 +41,7 @@ pub enum ContainerEvent {
     Kill,
     NetworkLost,
     NetworkRestored,
+    Mount,
     Oom,
     Pause,
     Prune,
@@ -49,6 +50,7 @@ pub enum ContainerEvent {
     Restart,
     Start,
     Stop,
+    Unmount,
     Unpause,
 }
 
@@ -71,6 +73,7 @@ impl ContainerEvent {
             Self::Kill => "kill",
             Self::NetworkLost => "network_lost",
             Self::NetworkRestored => "network_restored",
+            Self::Mount => "mount",
             Self::Oom => "oom",
             Self::Pause => "pause",
             Self::Prune => "prune",
@@ -79,6 +82,7 @@ impl ContainerEvent {
             Self::Restart => "restart",
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::Unmount => "unmount",
             Self::Unpause => "unpause",
         }
     }

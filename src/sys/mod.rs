@@ -23,6 +23,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod single_threaded;
 pub mod socket;
+pub mod status;
 pub mod tty;
 pub mod unix_socket;
 pub mod xattr;
