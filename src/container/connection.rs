@@ -5,9 +5,9 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::event;
 use super::list::{self, Listed};
 use super::status::Status;
-use super::event;
 use crate::host::sockets;
 use crate::name::container::ContainerId;
 use crate::net::error::NetworkError;
@@ -185,9 +185,8 @@ impl Connect for Connection {
 /// Who has a port of the host: a container, or a process.
 fn owner(layout: &Layout, port: &Published) -> Option<String> {
     let entries = fs::read_dir(layout.process_records()).ok()?.flatten();
-    let ids = entries.filter_map(|entry| {
-        entry.file_name().to_str()?.strip_suffix(".network.json")?.parse::<ContainerId>().ok()
-    });
+    let ids = entries
+        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".network.json")?.parse::<ContainerId>().ok());
     let container = ids.into_iter().find_map(|id| {
         let connection = of(layout, &id)?;
         connection.ports.iter().any(|other| other.collides_with(port)).then(|| list::load(layout, &id).ok()?)?

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use self::limits::Limits;
 use super::list::Listed;
-use super::{published, status};
 use super::summary::{Status, time};
+use super::{published, status};
 use crate::cgroup::group::Group;
 use crate::lsm::capability;
 use crate::name::capability::{Capability, CapabilitySet};

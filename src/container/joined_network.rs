@@ -36,7 +36,9 @@ pub fn open(layout: &Layout, plan: &NetworkPlan, record: &ContainerRecord) -> Re
         Owner::Container(id) => of_container(layout, id, record)?,
     };
     let users = match shares_users {
-        true => Some(namespace::owner(network.as_fd()).map_err(|errno| refused(Path::new("of the container"), errno.into()))?),
+        true => Some(
+            namespace::owner(network.as_fd()).map_err(|errno| refused(Path::new("of the container"), errno.into()))?,
+        ),
         false => None,
     };
     Ok(Some(Membership { users, network, ids: record.process.ids }))
@@ -54,7 +56,11 @@ fn of_container(layout: &Layout, id: &str, record: &ContainerRecord) -> Result<O
     if theirs != ours && !nix::unistd::geteuid().is_root() {
         let message = format!(
             "joining the network of container {}: it runs as user {}:{}, this one as {}:{}",
-            id.short(), theirs.0, theirs.1, ours.0, ours.1
+            id.short(),
+            theirs.0,
+            theirs.1,
+            ours.0,
+            ours.1
         );
         let hint = format!("give both the same user: --user {}:{}", theirs.0, theirs.1);
         return Err(Failure::new("E_NETWORK", message).with_hint(hint));

@@ -294,7 +294,12 @@ impl<'a> Launch<'a> {
             let group = leaf.flatten().map(OwnedFd::from);
             let given = Given { streams: given, preserved: Vec::new(), execution, group };
             let connect = connection.as_mut().map(|connection| connection as &mut dyn Connect);
-            Ok(spawn::launch(&proof, &self.plan, given, Company { interrupt: None, connect, membership: membership.as_ref() })?)
+            Ok(spawn::launch(
+                &proof,
+                &self.plan,
+                given,
+                Company { interrupt: None, connect, membership: membership.as_ref() },
+            )?)
         });
         if launched.is_err() {
             group::remove_left(self.layout, &self.id);
@@ -400,8 +405,7 @@ impl<'a> Launch<'a> {
                 stop_signal: self.stands_alone.get().then(|| self.stop_signal().number()),
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
                 connection,
-                name_servers: names
-                    .map(|file| NameServers::new(file, &self.plan.network, &self.request.resolution)),
+                name_servers: names.map(|file| NameServers::new(file, &self.plan.network, &self.request.resolution)),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
             if let Some(connection) = monitor.take_connection() {

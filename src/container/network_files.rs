@@ -90,7 +90,10 @@ fn hosts_file(
         NetworkPlan::User(plan) => (plan.address.0.into(), plan.host.or_else(own_address)),
     };
     if hosts::lacks_host(&wanted.entries, host) {
-        let failure = Failure::new("E_NETWORK", "--add-host: the container has no way to the host, so host-gateway has no address");
+        let failure = Failure::new(
+            "E_NETWORK",
+            "--add-host: the container has no way to the host, so host-gateway has no address",
+        );
         return Err(failure.with_hint("give an address in its place, or the container a network"));
     }
     let names = if hostname == name { hostname.to_owned() } else { format!("{hostname} {name}") };

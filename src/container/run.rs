@@ -114,7 +114,8 @@ fn network_warnings(request: &Request) -> Vec<String> {
             vec!["with --network host nothing is published: the container's ports are the host's".into()]
         }
         NetworkMode::Default if !publishes && lacks_helper() => vec![
-            "the container has no network: install slirp4netns (or passt) for one; --network none is quiet about it".into(),
+            "the container has no network: install slirp4netns (or passt) for one; --network none is quiet about it"
+                .into(),
         ],
         _ => Vec::new(),
     }

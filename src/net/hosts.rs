@@ -34,8 +34,11 @@ pub fn content(hosts: &Hosts<'_>) -> String {
     }
     let base = hosts.base.lines().map(str::trim_end);
     let base: Vec<&str> = base.filter(|line| !hosts.is_base_hosts || means_something_inside(line)).collect();
-    for (address, names) in [("127.0.0.1", "localhost localhost.localdomain"), ("::1", "localhost localhost.localdomain")] {
-        if !base.iter().any(|line| fields(line).next() == Some(address) && fields(line).any(|name| name == "localhost")) {
+    for (address, names) in
+        [("127.0.0.1", "localhost localhost.localdomain"), ("::1", "localhost localhost.localdomain")]
+    {
+        if !base.iter().any(|line| fields(line).next() == Some(address) && fields(line).any(|name| name == "localhost"))
+        {
             lines.push(format!("{address}\t{names}"));
         }
     }

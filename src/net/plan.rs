@@ -306,7 +306,11 @@ impl UserPlan {
 mod tests {
     use super::*;
 
-    const BOTH: Host = Host { find: |name| Some(PathBuf::from("/usr/bin").join(name)), has_route: || true, is_of_users_below: |_| Ok(true) };
+    const BOTH: Host = Host {
+        find: |name| Some(PathBuf::from("/usr/bin").join(name)),
+        has_route: || true,
+        is_of_users_below: |_| Ok(true),
+    };
     const NOTHING: Host = Host { find: |_| None, ..BOTH };
 
     fn only(name: &'static str) -> Host {
@@ -376,7 +380,9 @@ mod tests {
     /// The host's loopback device is not to be reached by who did not ask for that.
     #[test]
     fn the_hosts_loopback_is_closed_by_default() {
-        for (network, word) in [("slirp4netns", "--disable-host-loopback"), ("pasta", "--no-map-gw"), ("pasta:-4", "--no-map-gw")] {
+        for (network, word) in
+            [("slirp4netns", "--disable-host-loopback"), ("pasta", "--no-map-gw"), ("pasta:-4", "--no-map-gw")]
+        {
             let plan = plan_on(BOTH, network, &[]).unwrap();
             assert!(plan.user().unwrap().arguments.iter().any(|argument| argument == word), "{network}");
         }

@@ -54,10 +54,12 @@ fn addresses(host: &str, wanted: &NameResolution, servers: Servers) -> Vec<Strin
     if let DnsServers::These(these) = &wanted.servers {
         return these.iter().map(ToString::to_string).collect();
     }
-    let of_host = || host.lines().filter_map(|line| {
-        let mut words = line.split_ascii_whitespace();
-        (words.next() == Some("nameserver")).then(|| words.next()).flatten()
-    });
+    let of_host = || {
+        host.lines().filter_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            (words.next() == Some("nameserver")).then(|| words.next()).flatten()
+        })
+    };
     // One of a certain device's network (with a zone) is not reached from another network.
     let reached = |text: &&str| text.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified());
     match servers {
@@ -85,10 +87,7 @@ mod tests {
             content(HOST, &like_host, Servers::HostsOr(here)),
             "search a.example b.example\nnameserver 192.0.2.53\noptions ndots:3\n"
         );
-        assert_eq!(
-            content("nameserver ::1\n", &like_host, Servers::HostsOr(here)),
-            "nameserver 10.0.2.3\n"
-        );
+        assert_eq!(content("nameserver ::1\n", &like_host, Servers::HostsOr(here)), "nameserver 10.0.2.3\n");
         assert!(content(HOST, &like_host, Servers::At(here)).contains("nameserver 10.0.2.3\n"));
         assert!(content(HOST, &like_host, Servers::Hosts).contains("nameserver 127.0.0.53\nnameserver 192.0.2.53\n"));
         assert_eq!(content("", &like_host, Servers::Hosts), "");

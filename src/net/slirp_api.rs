@@ -48,7 +48,9 @@ impl Api {
         let reason = match answer {
             Ok(answer) => match answer.get("error") {
                 None => return Ok(()),
-                Some(error) => error.get("desc").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned),
+                Some(error) => {
+                    error.get("desc").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned)
+                }
             },
             Err(cause) => cause.to_string(),
         };

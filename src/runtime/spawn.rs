@@ -4,8 +4,8 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sched::CloneFlags;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 
@@ -209,12 +209,7 @@ struct Heard {
     waiting: Option<OwnedFd>,
 }
 
-fn start(
-    plan: &LaunchPlan,
-    channel: OwnedFd,
-    child: &Child,
-    company: Company<'_>,
-) -> Result<Heard, LaunchError> {
+fn start(plan: &LaunchPlan, channel: OwnedFd, child: &Child, company: Company<'_>) -> Result<Heard, LaunchError> {
     if let Some((uid_map, gid_map)) = &plan.id_maps {
         write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;

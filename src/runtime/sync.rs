@@ -122,7 +122,8 @@ mod tests {
     #[test]
     fn messages_survive_the_wire() {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
-        let plain = [FromInit::Terminal, FromInit::Namespace, FromInit::NameServers, FromInit::Unconnected, FromInit::Ready];
+        let plain =
+            [FromInit::Terminal, FromInit::Namespace, FromInit::NameServers, FromInit::Unconnected, FromInit::Ready];
         for message in plain.into_iter().chain([FromInit::Failed(failed)]) {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }

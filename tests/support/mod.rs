@@ -249,7 +249,8 @@ impl Lab {
 pub fn busybox_arguments(flags: &[&str], command: &[&str]) -> Vec<String> {
     let rootfs = format!("{}:O", busybox_tree().display());
     let mut arguments: Vec<String> = ["run", "--rm"].into_iter().map(String::from).collect();
-    let is_about_network = |flag: &&str| flag.starts_with("--net") || flag.starts_with("--publish") || flag.starts_with("-p");
+    let is_about_network =
+        |flag: &&str| flag.starts_with("--net") || flag.starts_with("--publish") || flag.starts_with("-p");
     if !flags.iter().any(|flag| is_about_network(&flag)) {
         arguments.extend(["--network", "none"].map(String::from));
     }
