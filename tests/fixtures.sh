@@ -6,6 +6,8 @@
 # CACHE_DIR/fixtures-KEY/
 #   rootfs/busybox  rootfs/debian   trees, for --rootfs
 #   probe                           static program that tells what busybox cannot (fixtures/probe.c)
+#   identities                      static program that tells what becomes of ids and owners (fixtures/identities.c)
+#   apt/                            packages of Debian that rootfs/debian lacks, and their index
 #   canary/                         what the hostile images point at; nothing may ever change it
 #   registry/                       storage of docker-registry, with the images that `images` below names
 #
@@ -15,7 +17,7 @@ set -euo pipefail
 umask 022
 here=$(dirname "$(readlink -f "$0")")
 cache=$1
-key=$(cat "$here/fixtures.sh" "$here/fixtures/probe.c" | sha256sum | cut -c1-12)
+key=$(cat "$here/fixtures.sh" "$here/fixtures/"*.c | sha256sum | cut -c1-12)
 out=$cache/fixtures-$key
 if [ -d "$out" ]; then echo "$out"; exit 0; fi
 if [ "$(id -u)" != 0 ]; then
@@ -41,7 +43,12 @@ new=$tmp/new
 layouts=$tmp/layouts
 mkdir -p "$new/rootfs" "$new/canary/dir" "$new/registry" "$layouts"
 
+# What this machine has configured for buildah and skopeo is of no use here.
+printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$tmp/buildah" "$tmp/buildah-run" >"$tmp/storage.conf"
+export CONTAINERS_STORAGE_CONF=$tmp/storage.conf
+
 gcc -O1 -static -o "$new/probe" "$here/fixtures/probe.c"
+gcc -O1 -static -o "$new/identities" "$here/fixtures/identities.c"
 
 # The canary's path is in the hostile images, so it must not change with the key.
 canary=$cache/canary
@@ -89,8 +96,58 @@ debian_tree() {
     tar -C "$tree" --numeric-owner -xpf "$tar" --exclude='./dev/*'
 }
 
+# Servers and tools of many users. What no test looks at is left out: documents, translations, a compiler for queries.
+services_tar() {
+    services=$cache/debian-bookworm-services-1.tar
+    [ ! -f "$services" ] || return 0
+    local path options=()
+    for path in doc man locale info; do options+=(--dpkgopt="path-exclude=/usr/share/$path/*"); done
+    mmdebstrap --quiet --variant=minbase "${options[@]}" --dpkgopt='path-exclude=/usr/lib/*/libLLVM*' \
+        --dpkgopt='path-exclude=/usr/lib/postgresql/*/lib/bitcode/*' \
+        --include=acl,busybox-static,gdb-minimal,git,openssh-server,postgresql,procps,rsync,strace,sudo \
+        bookworm "$tmp/services.tar"
+    mv "$tmp/services.tar" "$services"
+}
+
+# Packages for apt to install into rootfs/debian, with everything that they need and it lacks.
+apt_repository() {
+    local kept=$cache/apt-bookworm-1 file
+    if [ ! -d "$kept" ]; then
+        mkdir -p "$tmp/apt/partial"
+        apt-get -qq update
+        apt-get -qq -y --no-install-recommends --download-only -o Dir::State::status="$new/rootfs/debian/var/lib/dpkg/status" \
+            -o Dir::Cache::archives="$tmp/apt" install cron dbus nginx-light redis-server
+        rm -rf "$tmp/apt/partial" "$tmp/apt/lock"
+        (
+            cd "$tmp/apt"
+            for file in *.deb; do
+                # apt asks for names as they are written in the index, in which a colon is not escaped.
+                mv "$file" "${file//%3a/.}" 2>/dev/null || true
+                file=${file//%3a/.}
+                dpkg-deb -f "$file"
+                printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$file" "$(stat -c %s "$file")" "$(sha256sum <"$file" | cut -d' ' -f1)"
+            done >Packages
+        )
+        mv "$tmp/apt" "$kept"
+    fi
+    cp -r "$kept" "$new/apt"
+}
+
+# What Alpine has in place of the GNU C library, and a program that is linked to it.
+musl_tree() {
+    local tree=$1
+    cp -a "$new/rootfs/busybox" "$tree"
+    mkdir -p "$tree/lib"
+    cp -L /lib/ld-musl-x86_64.so.1 "$tree/lib/"
+    musl-gcc -O1 -idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu -o "$tree/bin/identities" "$here/fixtures/identities.c"
+}
+
 busybox_tree "$new/rootfs/busybox"
+cp "$new/identities" "$new/rootfs/busybox/bin/identities"
 debian_tree "$new/rootfs/debian"
+musl_tree "$tmp/musl"
+services_tar
+apt_repository
 
 # --- images -----------------------------------------------------------------------------------------------------------
 
@@ -195,7 +252,25 @@ multi() {
         annotations: {"org.opencontainers.image.ref.name": "latest"}}]}' >"$layouts/$1/index.json"
 }
 
+# Trees whose owners are kept: those of Debian's packages.
+owned_images() {
+    local name
+    for name in services debian-owned; do
+        layout "$name"
+        if [ "$name" = services ]; then
+            umoci raw add-layer --image "$layouts/$name:latest" "$services"
+        else
+            umoci raw add-layer --image "$layouts/$name:latest" "$cache/debian-bookworm-minbase.tar"
+        fi
+        umoci config --image "$layouts/$name:latest" --config.cmd /bin/bash \
+            --config.env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+        umoci gc --layout "$layouts/$name"
+    done
+}
+
 images() {
+    owned_images
+    image musl "$tmp/musl"
     image busybox "$new/rootfs/busybox"
     image debian "$new/rootfs/debian" --config.cmd /bin/bash
     image users "$new/rootfs/busybox" --config.user app

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::dispatch;
-use super::export::warn_skipped;
+use super::export::warn_all;
 use super::render::output;
 use super::tree::{Globals, Invocation};
-use crate::container::commit::{Layers, Request};
+use crate::container::commit::{Layers, Request, Volumes};
 use crate::failure::Failure;
 use crate::image::assemble::Format;
 use crate::name::config_change::ConfigChange;
@@ -19,6 +19,8 @@ use crate::state::record::io_code;
 ///
 /// What the container has changed in the files of its image becomes a new layer; its command, environment, user, working
 /// directory and labels become the settings of the new image. Volumes and directories that are mounted are no part of it.
+/// Owners are those that the container has given its files. Where it has seen no others than its own user, what it has put in
+/// the place of a file of the image keeps the owner of that, with a warning.
 /// Prints the id of the image.
 #[derive(Args, Clone, Debug)]
 pub struct CommitArgs {
@@ -40,6 +42,9 @@ pub struct CommitArgs {
     /// Stop the container's processes meanwhile
     #[arg(short, long)]
     pause: bool,
+    /// Let the image ask for volumes where the container has some; what is in them is no part of it
+    #[arg(long)]
+    include_volumes: bool,
     /// Do not warn of files that were left out
     #[arg(short, long)]
     quiet: bool,
@@ -94,10 +99,11 @@ impl Invocation for CommitArgs {
             message: self.message,
             author: self.author,
             pause: self.pause,
+            volumes: if self.include_volumes { Volumes::Declared } else { Volumes::LeftOut },
         };
-        let (id, skipped) = dispatch::commit(&globals.layout()?, &self.container, request)?;
+        let (id, warnings) = dispatch::commit(&globals.layout()?, &self.container, request)?;
         if !self.quiet {
-            warn_skipped(&skipped);
+            warn_all(&warnings);
         }
         if let Some(path) = &self.iidfile {
             std::fs::write(path, id.hex()).map_err(|cause| {

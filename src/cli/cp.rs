@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::dispatch;
-use super::export::{refuse_terminal, warn_skipped};
+use super::export::{refuse_terminal, warn_all};
 use super::tree::{Globals, Invocation};
 use crate::container::copy::Options;
 use crate::failure::Failure;
@@ -79,7 +79,7 @@ impl Invocation for CpArgs {
          only what is in it. If there is nothing, its directory must exist, and the copy gets the name. A destination that ends \
          in a slash must be a directory. A directory does not take the place of another file, nor the other way round, unless \
          --overwrite is given. Modes, times and symbolic links are copied as they are. Copied into a container, files belong \
-         to its root, copied out of it, to who copies; with --archive owners are kept as far as they can be. Sockets, and \
+         to its user, copied out of it, to who copies; with --archive owners are kept as far as they can be. Sockets, and \
          devices that are copied to the host, are left out with a warning.",
     )];
 
@@ -88,8 +88,8 @@ impl Invocation for CpArgs {
         refuse_terminal(to == Written::Stream, "cp CONTAINER:PATH FILE copies to a file")?;
         let options = Options { archive: self.archive, overwrite: self.overwrite, follow: self.follow_link };
         let stdout: &mut dyn Write = &mut io::stdout();
-        let skipped = dispatch::copy(&globals.layout()?, (from, to), options, &mut io::stdin().lock(), stdout)?;
-        warn_skipped(&skipped);
+        let warnings = dispatch::copy(&globals.layout()?, (from, to), options, &mut io::stdin().lock(), stdout)?;
+        warn_all(&warnings);
         Ok(0)
     }
 }

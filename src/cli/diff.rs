@@ -19,9 +19,12 @@ pub struct DiffArgs {
     /// Output: json
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
+    /// Take the container made last
+    #[arg(short, long, conflicts_with = "subject")]
+    latest: bool,
     /// Name or id of a container, or an image
-    #[arg(value_name = "CONTAINER|IMAGE")]
-    subject: String,
+    #[arg(value_name = "CONTAINER|IMAGE", required_unless_present = "latest")]
+    subject: Option<String>,
     /// A container or an image to compare it with
     #[arg(value_name = "OTHER")]
     other: Option<String>,
@@ -42,7 +45,12 @@ impl Invocation for DiffArgs {
                 return Err(failure.with_hint("leave --format out for the list itself"));
             }
         };
-        let changes = dispatch::diff(&globals.layout()?, &self.subject, self.other.as_deref())?;
+        let layout = globals.layout()?;
+        let subject = match self.subject {
+            Some(subject) => subject,
+            None => dispatch::latest_container(&layout)?.to_string(),
+        };
+        let changes = dispatch::diff(&layout, &subject, self.other.as_deref())?;
         output::write(&if json { as_json(&changes)? } else { as_text(&changes) })?;
         Ok(0)
     }

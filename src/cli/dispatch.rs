@@ -3,6 +3,7 @@
 mod archives;
 mod images;
 pub mod manifest;
+mod mounts;
 pub mod push;
 pub mod registry;
 mod store;
@@ -10,6 +11,7 @@ mod volumes;
 
 pub use archives::*;
 pub use images::*;
+pub use mounts::*;
 pub use store::*;
 pub use volumes::*;
 
@@ -60,7 +62,9 @@ use crate::name::image_selector::ImageSelector;
 use crate::name::pull_policy::PullPolicy;
 use crate::name::reference::Reference;
 use crate::name::signal::Signal;
+use crate::name::storage_driver::Driver;
 use crate::oci::digest::ImageId;
+use crate::registry::web::WebFile;
 use crate::registry::{Access, Credential, Growth, RetryPolicy, TlsVerify};
 use crate::state::disk_usage;
 use crate::state::journal::{self, ContainerEvent, Event, Follower};
@@ -90,11 +94,24 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     if replaces {
         make_way(layout, &request)?;
     }
-    match container::run::execute(layout, &request, &base, &presence, move || drop(guard))? {
+    match container::run::execute(layout, &request, &base, &presence, &notice(layout), move || drop(guard))? {
         Report::Exited(code) => Ok(code),
         Report::OutOfMemory { code, limit } => Ok(say_out_of_memory(code, limit)),
         Report::Running(id) if matches!(presence, Presence::Detached) => output::write(&format!("{id}\n")).map(|()| 0),
         Report::Running(_) => Ok(0),
+    }
+}
+
+/// Tells how root file systems are made here, if not as they should be: once, until something else is to be told.
+fn notice(layout: &Layout) -> impl Fn(&str) {
+    let told = layout.storage_notice();
+    move |text: &str| {
+        if std::fs::read(&told).is_ok_and(|before| before == text.as_bytes()) {
+            return;
+        }
+        error::warn(text);
+        // It is told again if that cannot be noted.
+        let _ = std::fs::write(&told, text);
     }
 }
 
@@ -222,7 +239,7 @@ fn start_as(layout: &Layout, container: Startable, presence: &Presence) -> Resul
             return Err(Failure::new("E_STATE", "the container's record names nothing that it is made from"));
         }
     };
-    container.execute(layout, &base, presence)
+    container.execute(layout, &base, presence, &notice(layout))
 }
 
 /// Stops a container that runs.
@@ -279,15 +296,19 @@ pub fn exec(layout: &Layout, container: &ContainerId, request: &container::exec:
     }
 }
 
-/// Makes the health check of a container; its exit code.
-pub fn check_health(layout: &Layout, name: &str) -> Result<u8, Failure> {
+/// Makes the health check of a container, or the one that is made first; its exit code.
+pub fn check_health(layout: &Layout, name: &str, is_startup: bool) -> Result<u8, Failure> {
     let container = loaded(layout, name)?;
     let Some(check) = &container.record.health else {
         let failure = Failure::new("E_CONFIG", format!("checking the health of {name}: it has no health check"));
         return Err(failure.with_hint("make it with --health-cmd"));
     };
+    let command = match &check.startup {
+        Some(startup) if is_startup => &startup.command,
+        _ => &check.command,
+    };
     let request = container::exec::Request {
-        command: check.command.iter().map(Into::into).collect(),
+        command: command.iter().map(Into::into).collect(),
         attach: container::exec::Attach::Foreground,
         stdin: Stdin::Null,
         terminal: Terminal::None,
@@ -412,17 +433,21 @@ pub fn collect_leftovers(layout: &Layout) {
 pub fn measure_containers(layout: &Layout, containers: &mut [Summary]) -> Result<(), Failure> {
     let store = Store::open(layout.clone())?;
     for container in containers {
-        let image = container.image_id.as_ref().map(|id| store.images().get(id)).transpose()?.flatten();
-        let base = match image {
-            Some(image) => image.size,
-            // Without an image it was made from a directory.
-            None if container.image_id.is_none() => disk_usage::below(Path::new(&container.image)),
-            None => 0,
-        };
-        let written = disk_usage::below(&layout.container(&container.id).join("upper"));
-        container.size = Some(Size { written, base });
+        container.size = Some(measured(&store, container)?);
     }
     Ok(())
+}
+
+fn measured(store: &Store, container: &Summary) -> Result<Size, Failure> {
+    let image = container.image_id.as_ref().map(|id| store.images().get(id)).transpose()?.flatten();
+    let base = match image {
+        Some(image) => image.size,
+        // Without an image it was made from a directory.
+        None if container.image_id.is_none() => disk_usage::below(Path::new(&container.image)),
+        None => 0,
+    };
+    let written = disk_usage::below(&store.layout().container(&container.id).join("upper"));
+    Ok(Size { written, base })
 }
 
 /// The container of this name, identifier or beginning of one; `E_NOTFOUND`, and exit code 125, if there is none.
@@ -467,13 +492,13 @@ pub fn follow_events(layout: &Layout, from: journal::Begin) -> Result<Follower<'
 }
 
 /// Waits for a container; its exit code, or -1.
-pub fn wait_for_container(
+pub fn wait_for_containers(
     layout: &Layout,
-    id: &ContainerId,
+    ids: &[ContainerId],
     conditions: &[Condition],
     interval: Duration,
 ) -> Result<i32, Failure> {
-    container::wait::execute(layout, id, conditions, interval)
+    container::wait::execute(layout, ids, conditions, interval)
 }
 
 /// The container that was made last.
@@ -517,14 +542,40 @@ pub fn remove_container(
 }
 
 /// Everything about a container; nothing if there is none.
-pub fn inspect_container(layout: &Layout, name: &str) -> Result<Option<container::inspect::Report>, Failure> {
+pub fn inspect_container(
+    layout: &Layout,
+    name: &str,
+    sizes: Sizes,
+) -> Result<Option<container::inspect::Report>, Failure> {
     let id = match container::list::find(layout, name) {
         Ok(id) => id,
         Err(NotFound::Unknown(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let listed = container::list::load(layout, &id)?;
-    Ok(listed.as_ref().map(container::inspect::Report::of))
+    let Some(listed) = container::list::load(layout, &id)? else { return Ok(None) };
+    let mut size = None;
+    let mut digest = None;
+    if listed.record.image.is_some() || sizes == Sizes::Measured {
+        let store = Store::open(layout.clone())?;
+        let image = listed.record.image.as_ref().map(|image| store.images().get(&image.id));
+        // Of an image whose record cannot be read the rest is known all the same.
+        digest = image.and_then(|image| Some(image.ok()??.manifest.digest.to_string()));
+        if sizes == Sizes::Measured {
+            size = Some(measured(&store, &Summary::of(&listed))?);
+        }
+    }
+    let mut report = container::inspect::Report::of(layout, &listed, size);
+    report.image_digest = digest.unwrap_or_default();
+    Ok(Some(report))
+}
+
+/// Whether it is found out how much room a container takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizes {
+    /// It is.
+    Measured,
+    /// It is not: that takes a walk through all that it has written.
+    Unknown,
 }
 
 /// Everything about an image; nothing if there is none.
@@ -585,6 +636,11 @@ pub fn commit(layout: &Layout, name: &str, request: commit::Request) -> Result<(
     commit::execute(&store, &loaded(layout, name)?, request)
 }
 
+/// What is at an address on the web.
+pub fn download(address: &str) -> Result<WebFile, Failure> {
+    Ok(crate::registry::web::open(address, &|line| error::warn(line))?)
+}
+
 /// Makes an image of a tar; its id.
 pub fn import(layout: &Layout, request: ImportRequest, tar: &mut dyn BufRead) -> Result<ImageId, Failure> {
     let store = Store::open(layout.clone())?;
@@ -607,15 +663,34 @@ fn graph_driver(layout: &Layout) -> Choice {
         Ok(directory) => directory,
         Err(error) => return refused(format!("nothing can be written to the store: {error}")),
     };
-    match crate::runtime::probe::overlay(directory.path()) {
-        Ok(()) => Choice {
-            name: "overlay".into(),
-            reason: "the kernel's overlay was mounted on the store's file system".into(),
-        },
-        Err(error) => {
-            let failure = Failure::from(error);
-            let cure = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            refused(format!("{failure}{cure}"))
+    choose(layout, directory.path())
+}
+
+fn choose(layout: &Layout, directory: &Path) -> Choice {
+    let chosen = |driver: Driver, reason: String| Choice { name: driver.name().into(), reason };
+    let mut found_out = Vec::new();
+    let mut next = Some(layout.storage_driver().unwrap_or_default());
+    while let Some(driver) = next {
+        let place = directory.join(driver.name());
+        if let Err(error) = std::fs::create_dir(&place) {
+            return Choice { name: "none".into(), reason: format!("nothing can be written to the store: {error}") };
         }
+        match crate::runtime::probe::overlay(driver, &place) {
+            Ok(()) => {
+                let what = match driver {
+                    Driver::Overlay => "the kernel's overlay was mounted on the store's file system",
+                    Driver::Fuse => "our own overlay was mounted and served through /dev/fuse",
+                };
+                found_out.push(what.to_owned());
+                return chosen(driver, found_out.join("; "));
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                let cure = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                found_out.push(format!("{failure}{cure}"));
+            }
+        }
+        next = driver.next().filter(|_| layout.storage_driver().is_none());
     }
+    Choice { name: "none".into(), reason: found_out.join("; ") }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
@@ -15,7 +15,8 @@ use crate::state::record::{io_code, io_hint};
 /// Write all files of a container as a tar archive
 ///
 /// The archive has what the container sees as its root, without what is mounted there, whether the container runs or not.
-/// Owners are those that the container's image gives the files; what the container has made belongs to its root.
+/// Owners are those that the container sees, and those that its image has where it sees none but its own user: what is new
+/// then belongs to that user.
 #[derive(Args, Clone, Debug)]
 pub struct ExportArgs {
     /// Write to this file instead of standard output
@@ -35,22 +36,27 @@ impl Invocation for ExportArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         refuse_terminal(self.output.is_none(), "-o FILE writes it to a file")?;
         let layout = globals.layout()?;
-        let archive = dispatch::export(&layout, &self.container)?;
-        match &self.output {
-            None => pass_on(archive, &mut io::stdout())?,
-            Some(path) => {
-                let file = File::create(path).map_err(|cause| failed(&format!("creating {}", path.display()), cause));
-                let written = file.and_then(|mut file| pass_on(archive, &mut file));
-                if let Err(failure) = written {
-                    // What is there of it is of no use to anybody.
-                    let _ = std::fs::metadata(path)
-                        .is_ok_and(|metadata| metadata.is_file())
-                        .then(|| std::fs::remove_file(path));
-                    return Err(failure);
-                }
-            }
-        }
+        write(dispatch::export(&layout, &self.container)?, self.output.as_deref())?;
         Ok(0)
+    }
+}
+
+/// Writes the archive to a file, or to standard output.
+pub(super) fn write(archive: Archive, output: Option<&Path>) -> Result<(), Failure> {
+    match output {
+        None => pass_on(archive, &mut io::stdout()),
+        Some(path) => {
+            let file = File::create(path).map_err(|cause| failed(&format!("creating {}", path.display()), cause));
+            let written = file.and_then(|mut file| pass_on(archive, &mut file));
+            if let Err(failure) = written {
+                // What is there of it is of no use to anybody.
+                let _ = std::fs::metadata(path)
+                    .is_ok_and(|metadata| metadata.is_file())
+                    .then(|| std::fs::remove_file(path));
+                return Err(failure);
+            }
+            Ok(())
+        }
     }
 }
 
@@ -76,13 +82,13 @@ fn pass_on(mut archive: Archive, to: &mut dyn io::Write) -> Result<(), Failure> 
     if let Err(cause) = io::copy(&mut archive, to).and_then(|_| to.flush()) {
         return Err(archive.explain(failed("writing the archive", cause)));
     }
-    warn_skipped(&archive.finish()?);
+    warn_all(&archive.finish()?);
     Ok(())
 }
 
-/// Tells what was left out.
-pub(super) fn warn_skipped(skipped: &[String]) {
-    for what in skipped {
-        error::warn(&format!("left out: {}", crate::failure::escape_control(what)));
+/// Tells what the user should know.
+pub(super) fn warn_all(warnings: &[String]) {
+    for warning in warnings {
+        error::warn(&crate::failure::escape_control(warning));
     }
 }

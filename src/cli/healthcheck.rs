@@ -17,6 +17,9 @@ pub struct HealthcheckRunArgs {
     /// Exit with the check's own code, and leave the event to the monitor
     #[arg(long, hide = true)]
     for_monitor: bool,
+    /// Make the check that is made first
+    #[arg(long, hide = true)]
+    startup: bool,
     /// Name, id, or the beginning of one
     #[arg(value_name = "CONTAINER")]
     container: String,
@@ -33,7 +36,7 @@ impl Invocation for HealthcheckRunArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
-        let code = dispatch::check_health(&layout, &self.container)?;
+        let code = dispatch::check_health(&layout, &self.container, self.startup)?;
         if self.for_monitor {
             return Ok(code);
         }

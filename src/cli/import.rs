@@ -35,7 +35,10 @@ pub struct ImportArgs {
     /// Variant of the architecture
     #[arg(long, value_name = "VARIANT")]
     variant: Option<String>,
-    /// The archive, or - for standard input
+    /// Print the id only; nothing else is ever printed
+    #[arg(short, long)]
+    quiet: bool,
+    /// The archive: a file, an address on the web, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: String,
     /// Name of the image; one without a registry is in localhost
@@ -46,14 +49,11 @@ pub struct ImportArgs {
 impl Invocation for ImportArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("A container's files", "coracle export web | coracle import - web-files"),
+        ("From the web", "coracle import https://example.com/rootfs.tar.gz mine"),
         ("With a command", "coracle import -c 'CMD [\"/bin/sh\"]' rootfs.tar.gz mine:1"),
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        if self.file.starts_with("http://") || self.file.starts_with("https://") {
-            let failure = Failure::new("E_CONFIG", format!("importing {}: an archive is a file", self.file));
-            return Err(failure.with_hint(format!("curl -fL {} | coracle import - IMAGE", self.file)));
-        }
         let request = ImportRequest {
             changes: changes(&self.change)?,
             platform: self.platform()?,
@@ -64,6 +64,17 @@ impl Invocation for ImportArgs {
         let layout = globals.layout()?;
         let mut stdin;
         let mut file;
+        let is_address = ["http://", "https://"].iter().any(|scheme| self.file.starts_with(scheme));
+        if is_address {
+            let mut web = BufReader::with_capacity(128 << 10, dispatch::download(&self.file)?);
+            let imported = dispatch::import(&layout, request, &mut web);
+            if let (Err(_), Some(broken)) = (&imported, web.get_ref().broken()) {
+                let failure =
+                    Failure::new("E_SIZE_MISMATCH", format!("importing {}: it broke off: {broken}", self.file));
+                return Err(failure.with_hint("try it again, or fetch it with `curl -C -` and import the file"));
+            }
+            return output::write(&format!("{}\n", imported?)).map(|()| 0);
+        }
         let tar: &mut dyn BufRead = if self.file == "-" {
             if io::stdin().is_terminal() {
                 return Err(Failure::new("E_CONFIG", "importing an archive from a terminal")

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::dispatch::Sizes;
 use super::render::format::Format;
 use super::render::{json, output};
 use super::tree::{Globals, Invocation};
@@ -16,10 +17,23 @@ use crate::state::layout::Layout;
 #[derive(Args, Clone, Debug)]
 pub struct InspectArgs {
     /// What the names are names of
-    #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t = Kind::All, hide_possible_values = false)]
+    #[arg(short = 't', long = "type", value_name = "TYPE", value_enum, default_value_t = Kind::All, hide_possible_values = false)]
     kind: Kind,
     #[command(flatten)]
+    containers: OfContainers,
+    #[command(flatten)]
     what: What,
+}
+
+/// What is said of containers alone.
+#[derive(Args, Clone, Debug)]
+struct OfContainers {
+    /// Show how much room each takes: SizeRw and SizeRootFs
+    #[arg(short, long)]
+    size: bool,
+    /// Show the container made last
+    #[arg(short, long, conflicts_with = "names")]
+    latest: bool,
 }
 
 /// Show everything about containers
@@ -27,6 +41,8 @@ pub struct InspectArgs {
 /// Prints a JSON list.
 #[derive(Args, Clone, Debug)]
 pub struct InspectContainerArgs {
+    #[command(flatten)]
+    containers: OfContainers,
     #[command(flatten)]
     what: What,
 }
@@ -46,7 +62,7 @@ struct What {
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,
     /// Names, ids, or beginnings of ids
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
 
@@ -74,7 +90,7 @@ impl Invocation for InspectArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = EXAMPLES;
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        self.what.execute(self.kind, globals)
+        self.what.execute(self.kind, Some(&self.containers), globals)
     }
 }
 
@@ -82,7 +98,7 @@ impl Invocation for InspectContainerArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[EXAMPLES[0], EXAMPLES[1]];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        self.what.execute(Kind::Container, globals)
+        self.what.execute(Kind::Container, Some(&self.containers), globals)
     }
 }
 
@@ -90,19 +106,28 @@ impl Invocation for InspectImageArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[EXAMPLES[2]];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        self.what.execute(Kind::Image, globals)
+        self.what.execute(Kind::Image, None, globals)
     }
 }
 
 impl What {
     /// Prints what was found, and an error for each name that was not.
-    fn execute(self, kind: Kind, globals: &Globals) -> Result<u8, Failure> {
+    fn execute(mut self, kind: Kind, of: Option<&OfContainers>, globals: &Globals) -> Result<u8, Failure> {
         let format = self.format.as_deref().map(Format::parse).transpose()?.unwrap_or(Format::Json);
         let layout = globals.layout()?;
+        let sizes = if of.is_some_and(|of| of.size) { Sizes::Measured } else { Sizes::Unknown };
+        if of.is_some_and(|of| of.latest) {
+            self.names.push(dispatch::latest_container(&layout)?.to_string());
+        }
+        if self.names.is_empty() {
+            return Err(
+                Failure::new("E_CONFIG", "inspecting nothing").with_hint("name something, as in `ps` or `images`")
+            );
+        }
         let mut exit_code = 0;
         let mut found = Vec::new();
         for name in &self.names {
-            match find(&layout, kind, name) {
+            match find(&layout, kind, name, sizes) {
                 Ok(value) => found.push(value),
                 Err(failure) => {
                     error::report(&failure);
@@ -115,9 +140,9 @@ impl What {
     }
 }
 
-fn find(layout: &Layout, kind: Kind, name: &str) -> Result<Value, Failure> {
+fn find(layout: &Layout, kind: Kind, name: &str, sizes: Sizes) -> Result<Value, Failure> {
     if kind != Kind::Image
-        && let Some(report) = dispatch::inspect_container(layout, name)?
+        && let Some(report) = dispatch::inspect_container(layout, name, sizes)?
     {
         return json::value(&report);
     }

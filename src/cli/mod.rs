@@ -32,6 +32,7 @@ pub mod logout;
 pub mod logs;
 pub mod manifest;
 pub mod manual;
+pub mod mount;
 mod parse;
 pub mod port;
 mod prompt;

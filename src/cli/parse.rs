@@ -89,7 +89,8 @@ fn explained(error: &clap::Error, argv: &[OsString]) -> Result<Parsed, UsageErro
     let message = paragraphs.next().unwrap_or_default();
     let mut hint = None;
     for paragraph in paragraphs {
-        if let Some(tip) = paragraph.strip_prefix("tip: ") {
+        // An option that there is not is seldom meant as a word.
+        if let Some(tip) = paragraph.strip_prefix("tip: ").filter(|tip| !tip.starts_with("to pass ")) {
             hint = hint.or_else(|| Some(tip.to_owned()));
         }
     }
@@ -108,7 +109,7 @@ fn words_of_path(argv: &[OsString]) -> Vec<String> {
     let mut command = &tree::documented();
     let mut words = argv.iter().skip(1).filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
-        if word == "--root" || word == "--runroot" {
+        if matches!(word, "--root" | "--runroot" | "--storage-driver") {
             words.next();
             continue;
         }

@@ -59,6 +59,9 @@ pub struct PsArgs {
     /// Show pods; there are none
     #[arg(short, long)]
     pod: bool,
+    /// Show containers of other programs in the same storage, too; there never are any
+    #[arg(long)]
+    external: bool,
     /// Do not trust what is known of states; nothing to do: the kernel is always asked
     #[arg(long)]
     sync: bool,
@@ -109,6 +112,46 @@ const TITLES: &[(&str, &str)] = &[
     ("ImageID", "IMAGE ID"),
     ("Pod", "POD ID"),
     ("PodName", "PODNAME"),
+];
+
+/// What templates can name.
+const FIELDS: &[&str] = &[
+    "ID",
+    "Image",
+    "ImageID",
+    "Command",
+    "Created",
+    "CreatedAt",
+    "CreatedHuman",
+    "RunningFor",
+    "Status",
+    "State",
+    "Ports",
+    "Names",
+    "Labels",
+    "Mounts",
+    "Networks",
+    "Pod",
+    "PodName",
+    "Restarts",
+    "Size",
+    "ExposedPorts",
+    "CIDFile",
+    "IsInfra",
+    "Namespaces",
+    "CGROUPNS",
+    "IPC",
+    "MNT",
+    "NET",
+    "PIDNS",
+    "USERNS",
+    "UTS",
+    "Pid",
+    "Exited",
+    "ExitCode",
+    "ExitedAt",
+    "StartedAt",
+    "AutoRemove",
 ];
 
 /// The longest command that a listing shows, in characters.
@@ -213,58 +256,72 @@ impl PsArgs {
         };
         let rows: Vec<Value> = match format {
             Format::Json => Vec::new(),
-            _ => containers.iter().map(|container| self.row(container, now, zone)).collect(),
+            _ => {
+                let fields = self.fields();
+                containers.iter().map(|container| self.row(container, &fields, now, zone)).collect()
+            }
         };
         let header = if self.noheading || self.quiet { Header::Hidden } else { Header::Shown };
         format.list(&items, &rows, TITLES, header)
     }
 
     /// What templates see, under podman's names.
-    fn row(&self, container: &Summary, now: Timestamp, zone: &TimeZone) -> Value {
-        let id = if self.no_trunc { container.id.as_str() } else { container.id.short() };
-        let command = container.command.join(" ");
-        let command = if self.no_trunc { command } else { shortened(&command) };
+    fn row(&self, container: &Summary, fields: &[&str], now: Timestamp, zone: &TimeZone) -> Value {
+        fields.iter().map(|&name| (name.to_owned(), self.cell(name, container, now, zone))).collect()
+    }
+
+    /// What rows are made of. There may be many: of our own table's only the cells that it shows are made.
+    fn fields(&self) -> Vec<&'static str> {
+        let format = self.format();
+        let is_shown = |name: &&&str| self.format.is_some() || format.contains(&format!("{{{{.{name}}}}}"));
+        FIELDS.iter().filter(is_shown).copied().collect()
+    }
+
+    /// What a template sees of the container under this name.
+    fn cell(&self, name: &str, container: &Summary, now: Timestamp, zone: &TimeZone) -> Value {
         let times = Times::of(container.status);
-        let namespaces = if self.needs_namespaces() { namespaces(times.pid) } else { BTreeMap::new() };
-        let namespace = |kind: &str| namespaces.get(kind).cloned().unwrap_or_default();
-        json!({
-            "ID": id,
-            "Image": container.image,
-            "ImageID": container.image_id.as_ref().map_or("", |id| id.hex()),
-            "Command": command,
-            "Created": time::ago(container.created, now),
-            "CreatedAt": time::in_zone(container.created, zone),
-            "CreatedHuman": time::duration(now.duration_since(container.created)),
-            "RunningFor": time::ago(container.created, now),
-            "Status": status(container, now),
-            "State": container.status.as_str(),
-            "Ports": container.ports.column,
-            "Names": container.name.as_str(),
-            "Labels": container.labels,
-            "Mounts": container.mounts.join(","),
-            "Networks": "",
-            "Pod": "",
-            "PodName": "",
-            "Restarts": container.restarts,
-            "Size": container.size.map_or_else(String::new, size_text),
-            "ExposedPorts": container.ports.exposed.join(", "),
-            "CIDFile": "",
-            "IsInfra": false,
-            "Namespaces": namespaces,
-            "CGROUPNS": namespace("cgroup"),
-            "IPC": namespace("ipc"),
-            "MNT": namespace("mnt"),
-            "NET": namespace("net"),
-            "PIDNS": namespace("pid"),
-            "USERNS": namespace("user"),
-            "UTS": namespace("uts"),
-            "Pid": times.pid,
-            "Exited": times.exited,
-            "ExitCode": times.code,
-            "ExitedAt": times.finished,
-            "StartedAt": times.started,
-            "AutoRemove": container.remove_at_exit,
-        })
+        let namespace = |kind: &str| -> Value {
+            let namespaces = if self.needs_namespaces() { namespaces(times.pid) } else { BTreeMap::new() };
+            namespaces.get(kind).cloned().unwrap_or_default().into()
+        };
+        match name {
+            "ID" if self.no_trunc => container.id.as_str().into(),
+            "ID" => container.id.short().into(),
+            "Image" => container.image.as_str().into(),
+            "ImageID" => container.image_id.as_ref().map_or("", |id| id.hex()).into(),
+            "Command" if self.no_trunc => container.command.join(" ").into(),
+            "Command" => shortened(&container.command.join(" ")).into(),
+            "Created" | "RunningFor" => time::ago(container.created, now).into(),
+            "CreatedAt" => time::in_zone(container.created, zone).into(),
+            "CreatedHuman" => time::duration(now.duration_since(container.created)).into(),
+            "Status" => status(container, now).into(),
+            "State" => container.status.as_str().into(),
+            "Names" => container.name.as_str().into(),
+            "Labels" => json!(container.labels),
+            "Mounts" => container.mounts.join(",").into(),
+            "Restarts" => container.restarts.into(),
+            "Size" => container.size.map_or_else(String::new, size_text).into(),
+            "IsInfra" => false.into(),
+            "Namespaces" if self.needs_namespaces() => json!(namespaces(times.pid)),
+            "Namespaces" => json!({}),
+            "CGROUPNS" => namespace("cgroup"),
+            "IPC" => namespace("ipc"),
+            "MNT" => namespace("mnt"),
+            "NET" => namespace("net"),
+            "PIDNS" => namespace("pid"),
+            "USERNS" => namespace("user"),
+            "UTS" => namespace("uts"),
+            "Pid" => times.pid.into(),
+            "Exited" => times.exited.into(),
+            "ExitCode" => times.code.into(),
+            "ExitedAt" => times.finished.into(),
+            "StartedAt" => times.started.into(),
+            "AutoRemove" => container.remove_at_exit.into(),
+            "Ports" => container.ports.column.as_str().into(),
+            "ExposedPorts" => container.ports.exposed.join(", ").into(),
+            // Networks and pods.
+            _ => "".into(),
+        }
     }
 }
 

@@ -57,6 +57,12 @@ pub struct SendFlags {
     /// Compress all layers anew, those that have the wanted format included
     #[arg(long)]
     force_compression: bool,
+    /// Compress layers that are not compressed with gzip; for directories, as podman has it
+    #[arg(long, hide = true)]
+    compress: bool,
+    /// Do nothing: there is no content trust, as in podman
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
     /// Send no signatures; coracle keeps none
     #[arg(long)]
     remove_signatures: bool,
@@ -200,7 +206,7 @@ impl SendFlags {
         };
         let gzip = || Ok::<_, Failure>(Encoding::Gzip(level(6, 9)?));
         let encoding = match self.compression_format.as_deref() {
-            None if self.compression_level.is_none() && !self.force_compression => return Ok(None),
+            None if self.compression_level.is_none() && !self.force_compression && !self.compress => return Ok(None),
             None | Some("gzip") => gzip()?,
             Some("zstd") => Encoding::Zstd(level(3, 20)?.cast_signed()),
             Some("zstd:chunked") => {
@@ -263,6 +269,7 @@ mod tests {
             Ok(Some((Encoding::Zstd(19), Extent::All)))
         );
         assert_eq!(to(&["--compression-level", "9"]), Ok(Some((Encoding::Gzip(9), Extent::All))));
+        assert_eq!(to(&["--compress"]), Ok(Some((Encoding::Gzip(6), Extent::Others))), "podman's, for directories");
         assert_eq!(to(&["--force-compression"]), Ok(Some((Encoding::Gzip(6), Extent::All))));
         for words in [
             &["--compression-format", "zstd:chunked"][..],

@@ -174,6 +174,9 @@ pub struct ContainerFlags {
     /// Write the container's id to this file, which must not exist
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
     cidfile: Option<PathBuf>,
+    /// Option of the storage driver: size=SIZE, what may be written into the container's root file system
+    #[arg(long, value_name = "KEY=VALUE")]
+    storage_opt: Vec<String>,
 
     #[command(flatten, next_help_heading = "Limits")]
     resources: ResourceFlags,
@@ -249,8 +252,13 @@ impl Invocation for RunArgs {
              for this container alone, and goes with it under --rm and rm --volumes. What the image has at the destination is \
              copied into a new volume, unless the option nocopy says otherwise. Volumes that the image asks for are of this \
              kind, too, unless --image-volume says otherwise. --mount says all this in words. Mounts are private, \
-             and set-user-id bits and devices on them have no effect. The options z and Z are accepted where there is no SELinux \
-             to relabel for, and U since all files have the one id of the container anyway.",
+             unless rslave lets mounts of the host come in later, and set-user-id bits and devices on them have no effect. What \
+             is read-only is that with all that is mounted below it. With the option O writes go to a layer on top of the \
+             source, which is thrown away when the container ends, or kept in upperdir= and workdir=. The options z and Z \
+             change nothing, since processes of a container have the SELinux label of who started it, and U neither, since \
+             all files have the one id of the container. --mount type=image,src=IMAGE shows an image of the store, \
+             type=glob,src=PATTERN each path that matches, type=devpts terminals of its own, and type=ramfs memory that is \
+             never swapped; a field with a comma is put in quotation marks.",
         ),
         (
             "LIMITS",
@@ -327,7 +335,8 @@ impl ContainerFlags {
     /// In types. Reads the files of `--env-file` and `--label-file`; `modules` is asked only where they matter.
     pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
         let rootfs = self.rootfs_source(working_directory)?;
-        let Mounts { binds, tmpfs, volumes, from, of_image } = self.mounts.parsed(working_directory, modules)?;
+        let Mounts { binds, tmpfs, volumes, images, kernel, read_only_tmpfs, from, of_image } =
+            self.mounts.parsed(working_directory)?;
         let Networking { mode: network, ports, resolution } = self.network.parsed(working_directory)?;
         if let Some(cidfile) = &self.cidfile {
             check_cidfile(cidfile)?;
@@ -339,6 +348,7 @@ impl ContainerFlags {
                 "--rm removes the container when it ends, --restart starts it again: choose one",
             ));
         }
+        let size_limit = size_limit(&self.storage_opt)?;
         let terminal = if self.tty { Terminal::New } else { Terminal::None };
         let request = Request {
             rootfs,
@@ -366,6 +376,9 @@ impl ContainerFlags {
             mounts: binds,
             tmpfs,
             volumes,
+            images,
+            kernel_mounts: kernel,
+            read_only_tmpfs,
             volumes_from: from,
             image_volumes: of_image,
             labels: self.labels()?,
@@ -375,6 +388,7 @@ impl ContainerFlags {
             stop_timeout: self.stop_timeout.unwrap_or(STOP_TIMEOUT),
             time_limit: (self.timeout > 0).then_some(self.timeout),
             limits: self.resources.request()?,
+            size_limit,
             cidfile: self.cidfile,
         };
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
@@ -447,6 +461,19 @@ pub(super) fn env_settings(files: &[PathBuf], given: &[OsString]) -> Result<Vec<
         settings.push(EnvSetting::parse(text).map_err(|error| of_flag("--env", error))?);
     }
     Ok(settings)
+}
+
+/// `size=SIZE`.
+fn size_limit(options: &[String]) -> Result<Option<u64>, Failure> {
+    let mut limit = None;
+    for option in options {
+        let Some(size) = option.strip_prefix("size=") else {
+            let failure = Failure::new("E_CONFIG", format!("--storage-opt {option:?}: there is no such option"));
+            return Err(failure.with_hint("size=SIZE limits what may be written into the container's root file system"));
+        };
+        limit = Some(crate::name::byte_size::parse_bytes(size).map_err(|error| of_flag("--storage-opt", error))?);
+    }
+    Ok(limit)
 }
 
 /// `DIR` or `DIR:O`.

@@ -13,6 +13,9 @@ pub struct Globals {
     /// Directory of process records and sockets [default: $XDG_RUNTIME_DIR/coracle]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options", value_hint = clap::ValueHint::DirPath)]
     pub runroot: Option<std::path::PathBuf>,
+    /// How root file systems are made: overlay or fuse [default: the first that can be had]
+    #[arg(long, global = true, value_name = "DRIVER", help_heading = "Global options")]
+    pub storage_driver: Option<String>,
 }
 
 impl Globals {
@@ -22,7 +25,10 @@ impl Globals {
             let path = path.as_ref().map(std::path::absolute).transpose();
             path.map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))
         };
-        Ok(crate::state::layout::Layout::discover(absolute(&self.root)?, absolute(&self.runroot)?)?)
+        let driver = self.storage_driver.as_deref().map(str::parse).transpose();
+        let driver = driver.map_err(|error| super::run::of_flag("--storage-driver", error))?;
+        let layout = crate::state::layout::Layout::discover(absolute(&self.root)?, absolute(&self.runroot)?)?;
+        Ok(layout.with_storage_driver(driver))
     }
 }
 
@@ -150,6 +156,8 @@ pub static ENTRIES: &[Entry] = &[
     Entry::Verb(Verb::of::<super::diff::DiffArgs>("diff", &[])),
     Entry::Verb(Verb::of::<super::export::ExportArgs>("export", &[])),
     Entry::Verb(Verb::of::<super::import::ImportArgs>("import", &[])),
+    Entry::Verb(Verb::of::<super::mount::MountArgs>("mount", &[])),
+    Entry::Verb(Verb::of::<super::mount::UnmountArgs>("unmount", &["umount"])),
     Entry::Verb(Verb::of::<super::rename::RenameArgs>("rename", &[])),
     Entry::Verb(Verb::of::<super::update::UpdateArgs>("update", &[])),
     Entry::Verb(Verb::of::<super::wait::WaitArgs>("wait", &[])),
@@ -195,6 +203,9 @@ pub static ENTRIES: &[Entry] = &[
             Verb::of::<super::cp::CpArgs>("cp", &[]),
             Verb::of::<super::diff::DiffArgs>("diff", &[]),
             Verb::of::<super::export::ExportArgs>("export", &[]),
+            Verb::of::<super::mount::MountArgs>("mount", &[]),
+            Verb::of::<super::mount::UnmountArgs>("unmount", &["umount"]),
+            Verb::of::<super::mount::CleanupArgs>("cleanup", &[]).hidden(),
         ],
     ),
     Entry::Group(
@@ -237,6 +248,11 @@ pub static ENTRIES: &[Entry] = &[
             Verb::of::<super::volume::inspect::InspectArgs>("inspect", &[]),
             Verb::of::<super::volume::inspect::ExistsArgs>("exists", &[]),
             Verb::of::<super::prune::VolumePruneArgs>("prune", &[]),
+            Verb::of::<super::volume::export::ExportArgs>("export", &[]),
+            Verb::of::<super::volume::export::ImportArgs>("import", &[]),
+            Verb::of::<super::volume::mount::MountArgs>("mount", &[]),
+            Verb::of::<super::volume::mount::UnmountArgs>("unmount", &["umount"]),
+            Verb::of::<super::volume::mount::ReloadArgs>("reload", &[]),
         ],
     ),
     Entry::Group(

@@ -10,6 +10,7 @@ use super::tree::{Globals, Invocation};
 use super::{dispatch, error};
 use crate::container::wait::{Condition, NO_CODE};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::name::container::ContainerId;
 use crate::name::duration::parse_duration;
 use crate::state::layout::Layout;
 
@@ -28,6 +29,9 @@ pub struct WaitArgs {
     /// A container that does not exist has the exit code -1, and is no failure
     #[arg(long)]
     ignore: bool,
+    /// Of several containers, wait for the first only
+    #[arg(long)]
+    exit_first_match: bool,
     /// The container made last
     #[arg(short, long, conflicts_with = "containers")]
     latest: bool,
@@ -48,6 +52,7 @@ impl Invocation for WaitArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("The exit code of a detached container", "coracle wait web"),
         ("Until it runs", "coracle wait --condition running web"),
+        ("Until one of two ends", "coracle wait --exit-first-match web worker"),
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
@@ -60,20 +65,22 @@ impl Invocation for WaitArgs {
         // All are found before the first is waited for: the others may be removed meanwhile.
         let found: Vec<_> = names.iter().map(|name| dispatch::find_container(&layout, name)).collect();
         let mut exit_code = 0;
+        let mut awaited = Vec::new();
         for id in found {
-            let id = match id {
-                Ok(id) => id,
+            match id {
+                Ok(id) if self.exit_first_match => awaited.push(id),
+                Ok(id) => exit_code = exit_code.max(self.wait(&layout, &[id], &conditions)?),
                 Err(failure) if self.ignore && failure.code() == "E_NOTFOUND" => {
                     output::write(&format!("{NO_CODE}\n"))?;
-                    continue;
                 }
                 Err(failure) => {
                     error::report(&failure);
                     exit_code = EXIT_OWN_FAILURE;
-                    continue;
                 }
-            };
-            exit_code = exit_code.max(self.wait(&layout, &id, &conditions)?);
+            }
+        }
+        if !awaited.is_empty() {
+            exit_code = exit_code.max(self.wait(&layout, &awaited, &conditions)?);
         }
         Ok(exit_code)
     }
@@ -86,13 +93,8 @@ impl WaitArgs {
         if conditions.is_empty() { vec![Condition::Exited] } else { conditions }
     }
 
-    fn wait(
-        &self,
-        layout: &Layout,
-        id: &crate::name::container::ContainerId,
-        conditions: &[Condition],
-    ) -> Result<u8, Failure> {
-        match dispatch::wait_for_container(layout, id, conditions, self.interval) {
+    fn wait(&self, layout: &Layout, ids: &[ContainerId], conditions: &[Condition]) -> Result<u8, Failure> {
+        match dispatch::wait_for_containers(layout, ids, conditions, self.interval) {
             Ok(code) => output::write(&format!("{code}\n")).map(|()| 0),
             Err(failure) => {
                 error::report(&failure);

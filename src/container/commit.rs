@@ -13,7 +13,7 @@ use super::files::changes::{self, Change, Kind};
 use super::files::pack::{Packer, Settings, failed, joined};
 use super::files::recorded::Recorded;
 use super::files::trees::{self, Trees};
-use super::files::visit;
+use super::files::visit::{self, Ids};
 use super::list::Listed;
 use super::status::Status;
 use super::{event, freeze};
@@ -48,6 +48,17 @@ pub struct Request {
     pub layers: Layers,
     /// The name of the image.
     pub reference: Option<Reference>,
+    /// What the image says of the container's volumes.
+    pub volumes: Volumes,
+}
+
+/// What the image says of the container's volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volumes {
+    /// Nothing more than the image it was made from does.
+    LeftOut,
+    /// A container of the image gets a volume wherever this one has one.
+    Declared,
 }
 
 /// What becomes of the image's layers.
@@ -59,7 +70,7 @@ pub enum Layers {
     Squashed,
 }
 
-/// Makes an image of the container; its id, and what was left out. Layers are only safe while the store is locked.
+/// Makes an image of the container; its id, and what the user should know of it. Layers are only safe while the store is locked.
 pub fn execute(store: &Store, container: &Listed, request: Request) -> Result<(ImageId, Vec<String>), Failure> {
     let record = &container.record;
     let origin = record.image.as_ref().map(|origin| store.images().get(&origin.id)).transpose()?;
@@ -68,7 +79,7 @@ pub fn execute(store: &Store, container: &Listed, request: Request) -> Result<(I
     let layers = if base.is_none() { Layers::Squashed } else { request.layers };
     let stored =
         if request.pause { standing_still(store, container, layers) } else { stored(store, container, layers) };
-    let Stored { layer, skipped, alone } = stored?;
+    let Stored { layer, warnings, alone } = stored?;
     let mut config = match &base {
         Some(image) => image_config(store, image)?,
         None => assemble::empty_config(&Platform::host()),
@@ -85,6 +96,11 @@ pub fn execute(store: &Store, container: &Listed, request: Request) -> Result<(I
         config["author"] = json!(author);
     }
     RunSettings::of(record).write(assemble::settings(&mut config));
+    if request.volumes == Volumes::Declared {
+        let volumes = record.mounts.iter().filter(|mount| mount.kind == "volume");
+        let paths = volumes.map(|mount| mount.destination.clone()).collect();
+        assemble::change(assemble::settings(&mut config), &[ConfigChange::Volume(paths)]);
+    }
     assemble::change(assemble::settings(&mut config), &request.changes);
     let below = base.map(|image| image.layers).filter(|_| !alone).unwrap_or_default();
     let layers = below.into_iter().chain([layer]).collect();
@@ -92,7 +108,7 @@ pub fn execute(store: &Store, container: &Listed, request: Request) -> Result<(I
     let id = assemble::image(store, new)?;
     let more = [(event::IMAGE_ID, id.hex().to_owned())];
     event::note_with(store.layout(), ContainerEvent::Commit, record, &more);
-    Ok((id, skipped))
+    Ok((id, warnings))
 }
 
 /// The configuration of an image as it is.
@@ -105,8 +121,8 @@ fn image_config(store: &Store, image: &ImageRecord) -> Result<Value, Failure> {
 /// A container's changes in the store.
 struct Stored {
     layer: ImageLayer,
-    /// Files that were left out.
-    skipped: Vec<String>,
+    /// What the user should know of it.
+    warnings: Vec<String>,
     /// Whether it has all files, and stands alone.
     alone: bool,
 }
@@ -130,8 +146,8 @@ fn stored(store: &Store, container: &Listed, layers: Layers) -> Result<Stored, F
         let failure = Failure::new(record::io_code(&cause), format!("storing the layer: {cause}"));
         return Err(archive.explain(failure));
     }
-    let skipped = archive.finish()?;
-    Ok(Stored { layer: writer.finish()?, skipped, alone })
+    let warnings = archive.finish()?;
+    Ok(Stored { layer: writer.finish()?, warnings, alone })
 }
 
 /// A layer being packed.
@@ -146,17 +162,18 @@ fn packed(store: &Store, container: &Listed, layers: Layers) -> Result<Packed, F
         return Ok(Packed { archive: export::execute(store, container)?, alone: true });
     }
     let trees = Trees::of_container(store, &container.record)?;
-    let plan = trees.plan_of_changes(store.layout())?;
+    let (ids, recorded) = (Ids::of(&container.record)?, Recorded::of_container(store, &container.record)?);
+    let mut plan = trees.plan_of_changes(store.layout())?;
     let mounted_on = trees.mounted_on;
     let (reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
     let writer = OwnedFd::from(writer);
-    let visitor = visit::start(&plan, writer.as_fd(), |inside, data| {
+    let visitor = visit::start(&mut plan, writer.as_fd(), |inside, data| {
         let upper = inside.mounts.get(trees::OTHER.0).and_then(Option::as_ref);
         let upper = upper.ok_or_else(|| visit::internal("opening a layer", "it is not mounted"))?;
         let upper = trees::root_of(upper)?;
         let changes = changes::of(&upper, &inside.root, &mounted_on)?;
-        let settings =
-            Settings { owners: inside.owners(), recorded: Recorded::default(), one_mount: true, xattrs: true };
+        let made = if ids.need_layers(&recorded) { ids.made(&inside)? } else { None };
+        let settings = Settings { owners: ids.owners(), recorded, made, one_mount: true, xattrs: true };
         let mut packer = Packer::new(io::BufWriter::with_capacity(64 << 10, data), settings);
         for change in &changes {
             pack(&mut packer, &upper, change)?;

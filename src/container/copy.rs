@@ -3,6 +3,7 @@
 //! One side packs, the other unpacks; a side in a container is a visitor. The packing side begins with what the other has to
 //! know before it can tell where things go: the name, and whether it is a directory.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,19 +14,22 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, fstat, fstatat};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::create::{Owned, Taken};
+use super::files::made::Made;
 use super::files::pack::{self, Packer, type_of};
-use super::files::recorded::Recorded;
-use super::files::trees::{Mode as Use, Trees};
-use super::files::unpack::{self, Destination};
-use super::files::visit::{self, Inside, Visitor};
+use super::files::recorded::{self, Recorded};
+use super::files::trees::{Held, Mode as Use, Trees};
+use super::files::unpack::{self, Destination, Unpacked};
+use super::files::visit::{self, Ids, Inside, Visitor};
 use super::list::{self, Listed, NotFound};
 use super::remove;
 use super::status::Status;
 use crate::failure::Failure;
 use crate::runtime::plan::LaunchPlan;
+use crate::state::schema::container::ContainerRecord;
 use crate::store::Store;
 use crate::store::unpack::header::{Entries, Kind};
 use crate::store::unpack::limits::Limits;
@@ -158,7 +162,7 @@ pub fn execute(
             let taker = visit_to_unpack(store, &other, &destination, options, reader)?;
             let giver = visit_to_pack(store, &container, &path, options, writer)?;
             let (packed, unpacked) = (giver.finish(), taker.finish());
-            both(packed.and_then(|report| skipped(&report)), unpacked)
+            both(packed.and_then(|report| told(&report)), unpacked)
         }
         (End::Container(container, path), to) => {
             let (reader, writer) = pipe()?;
@@ -171,7 +175,7 @@ pub fn execute(
                 _ => pass_on(&mut reader, stdout),
             });
             match taken {
-                Ok(left_out) => Ok([skipped(&giver.finish()?)?, left_out].concat()),
+                Ok(unpacked) => Ok([told(&giver.finish()?)?, unpacked.warnings].concat()),
                 Err(failure) => Err(giver.explain(failure)),
             }
         }
@@ -182,11 +186,9 @@ pub fn execute(
             let packed = match from {
                 End::Host(source) => {
                     let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-                    let owners = match options.archive {
-                        true => pack::Owners::Kept { own: Some(own), recorded: false },
-                        false => pack::Owners::Root,
-                    };
-                    pack_from(Base::Host, source.as_os_str().as_bytes(), options, (owners, Recorded::default()), writer)
+                    let owners = if options.archive { pack::Owners::Hosts { own } } else { pack::Owners::Root };
+                    let known = Known { owners, recorded: Recorded::default(), made: None };
+                    pack_from(Base::Host, source.as_os_str().as_bytes(), options, known, writer)
                 }
                 _ => stream_in(writer, stdin),
             };
@@ -200,12 +202,9 @@ pub fn execute(
 }
 
 /// The outcome of both sides: where one of them failed because the other did, the other's failure is the one to tell.
-fn both(packed: Result<Vec<String>, Failure>, unpacked: Result<Vec<u8>, Failure>) -> Result<Vec<String>, Failure> {
+fn both(packed: Result<Vec<String>, Failure>, unpacked: Result<Vec<String>, Failure>) -> Result<Vec<String>, Failure> {
     match (packed, unpacked) {
-        (Ok(mut left_out), Ok(report)) => {
-            left_out.extend(skipped(&report)?);
-            Ok(left_out)
-        }
+        (Ok(packed), Ok(unpacked)) => Ok([packed, unpacked].concat()),
         (Err(failure), Err(other)) => Err(if is_consequence(&failure) { other } else { failure }),
         (Err(failure), _) | (_, Err(failure)) => Err(failure),
     }
@@ -226,12 +225,12 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), Failure> {
     Ok((reader.into(), writer.into()))
 }
 
-fn skipped(report: &[u8]) -> Result<Vec<String>, Failure> {
+fn told<T: DeserializeOwned>(report: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(report).map_err(|cause| visit::internal("hearing of the copy", cause))
 }
 
-fn report(skipped: &[String]) -> Result<Vec<u8>, Failure> {
-    serde_json::to_vec(skipped).map_err(|cause| visit::internal("telling of the copy", cause))
+fn report(of: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(of).map_err(|cause| visit::internal("telling of the copy", cause))
 }
 
 /// The plan that enters the container where it runs, else nothing.
@@ -249,15 +248,27 @@ fn visit_to_pack(
     options: Options,
     writer: OwnedFd,
 ) -> Result<Visitor, Failure> {
-    let plan = match running(container) {
-        Some(plan) => plan,
-        None => Trees::of_container(store, &container.record)?.plan_with_mounts(store.layout(), Use::ToRead)?,
+    let record = &container.record;
+    let (ids, recorded) = (Ids::of(record)?, Recorded::of_container(store, record)?);
+    let (mut plan, held) = match running(container) {
+        Some(plan) => (plan, None),
+        None => {
+            let trees = Trees::of_container(store, record)?;
+            let needed = options.archive && ids.need_layers(&recorded) && trees.has_upper();
+            let held = if needed { Held::Layers } else { Held::Nothing };
+            (trees.plan_with_mounts(store.layout(), Use::ToRead, held)?, Some(held))
+        }
     };
-    let recorded = Recorded::of_layers(store, &container.record.layers)?;
-    visit::start(&plan, writer.as_fd(), |inside, data| {
-        let owners = if options.archive { inside.owners() } else { pack::Owners::Root };
+    visit::start(&mut plan, writer.as_fd(), |inside, data| {
+        let owners = match held {
+            _ if !options.archive => pack::Owners::Root,
+            Some(_) => ids.owners(),
+            None => ids.owners_from_inside(),
+        };
+        let made = if held == Some(Held::Layers) { ids.made(&inside)? } else { None };
         let out = io::BufWriter::with_capacity(64 << 10, data);
-        report(&pack_from(Base::Root(inside.root.as_fd()), path, options, (owners, recorded), out)?)
+        let known = Known { owners, recorded, made };
+        report(&pack_from(Base::Root(inside.root.as_fd()), path, options, known, out)?)
     })
 }
 
@@ -265,16 +276,40 @@ fn visit_to_pack(
 struct Taker<'a> {
     visitor: Visitor,
     store: &'a Store,
+    record: &'a ContainerRecord,
     owned: Option<Owned>,
 }
 
 impl Taker<'_> {
-    fn finish(self) -> Result<Vec<u8>, Failure> {
+    /// Waits for its end, and writes down what the files cannot say.
+    fn finish(self) -> Result<Vec<String>, Failure> {
         let result = self.visitor.finish();
         if let Some(owned) = &self.owned {
             remove::tidy_work(self.store.layout(), &owned.id);
         }
-        result
+        let Unpacked { warnings, owners } = told(&result?)?;
+        let mut journals: BTreeMap<PathBuf, String> = BTreeMap::new();
+        for (path, line) in owners {
+            journals.entry(journal_of(self.store, self.record, path.as_bytes())).or_default().push_str(&line);
+        }
+        for (path, lines) in journals {
+            recorded::append(&path, &lines)?;
+        }
+        Ok(warnings)
+    }
+}
+
+/// The journal of owners in which a file at `path` belongs: that of the volume that is mounted there, else the container's.
+fn journal_of(store: &Store, record: &ContainerRecord, path: &[u8]) -> PathBuf {
+    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+        path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect()
+    };
+    let path = parts(path);
+    let above = record.mounts.iter().filter(|mount| path.starts_with(&parts(mount.destination.as_bytes())));
+    let nearest = above.max_by_key(|mount| parts(mount.destination.as_bytes()).len());
+    match nearest.and_then(|mount| mount.volume.as_ref()) {
+        Some(volume) => store.layout().volume_owners(volume),
+        None => store.layout().container_owners(&record.id),
     }
 }
 
@@ -292,7 +327,7 @@ fn way_in(store: &Store, container: &Listed) -> Result<(LaunchPlan, Option<Owned
         match Owned::take_idle(store.layout(), id)? {
             Taken::Owned(owned) => {
                 let trees = Trees::of_container(store, &container.record)?;
-                return Ok((trees.plan_with_mounts(store.layout(), Use::ToWrite)?, Some(owned)));
+                return Ok((trees.plan_with_mounts(store.layout(), Use::ToWrite, Held::Nothing)?, Some(owned)));
             }
             Taken::Served => {
                 let now = list::load(store.layout(), id)?.ok_or_else(gone)?;
@@ -314,23 +349,22 @@ fn way_in(store: &Store, container: &Listed) -> Result<(LaunchPlan, Option<Owned
 
 fn visit_to_unpack<'a>(
     store: &'a Store,
-    container: &Listed,
+    container: &'a Listed,
     path: &[u8],
     options: Options,
     reader: OwnedFd,
 ) -> Result<Taker<'a>, Failure> {
-    let (plan, owned) = way_in(store, container)?;
-    let visitor = visit::start(&plan, reader.as_fd(), |inside, data| {
+    let (mut plan, owned) = way_in(store, container)?;
+    let record = &container.record;
+    let all = (!options.archive).then_some(record.process.ids);
+    let owners = unpack::Owners::Inside { all, unrecorded: Ids::of(record)?.unrecorded() };
+    let visitor = visit::start(&mut plan, reader.as_fd(), |inside, data| {
         let mut data = io::BufReader::new(data);
         let facts = read_facts(&mut data)?;
-        let owners = match options.archive {
-            true => unpack::Owners::Recorded { many: inside.has_many_ids() },
-            false => unpack::Owners::Root,
-        };
         let settings = unpack::Settings { owners, overwrite: options.overwrite, xattrs: true };
         report(&unpack_inside(&inside, path, &facts, settings, data)?)
     })?;
-    Ok(Taker { visitor, store, owned })
+    Ok(Taker { visitor, store, record, owned })
 }
 
 fn unpack_inside(
@@ -339,7 +373,7 @@ fn unpack_inside(
     facts: &Facts,
     settings: unpack::Settings,
     data: impl Read,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Unpacked, Failure> {
     unpack_at(Base::Root(inside.root.as_fd()), path, facts, settings, data)
 }
 
@@ -359,12 +393,19 @@ fn read_facts(from: &mut impl BufRead) -> Result<Facts, Failure> {
     serde_json::from_slice(&line).map_err(|_| Failure::new("E_PIPE", "copying: the source could not be read"))
 }
 
+/// How the owners of what is packed are known.
+struct Known {
+    owners: pack::Owners,
+    recorded: Recorded,
+    made: Option<Made>,
+}
+
 /// Packs what is at `path`.
 fn pack_from(
     base: Base<'_>,
     path: &[u8],
     options: Options,
-    (owners, recorded): (pack::Owners, Recorded),
+    known: Known,
     mut out: impl Write,
 ) -> Result<Vec<String>, Failure> {
     let asked = Asked::parse(path);
@@ -386,7 +427,8 @@ fn pack_from(
     let directory = kind == libc::S_IFDIR;
     let facts = Facts { contents: asked.contents || name.is_empty(), directory, name };
     write_facts(&mut out, &facts)?;
-    let settings = pack::Settings { owners, recorded, one_mount: false, xattrs: true };
+    let Known { owners, recorded, made } = known;
+    let settings = pack::Settings { owners, recorded, made, one_mount: false, xattrs: true };
     let mut packer = Packer::new(out, settings);
     let inside: Vec<u8> = asked.path.iter().copied().skip_while(|&byte| byte == b'/').collect();
     match followed {
@@ -454,7 +496,7 @@ fn unpack_at(
     facts: &Facts,
     settings: unpack::Settings,
     data: impl Read,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Unpacked, Failure> {
     let asked = Asked::parse(path);
     let mut entries = Entries::new(data, &Limits { bytes: u64::MAX, entries: u64::MAX });
     if !facts.directory && !facts.contents && is_written_through(base, &asked) {
@@ -497,7 +539,7 @@ fn is_written_through(base: Base<'_>, asked: &Asked) -> bool {
     }
 }
 
-fn write_through(base: Base<'_>, asked: &Asked, entries: &mut Entries<impl Read>) -> Result<Vec<String>, Failure> {
+fn write_through(base: Base<'_>, asked: &Asked, entries: &mut Entries<impl Read>) -> Result<Unpacked, Failure> {
     let failed = |errno| base.failed("writing", &asked.path, errno);
     let flags = OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_NOCTTY;
     let file = base.open(&asked.path, flags).map_err(failed)?;
@@ -512,7 +554,7 @@ fn write_through(base: Base<'_>, asked: &Asked, entries: &mut Entries<impl Read>
         let copy = file.try_clone().map_err(|cause| visit::internal("writing the file", cause))?;
         unpack::write_contents(&mut std::fs::File::from(copy), &entry, entries, failed)?;
     }
-    Ok(Vec::new())
+    Ok(Unpacked::default())
 }
 
 /// A tar of the user's: into the container as it is.
@@ -523,7 +565,7 @@ fn stream_in(mut out: impl Write, stdin: Input<'_>) -> Result<Vec<String>, Failu
     Ok(Vec::new())
 }
 
-fn pass_on(from: &mut impl Read, stdout: &mut dyn Write) -> Result<Vec<String>, Failure> {
+fn pass_on(from: &mut impl Read, stdout: &mut dyn Write) -> Result<Unpacked, Failure> {
     io::copy(from, stdout).and_then(|_| stdout.flush()).map_err(pack::writing)?;
-    Ok(Vec::new())
+    Ok(Unpacked::default())
 }

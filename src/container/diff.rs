@@ -71,7 +71,7 @@ pub fn own(store: &Store, subject: &Subject) -> Result<Vec<Change>, Failure> {
     }
     let plan = trees.plan_of_changes(store.layout())?;
     let mounted_on = trees.mounted_on;
-    ask(&plan, |inside| {
+    ask(plan, |inside| {
         let upper = inside.mounts.get(trees::OTHER.0).and_then(Option::as_ref);
         let upper = upper.ok_or_else(|| visit::internal("opening a layer", "it is not mounted"))?;
         changes::of(&trees::root_of(upper)?, &inside.root, &mounted_on)
@@ -83,7 +83,7 @@ pub fn between(store: &Store, subject: &Subject, other: &Subject) -> Result<Vec<
     let (new, old) = (subject.trees(store)?, other.trees(store)?);
     let plan = new.plan_to_compare(&old, store.layout())?;
     let ignored: Vec<Vec<u8>> = new.mounted_on.iter().chain(&old.mounted_on).cloned().collect();
-    let mut changes = ask(&plan, |inside| {
+    let mut changes = ask(plan, |inside| {
         let old = inside.mounts.get(trees::OTHER.0).and_then(Option::as_ref);
         let old = old.ok_or_else(|| visit::internal("opening a root", "it is not mounted"))?;
         compare::roots(&inside.root, &trees::root_of(old)?)
@@ -94,12 +94,12 @@ pub fn between(store: &Store, subject: &Subject, other: &Subject) -> Result<Vec<
 
 /// Has a visitor find out the changes.
 fn ask(
-    plan: &LaunchPlan,
+    mut plan: LaunchPlan,
     find: impl FnOnce(&visit::Inside) -> Result<Vec<Change>, Failure>,
 ) -> Result<Vec<Change>, Failure> {
     let (mut reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
     let writer = OwnedFd::from(writer);
-    let visitor = visit::start(plan, writer.as_fd(), |inside, mut data| {
+    let visitor = visit::start(&mut plan, writer.as_fd(), |inside, mut data| {
         let changes =
             serde_json::to_vec(&find(&inside)?).map_err(|cause| visit::internal("telling the changes", cause))?;
         data.write_all(&changes).map_err(|cause| visit::internal("telling the changes", cause))?;

@@ -41,6 +41,9 @@ pub const ERROR: &str = "error";
 /// The attribute of `health_status` that tells it.
 pub const HEALTH_STATUS: &str = "health_status";
 
+/// The attribute of `health_status` that tells what the check wrote, where that was asked for.
+pub const HEALTH_LOG: &str = "health_log";
+
 fn event(layout: &Layout, happened: ContainerEvent, record: &ContainerRecord) -> Event {
     let directory = || record.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     // The record has the first name, unless it was loaded after a renaming.

@@ -4,8 +4,9 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::files::pack::{Packer, Settings};
-use super::files::trees::Trees;
-use super::files::visit::{self, Visitor};
+use super::files::recorded::Recorded;
+use super::files::trees::{Held, Trees};
+use super::files::visit::{self, Ids, Visitor};
 use super::list::Listed;
 use super::status::Status;
 use crate::failure::Failure;
@@ -48,45 +49,51 @@ impl Read for Archive {
 
 /// Begins to pack the files of the container: those of its root, without what is mounted there.
 pub fn execute(store: &Store, container: &Listed) -> Result<Archive, Failure> {
+    let record = &container.record;
+    let (ids, recorded) = (Ids::of(record)?, Recorded::of_container(store, record)?);
     let running = match &container.status {
         Status::Running(processes) | Status::Initialized(processes) => visit::join(processes),
         _ => None,
     };
-    match running {
-        Some(plan) => {
-            let recorded = super::files::recorded::Recorded::of_layers(store, &container.record.layers)?;
-            archive(&plan, recorded, View::WithoutMounts)
-        }
+    // From inside of a container that runs its layers cannot be told from each other.
+    let needs_layers = ids.need_layers(&recorded) && (running.is_none() || record.rootfs.is_none());
+    match running.filter(|_| !needs_layers) {
+        Some(plan) => archive(plan, (ids, recorded), View::WithoutMounts),
         None => {
-            let trees = Trees::of_container(store, &container.record)?;
-            archive(&trees.plan_to_read(store.layout())?, trees.recorded(store)?, View::AsItIs)
+            let trees = Trees::of_container(store, record)?;
+            let held = if needs_layers && trees.has_upper() { Held::Layers } else { Held::Nothing };
+            archive(trees.plan_to_read(store.layout(), held)?, (ids, recorded), View::AsItIs(held))
         }
     }
 }
 
 /// What of a root is packed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum View {
+pub(super) enum View {
     /// It has no mounts below it.
-    AsItIs,
+    AsItIs(Held),
     /// What lies below its mounts.
     WithoutMounts,
 }
 
-fn archive(plan: &LaunchPlan, recorded: super::files::recorded::Recorded, view: View) -> Result<Archive, Failure> {
+pub(super) fn archive(mut plan: LaunchPlan, (ids, recorded): (Ids, Recorded), view: View) -> Result<Archive, Failure> {
     let (reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
     let writer = OwnedFd::from(writer);
-    let visitor = visit::start(plan, writer.as_fd(), |inside, data| {
-        let owners = inside.owners();
+    let visitor = visit::start(&mut plan, writer.as_fd(), |inside, data| {
+        let (owners, made) = match view {
+            View::AsItIs(Held::Layers) => (ids.owners(), ids.made(&inside)?),
+            View::AsItIs(Held::Nothing) => (ids.owners(), None),
+            View::WithoutMounts => (ids.owners_from_inside(), None),
+        };
         let root = match view {
-            View::AsItIs => inside.root,
+            View::AsItIs(_) => inside.root,
             View::WithoutMounts => {
                 let alone = mount::clone_tree(inside.root.as_fd(), c"", Depth::Single);
                 let alone = alone.map_err(|errno| visit::internal("looking below the container's mounts", errno))?;
                 super::files::trees::root_of(&alone)?
             }
         };
-        let settings = Settings { owners, recorded, one_mount: true, xattrs: true };
+        let settings = Settings { owners, recorded, made, one_mount: true, xattrs: true };
         let mut packer = Packer::new(io::BufWriter::with_capacity(64 << 10, data), settings);
         packer.directory(&root, b"", b"")?;
         packer.contents(root.as_fd(), b"", b"")?;

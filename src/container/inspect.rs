@@ -1,5 +1,6 @@
 //! Everything there is to know about a container, under the names that docker's and podman's `inspect` have for it.
 
+mod absent;
 pub mod limits;
 
 use std::collections::BTreeMap;
@@ -7,14 +8,19 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::absent::{Absent, AbsentConfig, AbsentHost};
 use self::limits::Limits;
 use super::list::Listed;
+use super::size::Size;
 use super::summary::{Status, time};
 use super::{published, status};
 use crate::cgroup::group::Group;
 use crate::lsm::capability;
 use crate::name::capability::{Capability, CapabilitySet};
+use crate::name::health::{HealthCheck, OnFailure};
+use crate::name::log_request::LogDriver;
 use crate::name::restart_policy;
+use crate::state::layout::Layout;
 use crate::state::schema::container::{ContainerRecord, HealthRecord, HealthResult, MountRecord};
 
 /// One container. Times are RFC 3339; one that has not come yet is `0001-01-01T00:00:00Z`. Lists are never absent.
@@ -48,6 +54,52 @@ pub struct Report {
     pub network_settings: NetworkSettings,
     pub config: Config,
     pub host_config: HostConfig,
+    /// The digest of the image's manifest; empty without an image.
+    pub image_digest: String,
+    /// Where its output is kept, if in a file.
+    pub log_path: String,
+    /// Its directory.
+    pub static_dir: String,
+    pub graph_driver: GraphDriver,
+    /// Bytes that it has written, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_rw: Option<u64>,
+    /// Bytes of the image and of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_root_fs: Option<u64>,
+    #[serde(flatten)]
+    pub absent: Absent,
+}
+
+/// How the root file system is made, and of what.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct GraphDriver {
+    pub name: String,
+    /// Directories by podman's names: `LowerDir`, `UpperDir`, `WorkDir`. Where they are merged only the container sees.
+    pub data: BTreeMap<&'static str, String>,
+}
+
+impl GraphDriver {
+    fn of(layout: &Layout, listed: &Listed) -> Self {
+        let record = &listed.record;
+        let mut data: BTreeMap<&'static str, String> = match &record.rootfs {
+            Some(_) => BTreeMap::new(),
+            None => {
+                let trees =
+                    record.layers.iter().rev().map(|layer| layout.layer(layer).join("tree").display().to_string());
+                let own = |name: &str| layout.container(&record.id).join(name).display().to_string();
+                let lower = trees.collect::<Vec<_>>().join(":");
+                [("LowerDir", lower), ("UpperDir", own("upper")), ("WorkDir", own("work"))].into()
+            }
+        };
+        let found = listed.driver.as_ref();
+        // Why it is not made as it is tried first.
+        data.extend(found.filter(|found| !found.reason.is_empty()).map(|found| ("Reason", found.reason.clone())));
+        let name = found.map_or_else(|| record.driver.clone(), |found| found.driver.name().to_owned());
+        Self { name, data }
+    }
 }
 
 /// What the container is doing.
@@ -67,14 +119,18 @@ pub struct State {
     pub cgroup_path: String,
     /// 0 if it does not run.
     pub pid: i32,
+    /// The monitor's process id; 0 if there is none.
+    pub conmon_pid: i32,
     pub exit_code: u8,
     /// Why the exit code is not the command's own, else empty.
     pub error: String,
     pub started_at: String,
     pub finished_at: String,
-    /// Absent without health checks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub health: Option<Health>,
+    /// Empty where no checks are made, as podman has it.
+    pub health: Health,
+    pub oci_version: &'static str,
+    pub checkpointed_at: &'static str,
+    pub restored_at: &'static str,
 }
 
 /// What the health checks of a container have shown.
@@ -101,6 +157,8 @@ pub struct HealthLog {
 }
 
 impl Health {
+    const NONE: Self = Self { status: String::new(), failing_streak: 0, log: Vec::new() };
+
     fn of(record: &HealthRecord) -> Self {
         let log = |result: &HealthResult| HealthLog {
             start: time(result.start).to_string(),
@@ -212,6 +270,42 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     /// A signal's name.
     pub stop_signal: String,
+    /// Seconds.
+    pub stop_timeout: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck_on_failure_action: Option<OnFailure>,
+    /// Destinations of volumes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub volumes: BTreeMap<String, BTreeMap<String, ()>>,
+    #[serde(flatten)]
+    pub absent: AbsentConfig,
+}
+
+/// How the container's health is checked. Times are nanoseconds, as docker and podman have them.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct Healthcheck {
+    pub test: Vec<String>,
+    pub start_period: u64,
+    pub interval: u64,
+    pub timeout: u64,
+    pub retries: u32,
+}
+
+impl Healthcheck {
+    fn of(check: &HealthCheck) -> Self {
+        let nanoseconds = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            test: std::iter::once("CMD".to_owned()).chain(check.command.iter().cloned()).collect(),
+            start_period: nanoseconds(check.start_period),
+            interval: nanoseconds(check.interval),
+            timeout: nanoseconds(check.timeout),
+            retries: check.retries,
+        }
+    }
 }
 
 /// How the container was asked to be set up.
@@ -240,6 +334,8 @@ pub struct HostConfig {
     pub restart_policy: RestartPolicy,
     #[serde(flatten)]
     pub limits: Limits,
+    #[serde(flatten)]
+    pub absent: AbsentHost,
 }
 
 /// What happens when the container ends.
@@ -268,7 +364,7 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 
 impl Report {
     /// What is known of a container that was listed.
-    pub fn of(listed: &Listed) -> Self {
+    pub fn of(layout: &Layout, listed: &Listed, size: Option<Size>) -> Self {
         let record = &listed.record;
         let process = &record.process;
         let mut words = process.entrypoint.iter().chain(&process.command).cloned();
@@ -283,14 +379,32 @@ impl Report {
             rootfs: record.rootfs.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             name: record.name.to_string(),
             restart_count: listed.restarts(),
-            driver: record.driver.clone(),
+            driver: listed
+                .driver
+                .as_ref()
+                .map_or_else(|| record.driver.clone(), |found| found.driver.name().to_owned()),
             effective_caps: process.effective.clone(),
             bounding_caps: process.bounding.clone(),
             mounts: record.mounts.iter().map(Mount::of).collect(),
             network_settings: NetworkSettings::of(listed),
             config: Config::of(record),
             host_config: HostConfig::of(record),
+            image_digest: String::new(),
+            log_path: log_path(layout, record),
+            static_dir: layout.container(&record.id).display().to_string(),
+            graph_driver: GraphDriver::of(layout, listed),
+            size_rw: size.map(|size| size.written),
+            size_root_fs: size.map(|size| size.written + size.base),
+            absent: Absent::ALL,
         }
+    }
+}
+
+/// Where the output is kept, if in a file.
+fn log_path(layout: &Layout, record: &ContainerRecord) -> String {
+    match record.log.driver {
+        LogDriver::JsonFile | LogDriver::K8sFile => layout.container_log(&record.id, &record.log).display().to_string(),
+        _ => String::new(),
     }
 }
 
@@ -306,6 +420,7 @@ impl State {
         };
         let reason = match status {
             status::Status::Stopped(stopped) => stopped.reason.as_deref().unwrap_or_default(),
+            status::Status::Running(processes) => processes.degraded.as_deref().unwrap_or_default(),
             _ => "",
         };
         Self {
@@ -317,11 +432,20 @@ impl State {
             dead: false,
             cgroup_path: listed.group.as_ref().map(Group::path).unwrap_or_default(),
             pid,
+            conmon_pid: match status {
+                status::Status::Running(processes)
+                | status::Status::Initialized(processes)
+                | status::Status::Restarting(processes) => processes.monitor,
+                _ => 0,
+            },
             exit_code,
             error: reason.to_owned(),
             started_at: written(started),
             finished_at: written(finished),
-            health: listed.health.as_ref().map(Health::of),
+            health: listed.health.as_ref().map_or(Health::NONE, Health::of),
+            oci_version: "1.2.0",
+            checkpointed_at: NEVER,
+            restored_at: NEVER,
         }
     }
 }
@@ -364,6 +488,16 @@ impl Config {
             entrypoint: process.entrypoint.clone(),
             labels: record.labels.clone(),
             stop_signal: process.stop_signal.clone(),
+            stop_timeout: record.stop_timeout,
+            healthcheck: record.health.as_ref().map(Healthcheck::of),
+            healthcheck_on_failure_action: record.health.as_ref().map(|check| check.on_failure),
+            volumes: record
+                .mounts
+                .iter()
+                .filter(|mount| mount.kind == "volume")
+                .map(|mount| (mount.destination.clone(), BTreeMap::new()))
+                .collect(),
+            absent: AbsentConfig::ALL,
         }
     }
 }
@@ -397,6 +531,7 @@ impl HostConfig {
             init: record.init,
             restart_policy: RestartPolicy { name: restart.name().to_owned(), maximum_retry_count: restart.limit() },
             limits: Limits::of(&record.limits),
+            absent: AbsentHost::ALL,
         }
     }
 }
@@ -415,6 +550,8 @@ mod tests {
             volume: None,
             anonymous: false,
             subpath: None,
+            image: None,
+            layers: Vec::new(),
             options: vec![if writable { "rw" } else { "ro" }.into(), "nosuid".into()],
             writable,
         };
@@ -457,11 +594,14 @@ mod tests {
             limits: crate::name::limit_request::LimitRequest::default(),
             ports: crate::name::port::PortRequest::default(),
         };
-        Listed { record, status, is_paused: false, health: None, connection: None, group: None }
+        Listed { record, status, is_paused: false, health: None, connection: None, group: None, driver: None }
     }
 
     fn json(status: status::Status) -> serde_json::Value {
-        serde_json::to_value(Report::of(&listed(status))).unwrap()
+        let layout = Layout::discover(Some("/d".into()), Some("/r".into())).unwrap();
+        let text = serde_json::to_vec(&Report::of(&layout, &listed(status), None)).unwrap();
+        // Of two fields of one name a reader would see either.
+        crate::oci::strict_json::parse_value(&text).unwrap()
     }
 
     #[test]
@@ -471,11 +611,13 @@ mod tests {
         assert_eq!(
             keys(&report),
             "Id Created Path Args State Image ImageName Rootfs Name RestartCount Driver EffectiveCaps BoundingCaps \
-             Mounts NetworkSettings Config HostConfig"
+             Mounts NetworkSettings Config HostConfig ImageDigest LogPath StaticDir GraphDriver Pod Namespace MountLabel \
+             ProcessLabel AppArmorProfile ConmonPidFile PidFile ExecIDs Dependencies IsInfra IsService OCIConfigPath OCIRuntime"
         );
         assert_eq!(
             keys(&report["State"]),
-            "Status Running Paused Restarting OOMKilled Dead CgroupPath Pid ExitCode Error StartedAt FinishedAt"
+            "Status Running Paused Restarting OOMKilled Dead CgroupPath Pid ConmonPid ExitCode Error StartedAt FinishedAt \
+             Health OciVersion CheckpointedAt RestoredAt"
         );
         assert_eq!(keys(&report["Mounts"][0]), "Type Source Destination Driver Mode Options RW Propagation");
         assert_eq!((&report["Path"], &report["Args"]), (&"/entry".into(), &serde_json::json!(["a", "b"])));
@@ -497,6 +639,7 @@ mod tests {
             started: Timestamp(0),
             restarts: 0,
             initialized: false,
+            degraded: None,
         };
         let running = json(status::Status::Running(processes));
         assert_eq!((&running["State"]["Pid"], &running["State"]["Running"]), (&42.into(), &true.into()));

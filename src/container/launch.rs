@@ -19,16 +19,17 @@ use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
 use super::update::Changes;
-use super::{event, group, joined_network, list, remove, stand_alone, stop};
+use super::{driver, event, group, joined_network, list, remove, stand_alone, stop, volumes};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::ContainerId;
 use crate::name::port::Published;
+use crate::name::storage_driver::Driver;
 use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::{Execution, LaunchPlan};
-use crate::runtime::spawn::{self, Company, Connect, Running};
+use crate::runtime::spawn::{self, Company, Connect, Membership, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
@@ -73,6 +74,9 @@ const RESTART_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duratio
 /// A container that has run for so long did not fail at its start.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// What is said of a container whose files are gone.
+const SERVER_DIED: &str = "the process that serves the container's root file system has died: what needs files fails until it is started anew";
+
 /// Exit code of a container that was killed: 128 and SIGKILL.
 const KILLED: u8 = 137;
 
@@ -82,7 +86,13 @@ pub struct Launch<'a> {
     request: &'a Request,
     id: ContainerId,
     record: ContainerRecord,
-    plan: LaunchPlan,
+    plan: RefCell<LaunchPlan>,
+    /// Why its root file system is made as it is, once another way was tried.
+    detour: RefCell<Option<String>>,
+    /// Tells the user about that.
+    notice: &'a dyn Fn(&str),
+    /// What of it does not work any more, although it runs.
+    degraded: Cell<Option<&'static str>>,
     /// Until it has ended, or another process of ours has it.
     owned: RefCell<Option<Owned>>,
     was_executed: Cell<bool>,
@@ -117,13 +127,17 @@ impl<'a> Launch<'a> {
         record: ContainerRecord,
         plan: LaunchPlan,
         owned: Owned,
+        notice: &'a dyn Fn(&str),
     ) -> Self {
         Self {
             layout,
             request,
             id: owned.id.clone(),
             record,
-            plan,
+            plan: RefCell::new(plan),
+            detour: RefCell::new(None),
+            notice,
+            degraded: Cell::new(None),
             owned: RefCell::new(Some(owned)),
             was_executed: Cell::new(false),
             has_company: Cell::new(false),
@@ -141,8 +155,9 @@ impl<'a> Launch<'a> {
         record: ContainerRecord,
         plan: LaunchPlan,
         owned: Owned,
+        notice: &'a dyn Fn(&str),
     ) -> Self {
-        Self { has_past: true, ..Self::new(layout, request, record, plan, owned) }
+        Self { has_past: true, ..Self::new(layout, request, record, plan, owned, notice) }
     }
 
     /// Whether the container's process was executed.
@@ -176,6 +191,7 @@ impl<'a> Launch<'a> {
     fn ended(&self, code: u8) -> Report {
         match self
             .plan
+            .borrow()
             .group
             .as_ref()
             .filter(|_| code == KILLED)
@@ -288,18 +304,15 @@ impl<'a> Launch<'a> {
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
         let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
         let mut connection = self.connection()?;
-        let membership = joined_network::open(self.layout, &self.plan.network, &self.record)?;
-        let group = self.plan.group.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose()?;
+        let membership = joined_network::open(self.layout, &self.plan.borrow().network, &self.record)?;
+        let draft = self.plan.borrow_mut().group.take();
+        let group = draft.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose();
+        self.plan.borrow_mut().group = draft;
+        let group = group?;
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
             let given = Given { streams: given, preserved: Vec::new(), execution, group };
-            let connect = connection.as_mut().map(|connection| connection as &mut dyn Connect);
-            Ok(spawn::launch(
-                &proof,
-                &self.plan,
-                given,
-                Company { interrupt: None, connect, membership: membership.as_ref() },
-            )?)
+            Ok(self.launch(&proof, &given, connection.as_mut(), membership.as_ref())?)
         });
         if launched.is_err() {
             group::remove_left(self.layout, &self.id);
@@ -325,10 +338,45 @@ impl<'a> Launch<'a> {
 
     /// What is to connect the network of the next life, which keeps the ports of the one before.
     fn connection(&self) -> Result<Option<Connection>, Failure> {
-        let Some(plan) = self.plan.network.user() else { return Ok(None) };
+        let plan = self.plan.borrow();
+        let Some(plan) = plan.network.user() else { return Ok(None) };
         let connection = Connection::new(self.layout, &self.record, plan, self.ports.take())?;
         self.ports.replace(Some(connection.ports().to_vec()));
         Ok(Some(connection))
+    }
+
+    /// Launches it: with its root file system made as planned, or in the next way that can be had.
+    fn launch(
+        &self,
+        proof: &SingleThreaded,
+        given: &Given,
+        mut connection: Option<&mut Connection>,
+        membership: Option<&Membership>,
+    ) -> Result<Running, LaunchError> {
+        loop {
+            let mut plan = self.plan.borrow_mut();
+            let connect = connection.as_deref_mut().map(|connection| connection as &mut dyn Connect);
+            let company = Company { interrupt: None, connect, membership };
+            let error = match spawn::launch(proof, &plan, given, company) {
+                Ok(running) => {
+                    if self.detour.borrow().is_none() && self.layout.storage_driver().is_some() {
+                        let driver = plan.driver().unwrap_or_default();
+                        let reason = if driver == Driver::Overlay { "" } else { "--storage-driver" };
+                        driver::note(self.layout, &self.id, driver, reason.into());
+                    }
+                    if let (Some(driver), Some(reason)) = (plan.driver(), self.detour.take()) {
+                        driver::note(self.layout, &self.id, driver, reason.clone());
+                        (self.notice)(&format!("the root file system is made by {driver}: {reason}"));
+                    }
+                    return Ok(running);
+                }
+                Err(error) => error,
+            };
+            match driver::next(&mut plan, &error) {
+                Some(reason) => self.detour.replace(Some(reason)),
+                None => return Err(error),
+            };
+        }
     }
 
     /// Waits with a container that was made ready until somebody wants it started, and starts it.
@@ -336,7 +384,7 @@ impl<'a> Launch<'a> {
         if life.running.is_waiting() {
             let held = monitor.hold(&life.running).map_err(|errno| internal("watching the container", errno));
             let released = held.and_then(|held| match held {
-                Hold::Wanted => Ok(life.running.release(&self.plan)?),
+                Hold::Wanted => Ok(life.running.release(&self.plan.borrow())?),
                 Hold::Ended => {
                     let message = format!("starting container {}: it was ended before", self.id.short());
                     Err(Failure::new("E_STATE", message))
@@ -378,6 +426,7 @@ impl<'a> Launch<'a> {
             started,
             restarts,
             initialized: running.is_some_and(Running::is_waiting),
+            degraded: self.degraded.get().map(Into::into),
         };
         let _ = record::write_volatile(&self.layout.process_record(&self.id), &processes);
     }
@@ -398,14 +447,21 @@ impl<'a> Launch<'a> {
             let names = running.name_servers.take();
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
+            let is_degraded = || {
+                self.degraded.set(Some(SERVER_DIED));
+                self.write_processes(Some(&running), started, restarts);
+                (self.notice)(SERVER_DIED);
+            };
             let care = Care {
+                is_degraded: &is_degraded,
                 limit: self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
                 health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.record, check)),
                 is_ill: &is_ill,
                 stop_signal: self.stands_alone.get().then(|| self.stop_signal().number()),
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
                 connection,
-                name_servers: names.map(|file| NameServers::new(file, &self.plan.network, &self.request.resolution)),
+                name_servers: names
+                    .map(|file| NameServers::new(file, &self.plan.borrow().network, &self.request.resolution)),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
             if let Some(connection) = monitor.take_connection() {
@@ -424,7 +480,7 @@ impl<'a> Launch<'a> {
             }
             event::note_with(self.layout, ContainerEvent::Died, &self.record, &more);
             let oom_killed = lack.is_some();
-            let mut error = None;
+            let mut error = self.degraded.take().map(str::to_owned);
             if born.elapsed() > SETTLED {
                 delay = RESTART_DELAY.0;
             }
@@ -500,6 +556,8 @@ impl<'a> Launch<'a> {
     }
 
     fn finish(&self, exit: ExitRecord) {
+        volumes::let_go(self.layout, &self.record);
+        remove::discard_overlays(self.layout, &self.id);
         if self.request.removal == Removal::AtExit {
             // What cannot be removed now is removed by the next command that looks.
             let renamed = list::new_name(&self.layout.container_new_name(&self.id));
@@ -532,6 +590,7 @@ impl<'a> Launch<'a> {
 /// thrown away with each life.
 pub fn tidy(layout: &Layout, request: &Request, id: &ContainerId) {
     remove::tidy_work(layout, id);
+    remove::discard_overlays(layout, id);
     if let RootfsSource::Directory { writes: DirectoryWrites::Discarded, .. } = request.rootfs {
         let upper = layout.container(id).join("upper");
         for entry in fs::read_dir(&upper).into_iter().flatten().flatten() {

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::connection;
+use super::driver;
 use super::freeze;
 use super::group;
 use super::status::{self, Status};
@@ -15,7 +16,7 @@ use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record;
-use crate::state::schema::container::{ConnectionRecord, ContainerRecord, HealthRecord};
+use crate::state::schema::container::{ConnectionRecord, ContainerRecord, DriverRecord, HealthRecord};
 
 /// A container and what it is doing.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Listed {
     pub connection: Option<ConnectionRecord>,
     /// Its control group, if it runs and has one; known of a container that was loaded by itself.
     pub group: Option<Group>,
+    /// How its root file system is made, if not as it is tried first; as above.
+    pub driver: Option<DriverRecord>,
 }
 
 impl Listed {
@@ -111,6 +114,7 @@ pub fn load(layout: &Layout, id: &ContainerId) -> Result<Option<Listed>, Failure
     let mut container = load_knowing(layout, id, None, true)?;
     if let Some(container) = &mut container {
         Changes::of(layout, id).apply(&mut container.record);
+        container.driver = driver::recorded(layout, id);
         let runs = matches!(container.status, Status::Running(_) | Status::Initialized(_));
         let may_have_group = runs && !container.record.limits.is_default();
         container.group = may_have_group.then(|| group::of(layout, id)).flatten();
@@ -142,7 +146,7 @@ fn load_knowing(
         Status::Running(_) | Status::Initialized(_) if may_be_connected => connection::of(layout, id),
         _ => None,
     };
-    Ok(Some(Listed { record, status, is_paused, health, connection, group: None }))
+    Ok(Some(Listed { record, status, is_paused, health, connection, group: None, driver: None }))
 }
 
 /// The name in the file that `rename` writes; absent for a container that was not renamed.

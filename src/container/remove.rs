@@ -141,6 +141,9 @@ fn end_and_take(layout: &Layout, id: &ContainerId, patience: Duration) -> Result
 /// there was anything.
 pub fn delete(layout: &Layout, id: &ContainerId, volumes: OwnVolumes) -> Result<bool, Failure> {
     let record = record::read::<ContainerRecord>(&layout.container_record(id)).ok().flatten();
+    if let Some(record) = &record {
+        volumes::let_go(layout, record);
+    }
     if let (Some(record), OwnVolumes::Remove) = (&record, volumes) {
         volumes::remove_own(layout, record)?;
     }
@@ -223,6 +226,14 @@ pub fn tidy_work(layout: &Layout, id: &ContainerId) {
     // Without an overlay there is none.
     if open_work(&container).is_ok() {
         let _ = fs::remove_dir_all(container.join("work/work"));
+    }
+}
+
+/// Removes what was written to mounts with a layer of their own, which goes with each life.
+pub fn discard_overlays(layout: &Layout, id: &ContainerId) {
+    let overlays = layout.container_overlays(id);
+    if overlays.exists() {
+        let _ = temporary::remove(&overlays);
     }
 }
 

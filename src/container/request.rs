@@ -14,7 +14,10 @@ use crate::name::image_location::ArchiveLocation;
 pub use crate::name::image_selector::ImageSelector;
 pub use crate::name::limit_request::{Enforcement, GroupMode, GroupNamespace, LimitRequest};
 pub use crate::name::log_request::{LogDriver, LogRequest};
-pub use crate::name::mount::{Access, BindMount, IfMissing, TmpfsMount, VolumeMount};
+pub use crate::name::mount::{
+    Access, BindMount, IfMissing, ImageMount, KernelFilesystem, KernelMount, Propagation, TmpfsMount, VolumeMount,
+    Writes,
+};
 pub use crate::name::name_resolution::{DnsServers, HostsFile, NameResolution};
 pub use crate::name::network_mode::NetworkMode;
 pub use crate::name::port::PortRequest;
@@ -80,6 +83,15 @@ pub struct Request {
     /// Volumes: those of `-v`, in the order given, then the image's.
     #[serde(default)]
     pub volumes: Vec<VolumeMount>,
+    /// Images, in the order given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageMount>,
+    /// File systems of the kernel's, in the order given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_mounts: Vec<KernelMount>,
+    /// Whether a rootfs that cannot be written to has some directories in memory that can (`--read-only-tmpfs`).
+    #[serde(default = "yes")]
+    pub read_only_tmpfs: bool,
     /// `--volumes-from`; once the container is made, what that means is among the other mounts.
     #[serde(skip)]
     pub volumes_from: Vec<VolumesFrom>,
@@ -101,9 +113,17 @@ pub struct Request {
     /// Its share of the machine.
     #[serde(default)]
     pub limits: LimitRequest,
+    /// Bytes that may be written into its root file system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_limit: Option<u64>,
     /// Where to write the container's identifier; must not exist.
     #[serde(skip)]
     pub cidfile: Option<PathBuf>,
+}
+
+/// What older records mean by saying nothing.
+fn yes() -> bool {
+    true
 }
 
 impl Request {
@@ -111,7 +131,9 @@ impl Request {
     pub fn destinations(&self) -> impl Iterator<Item = &str> {
         let (binds, tmpfs, volumes) = (self.mounts.iter(), self.tmpfs.iter(), self.volumes.iter());
         let binds = binds.map(|mount| &mount.destination).chain(tmpfs.map(|mount| &mount.destination));
-        binds.chain(volumes.map(|mount| &mount.destination)).map(String::as_str)
+        let others = self.images.iter().map(|mount| &mount.destination);
+        let others = others.chain(self.kernel_mounts.iter().map(|mount| &mount.destination));
+        binds.chain(volumes.map(|mount| &mount.destination)).chain(others).map(String::as_str)
     }
 }
 

@@ -16,14 +16,14 @@ use super::request::{NetworkMode, Removal, Request};
 use super::translate::resources;
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
-use super::{environment, event, joined_network, random_name, remove, volumes};
+use super::{driver, environment, event, joined_network, random_name, remove, volumes};
 use crate::failure::Failure;
 use crate::host::{kernel, program};
 use crate::identity::map::Caller;
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::rootfs::view::View;
-use crate::runtime::blueprint::WindowSize;
+use crate::runtime::blueprint::{Blueprint, WindowSize};
 use crate::runtime::plan::LaunchPlan;
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
@@ -40,15 +40,20 @@ pub fn execute(
     request: &Request,
     base: &Base,
     presence: &Presence,
+    notice: &dyn Fn(&str),
     release: impl FnOnce(),
 ) -> Result<Report, Failure> {
-    let surroundings = surroundings(layout, request, base)?;
+    let surroundings = surroundings(layout, request, base, None)?;
     let keeps = if request.removal == Removal::AtExit { Keeps::Nothing } else { Keeps::Request };
-    let (owned, record, plan) = make(request, &surroundings, keeps)?;
+    let (owned, record, mut blueprint) = make(request, &surroundings, keeps)?;
     release();
     event::note(layout, ContainerEvent::Create, &record);
     let id = owned.id.clone();
-    let launch = Launch::new(layout, request, record, plan, owned);
+    if let Err(failure) = complete(layout, &record, &mut blueprint) {
+        let _ = remove::delete(layout, &id, OwnVolumes::Remove);
+        return Err(failure);
+    }
+    let launch = Launch::new(layout, request, record, LaunchPlan::new(blueprint), owned, notice);
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
     if result.is_err() && !launch.was_executed() {
         // Nothing of a container that never ran is left behind; what one wrote is not thrown away with an error.
@@ -57,9 +62,14 @@ pub fn execute(
     result
 }
 
+/// Adds what is fetched for each life of a container.
+fn complete(layout: &Layout, record: &ContainerRecord, blueprint: &mut Blueprint) -> Result<(), Failure> {
+    volumes::mount_by_drivers(layout, record, blueprint).inspect_err(|_| volumes::let_go(layout, record))
+}
+
 /// Makes the container and leaves it to be started. `release` as above.
 pub fn create(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<ContainerId, Failure> {
-    let surroundings = surroundings(layout, request, base)?;
+    let surroundings = surroundings(layout, request, base, None)?;
     let (owned, record, _) = make(request, &surroundings, Keeps::Request)?;
     release();
     let marked = File::create(layout.created_marker(&owned.id));
@@ -90,8 +100,9 @@ pub fn plan_again(
     name: &ContainerName,
 ) -> Result<LaunchPlan, Failure> {
     let _held = volumes::hold(layout, request)?;
-    let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, id, name)?;
+    let (mut blueprint, record) = translate(request, &surroundings(layout, request, base, Some(id))?, id, name)?;
     volumes::make(layout, request)?;
+    complete(layout, &record, &mut blueprint)?;
     Ok(LaunchPlan::new(blueprint))
 }
 
@@ -125,12 +136,17 @@ fn network_warnings(request: &Request) -> Vec<String> {
 pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
     let id = ContainerId::from_random([0; 32]);
     let request = &*joined_network::settled(layout, volumes::settled(layout, request, base)?)?;
-    let (blueprint, _) = translate(request, &surroundings(layout, request, base)?, &id, &name_from(&id))?;
+    let (blueprint, _) = translate(request, &surroundings(layout, request, base, None)?, &id, &name_from(&id))?;
     Ok(LaunchPlan::new(blueprint))
 }
 
-/// What is known beside the request.
-fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Result<Surroundings<'a>, Failure> {
+/// What is known beside the request for a new container, or for `id`, which is there.
+fn surroundings<'a>(
+    layout: &'a Layout,
+    request: &Request,
+    base: &'a Base,
+    id: Option<&ContainerId>,
+) -> Result<Surroundings<'a>, Failure> {
     let capabilities = credentials::capabilities().map_err(|errno| internal("reading our capabilities", errno))?;
     let caller = Caller::current(CapabilitySet::from_bits(capabilities.effective));
     let view = View::new(match base {
@@ -140,6 +156,7 @@ fn surroundings<'a>(layout: &'a Layout, request: &Request, base: &'a Base) -> Re
     let user = ContainerUser::look_up(request, base, &view)?;
     Ok(Surroundings {
         layout,
+        driver: driver::of(layout, request, id),
         caller,
         base,
         user,
@@ -162,7 +179,7 @@ fn make(
     request: &Request,
     surroundings: &Surroundings<'_>,
     keeps: Keeps,
-) -> Result<(Owned, ContainerRecord, LaunchPlan), Failure> {
+) -> Result<(Owned, ContainerRecord, Blueprint), Failure> {
     let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
     let id = ContainerId::from_random(random()?);
     let request = volumes::settled(surroundings.layout, request, surroundings.base)?;
@@ -186,7 +203,7 @@ fn make(
                     let _ = remove::delete(layout, &id, OwnVolumes::Remove);
                     return Err(error.into());
                 }
-                return Ok((owned, record, LaunchPlan::new(blueprint)));
+                return Ok((owned, record, blueprint));
             }
             Err(CreateError::NameInUse { .. }) if request.name.is_none() && attempt < NAME_ATTEMPTS => attempt += 1,
             Err(error) => return Err(error.into()),

@@ -90,13 +90,19 @@ impl Startable {
     }
 
     /// Starts it.
-    pub fn execute(self, layout: &Layout, base: &Base, presence: &Presence) -> Result<Report, Failure> {
+    pub fn execute(
+        self,
+        layout: &Layout,
+        base: &Base,
+        presence: &Presence,
+        notice: &dyn Fn(&str),
+    ) -> Result<Report, Failure> {
         let record = self.container.record;
         let id = &record.id.clone();
         launch::tidy(layout, &self.request, id);
         group::remove_left(layout, id);
         let plan = run::plan_again(layout, &self.request, base, id, &record.name)?;
         let _ = fs::remove_file(layout.stop_marker(id));
-        Launch::again(layout, &self.request, record, plan, self.owned).execute(presence)
+        Launch::again(layout, &self.request, record, plan, self.owned, notice).execute(presence)
     }
 }

@@ -6,15 +6,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+mod mounts;
 pub mod resources;
 mod volumes;
 
+pub(super) use self::mounts::{is_reserved, normal, refuse_own_state};
 use self::resources::{SHM_SIZE, Share};
 use super::base::Base;
 use super::environment::{DEFAULT_PATH, Environment};
-use super::request::{
-    Access, BindMount, Init, PortRequest, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal, TmpfsMount,
-};
+use super::request::{Access, Init, PortRequest, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal};
 use super::user::ContainerUser;
 use super::{hardening, host_view, joined_network, network_files};
 use crate::failure::{Explain, Failure};
@@ -24,13 +24,15 @@ use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::port::ExposedPorts;
+use crate::name::storage_driver::Driver;
+use crate::name::volume_options::OptionRefused;
 use crate::net::plan::{self as network, NetworkPlan};
 use crate::rootfs::view::View;
-use crate::runtime::blueprint::{Blueprint, IdMaps, Mount, MountSource, Process, Rootfs, WindowSize};
+use crate::runtime::blueprint::{Blueprint, IdMaps, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, ImageOrigin, MountRecord, ProcessRecord, Timestamp};
+use crate::state::schema::container::{ContainerRecord, ImageOrigin, ProcessRecord, Timestamp};
 use crate::state::schema::image::RunDefaults;
 use crate::volume::VolumeError;
 
@@ -38,6 +40,8 @@ use crate::volume::VolumeError;
 pub struct Surroundings<'a> {
     /// Where things are.
     pub layout: &'a Layout,
+    /// How root file systems are made of layers.
+    pub driver: Driver,
     /// Who asks.
     pub caller: Caller,
     /// What the container is made from.
@@ -100,9 +104,21 @@ pub enum Refused {
         #[source]
         cause: std::io::Error,
     },
+    /// Options of a volume.
+    #[error(transparent)]
+    Option(#[from] OptionRefused),
     /// A volume.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A limit of size where there can be none.
+    #[error("--storage-opt size=: {0} cannot limit what is written")]
+    NoSizeLimit(&'static str),
+    /// No host mount can come in.
+    #[error("mounting {} as a slave: it lies on no mount that is shared", .0.display())]
+    NotShared(PathBuf),
+    /// `O` on what cannot have it.
+    #[error("mounting on {0} in the container: O is for directories, and for whole volumes")]
+    NoOverlay(String),
     /// Two mounts on one place.
     #[error("two mounts on {0} in the container")]
     Twice(String),
@@ -111,14 +127,16 @@ pub enum Refused {
 impl Explain for Refused {
     fn code(&self) -> &'static str {
         match self {
-            Self::NoCommand | Self::Nul | Self::Twice(_) => "E_CONFIG",
+            Self::NoCommand | Self::Nul | Self::Twice(_) | Self::NotShared(_) | Self::NoOverlay(_) => "E_CONFIG",
             Self::Source { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => "E_NOTFOUND",
             Self::Subpath { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => "E_NOTFOUND",
             Self::Subpath { .. } => "E_PATH_ESCAPE",
             Self::Source { .. } => "E_DIR",
             Self::OwnState { .. } => "E_PATH_ESCAPE",
             Self::Reserved(_) => "E_MOUNT_TARGET",
+            Self::NoSizeLimit(_) => "E_UNSUPPORTED",
             Self::Volume(error) => error.code(),
+            Self::Option(error) => error.code(),
         }
     }
 
@@ -128,11 +146,16 @@ impl Explain for Refused {
             Self::Source { path, cause } if cause.kind() == std::io::ErrorKind::NotFound => {
                 Some(format!("make it first: mkdir -p {}", path.display()))
             }
+            Self::NotShared(path) => {
+                Some(format!("leave the option out, or have root share it: mount --make-rshared {}", path.display()))
+            }
             Self::OwnState { .. } => Some("a container that could write there could change other images".into()),
             Self::Subpath { .. } => {
-                Some("subpath names what is in the volume already, and no symbolic link leads to it".into())
+                Some("subpath names what is in the volume or image already, and no symbolic link leads to it".into())
             }
             Self::Volume(error) => error.hint(),
+            Self::NoSizeLimit(_) => Some("the storage driver fuse can, for containers of images".into()),
+            Self::Option(error) => error.hint(),
             Self::Reserved(_) => Some("choose a directory below it, or another one".into()),
             _ => None,
         }
@@ -154,7 +177,7 @@ pub fn translate(
     let per_namespace = surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT;
     let Share { group, limits, .. } = resources::share(&request.limits, id, per_namespace)?;
     let (process, argv) = process(request, surroundings, &defaults, &hostname, limits)?;
-    let mounts = mounts(request, surroundings.layout)?;
+    let mounts = mounts::mounts(request, surroundings.layout, id)?;
     let record =
         record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
     let exposed = exposed_ports(request, &defaults);
@@ -177,6 +200,8 @@ pub fn translate(
         store: surroundings.layout.data().to_owned(),
         mountpoint: relative(id, "work"),
         rootfs: rootfs(request, surroundings, id)?,
+        driver: surroundings.driver,
+        falls_back: surroundings.layout.storage_driver().is_none(),
         read_only: request.rootfs_access == Access::ReadOnly,
         ids,
         network,
@@ -232,7 +257,14 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
             let targets = (lower.is_empty() || surroundings.lacks_mount_targets).then(|| c_string(MOUNT_TARGETS));
             let lower = lower.into_iter().map(Ok).chain(targets).collect::<Result<Vec<_>, _>>()?;
             let upper = (c_string(relative(id, "upper"))?, c_string(relative(id, "work"))?);
-            return Ok(Rootfs::Overlay { lower, upper, volatile: request.removal == Removal::AtExit });
+            if request.size_limit.is_some() && surroundings.driver == Driver::Overlay {
+                return Err(Refused::NoSizeLimit("the kernel's overlay").into());
+            }
+            let volatile = request.removal == Removal::AtExit;
+            return Ok(Rootfs::Overlay { lower, upper, volatile, limit: request.size_limit });
+        }
+        Base::Directory(_) if request.size_limit.is_some() => {
+            return Err(Refused::NoSizeLimit("a root file system that is a directory").into());
         }
         Base::Directory(path) => path,
     };
@@ -362,88 +394,6 @@ pub(super) fn candidates(program: &OsStr, path: Option<&OsStr>) -> Result<Vec<CS
     path.split(|&b| b == b':').map(join).collect()
 }
 
-/// What `--read-only` leaves writable, in memory (podman's `--read-only-tmpfs`).
-const WRITABLE_IN_MEMORY: &[&str] = &["/run", "/tmp", "/var/tmp"];
-
-fn mounts(request: &Request, layout: &Layout) -> Result<Vec<Mount>, Refused> {
-    let binds = request.mounts.iter().map(|mount| bind(mount, layout));
-    let tmpfs = request.tmpfs.iter().map(|mount| Ok(self::tmpfs(mount)));
-    let volumes = request.volumes.iter().map(|mount| volumes::mount(mount, layout));
-    let mut mounts = binds.chain(tmpfs).chain(volumes).collect::<Result<Vec<_>, _>>()?;
-    for (index, mount) in mounts.iter().enumerate() {
-        let destination = normal(&mount.destination);
-        if is_reserved(&destination) {
-            return Err(Refused::Reserved(destination));
-        }
-        if mounts[..index].iter().any(|other| normal(&other.destination) == destination) {
-            return Err(Refused::Twice(destination));
-        }
-    }
-    if request.rootfs_access == Access::ReadOnly {
-        for &place in WRITABLE_IN_MEMORY {
-            if !mounts.iter().any(|mount| normal(&mount.destination) == place) {
-                let source = MountSource::Tmpfs { size: None, mode: None, copy_up: true };
-                mounts.push(Mount { destination: place.into(), source, read_only: false, exec: true });
-            }
-        }
-    }
-    Ok(mounts)
-}
-
-/// Files of `/proc` that programs such as lxcfs replace with their own: those that runc allows to be mounted on.
-const REPLACEABLE: &[&str] = &[
-    "/proc/cpuinfo",
-    "/proc/diskstats",
-    "/proc/loadavg",
-    "/proc/meminfo",
-    "/proc/slabinfo",
-    "/proc/stat",
-    "/proc/swaps",
-    "/proc/uptime",
-];
-
-/// Whether the runtime's own mounts must not be covered there.
-pub(super) fn is_reserved(destination: &str) -> bool {
-    let own = ["/", "/proc", "/sys", "/dev"].contains(&destination);
-    own || (destination.starts_with("/proc/") && !REPLACEABLE.contains(&destination))
-}
-
-/// An absolute path without empty and `.` components. `..` stays: only the kernel knows what it means.
-pub(super) fn normal(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    format!("/{}", parts.join("/"))
-}
-
-fn bind(mount: &BindMount, layout: &Layout) -> Result<Mount, Refused> {
-    let refused = |cause| Refused::Source { path: mount.source.clone(), cause };
-    let stat = std::fs::metadata(&mount.source).map_err(refused)?;
-    let real = std::fs::canonicalize(&mount.source).map_err(refused)?;
-    let own = [layout.data(), layout.runtime()].into_iter().filter_map(|root| std::fs::canonicalize(root).ok());
-    if own.into_iter().any(|root| real.starts_with(root)) {
-        return Err(Refused::OwnState { path: mount.source.clone() });
-    }
-    Ok(Mount {
-        destination: mount.destination.clone(),
-        source: MountSource::Bind {
-            path: mount.source.clone(),
-            inode: (stat.dev(), stat.ino()),
-            directory: stat.is_dir(),
-            recursive: mount.recursive,
-        },
-        read_only: mount.access == Access::ReadOnly,
-        exec: mount.exec,
-    })
-}
-
-fn tmpfs(mount: &TmpfsMount) -> Mount {
-    Mount {
-        destination: mount.destination.clone(),
-        source: MountSource::Tmpfs { size: mount.size, mode: mount.mode, copy_up: mount.copy_up },
-        read_only: mount.access == Access::ReadOnly,
-        exec: mount.exec,
-    }
-}
-
 struct Described<'a> {
     hostname: &'a str,
     process: &'a Process,
@@ -478,7 +428,7 @@ fn record(
         process: process_record(request, surroundings, defaults, described),
         hostname: described.hostname.to_owned(),
         network: request.network.to_string(),
-        mounts: mount_records(request, surroundings.layout),
+        mounts: mounts::records(request, surroundings.layout),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,
         init: request.init == Init::Reaper,
@@ -538,40 +488,6 @@ fn process_record(
             .or_else(|| defaults.stop_signal.clone())
             .unwrap_or_else(|| "SIGTERM".into()),
     }
-}
-
-fn mount_records(request: &Request, layout: &Layout) -> Vec<MountRecord> {
-    let bind = |mount: &BindMount| MountRecord {
-        kind: "bind".into(),
-        volume: None,
-        anonymous: false,
-        subpath: None,
-        source: mount.source.display().to_string(),
-        destination: mount.destination.clone(),
-        options: [option_words(mount.access, mount.exec), vec![if mount.recursive { "rbind" } else { "bind" }.into()]]
-            .concat(),
-        writable: mount.access == Access::ReadWrite,
-    };
-    let tmpfs = |mount: &TmpfsMount| MountRecord {
-        kind: "tmpfs".into(),
-        volume: None,
-        anonymous: false,
-        subpath: None,
-        source: String::new(),
-        destination: mount.destination.clone(),
-        options: option_words(mount.access, mount.exec),
-        writable: mount.access == Access::ReadWrite,
-    };
-    let (binds, tmpfs) = (request.mounts.iter().map(bind), request.tmpfs.iter().map(tmpfs));
-    let volumes = request.volumes.iter().map(|mount| volumes::record(mount, layout));
-    binds.chain(tmpfs).chain(volumes).collect()
-}
-
-/// The options in effect.
-fn option_words(access: Access, exec: bool) -> Vec<String> {
-    let word = if access == Access::ReadOnly { "ro" } else { "rw" };
-    let noexec = (!exec).then_some("noexec");
-    [word, "nosuid", "nodev"].into_iter().chain(noexec).map(str::to_owned).collect()
 }
 
 fn security_words(request: &Request) -> Vec<String> {

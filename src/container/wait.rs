@@ -53,29 +53,36 @@ impl Condition {
 /// What is printed where there is no exit code, as podman does.
 pub const NO_CODE: i32 = -1;
 
-/// Waits until the container meets one of the conditions. Its exit code if it has ended, else [`NO_CODE`]. `interval` is how
-/// often a container is looked at of which the kernel tells nothing.
+/// Waits until one of the containers meets one of the conditions. Its exit code if it has ended, else [`NO_CODE`]. `interval`
+/// is how often a container is looked at of which the kernel tells nothing.
 pub fn execute(
     layout: &Layout,
-    id: &ContainerId,
+    ids: &[ContainerId],
     conditions: &[Condition],
     interval: Duration,
 ) -> Result<i32, Failure> {
-    let changes = watch(layout, id)?;
+    let changes = watch(layout, ids)?;
     loop {
-        let Some(container) = list::load(layout, id)? else { return Ok(gone(layout, id, conditions)) };
-        if let Some(condition) = conditions.iter().find(|condition| is_met(**condition, &container)) {
-            return Ok(match (condition, &container.status) {
-                (Condition::Exited, Status::Stopped(stopped)) => i32::from(stopped.code),
-                _ => NO_CODE,
-            });
+        let (mut monitors, mut limit, mut still) = (Vec::new(), None, true);
+        for id in ids {
+            let Some(container) = list::load(layout, id)? else { return Ok(gone(layout, id, conditions)) };
+            if let Some(condition) = conditions.iter().find(|condition| is_met(**condition, &container)) {
+                return Ok(match (condition, &container.status) {
+                    (Condition::Exited, Status::Stopped(stopped)) => i32::from(stopped.code),
+                    _ => NO_CODE,
+                });
+            }
+            refuse_unhealthy_wait(&container, conditions)?;
+            match monitor_of(&container) {
+                Some(monitor) => monitors.push(monitor),
+                None if is_alive(&container) => limit = Some(interval),
+                None => {}
+            }
+            // A monitor that lives now is the one whose number was looked up.
+            still &= status::of(layout, id).is_ok_and(|now| alike(&now, &container.status));
         }
-        refuse_unhealthy_wait(&container, conditions)?;
-        let monitor = monitor_of(&container);
-        // A monitor that lives now is the one whose number was looked up.
-        let still = status::of(layout, id).is_ok_and(|now| alike(&now, &container.status));
         if still {
-            sleep(&changes, monitor.as_ref(), (monitor.is_none() && is_alive(&container)).then_some(interval));
+            sleep(&changes, &monitors, limit);
         }
     }
 }
@@ -96,25 +103,26 @@ pub fn settled(layout: &Layout, id: &ContainerId) -> Result<Option<Listed>, Fail
     if is_settled(&container) {
         return Ok(container);
     }
-    let (changes, deadline) = (watch(layout, id)?, Instant::now() + START_PATIENCE);
+    let (changes, deadline) = (watch(layout, std::slice::from_ref(id))?, Instant::now() + START_PATIENCE);
     loop {
         let container = list::load(layout, id)?;
         if is_settled(&container) || Instant::now() > deadline {
             return Ok(container);
         }
-        sleep(&changes, None, Some(GLANCE));
+        sleep(&changes, &[], Some(GLANCE));
     }
 }
 
 /// What tells of changes from now on.
-fn watch(layout: &Layout, id: &ContainerId) -> Result<Inotify, Failure> {
-    watch_directories(layout, id).map_err(|errno| {
-        Failure::new("E_IO", format!("watching container {}: {errno}", id.short()))
+fn watch(layout: &Layout, ids: &[ContainerId]) -> Result<Inotify, Failure> {
+    watch_directories(layout, ids).map_err(|errno| {
+        let names: Vec<&str> = ids.iter().map(ContainerId::short).collect();
+        Failure::new("E_IO", format!("watching container {}: {errno}", names.join(", ")))
             .with_hint("the limits are in /proc/sys/fs/inotify")
     })
 }
 
-fn watch_directories(layout: &Layout, id: &ContainerId) -> Result<Inotify, Errno> {
+fn watch_directories(layout: &Layout, ids: &[ContainerId]) -> Result<Inotify, Errno> {
     let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     let kinds = AddWatchFlags::IN_CREATE
         | AddWatchFlags::IN_MOVE
@@ -126,11 +134,14 @@ fn watch_directories(layout: &Layout, id: &ContainerId) -> Result<Inotify, Errno
         | AddWatchFlags::IN_DELETE_SELF;
     let _ = std::fs::create_dir_all(layout.process_records());
     changes.add_watch(&layout.process_records(), kinds)?;
-    match changes.add_watch(&layout.container(id), kinds) {
-        // Gone meanwhile: that is seen at the first look.
-        Ok(_) | Err(Errno::ENOENT) => Ok(changes),
-        Err(errno) => Err(errno),
+    for id in ids {
+        match changes.add_watch(&layout.container(id), kinds) {
+            // Gone meanwhile: that is seen at the first look.
+            Ok(_) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(errno),
+        }
     }
+    Ok(changes)
 }
 
 fn is_met(condition: Condition, container: &Listed) -> bool {
@@ -172,10 +183,10 @@ fn monitor_of(container: &Listed) -> Option<OwnedFd> {
     }
 }
 
-/// Waits until something changes, the monitor ends, or `limit` has passed.
-fn sleep(changes: &Inotify, monitor: Option<&OwnedFd>, limit: Option<Duration>) {
+/// Waits until something changes, a monitor ends, or `limit` has passed.
+fn sleep(changes: &Inotify, monitors: &[OwnedFd], limit: Option<Duration>) {
     let mut fds = vec![PollFd::new(changes.as_fd(), PollFlags::POLLIN)];
-    fds.extend(monitor.map(|monitor| PollFd::new(monitor.as_fd(), PollFlags::POLLIN)));
+    fds.extend(monitors.iter().map(|monitor| PollFd::new(monitor.as_fd(), PollFlags::POLLIN)));
     let limit = limit.map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX));
     let _ = poll(&mut fds, limit);
     while changes.read_events().is_ok_and(|events| !events.is_empty()) {}

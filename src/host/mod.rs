@@ -9,6 +9,7 @@ pub mod env;
 pub mod identity;
 pub mod kernel;
 pub mod limits;
+pub mod mounts;
 pub mod processes;
 pub mod program;
 pub mod report;

@@ -24,6 +24,28 @@ pub struct Ranges {
     pub gid_map: String,
 }
 
+impl Ranges {
+    /// Whether there is such a user.
+    pub fn has_user(&self, id: u32) -> bool {
+        has(&self.uid_map, id)
+    }
+
+    /// Whether there is such a group.
+    pub fn has_group(&self, id: u32) -> bool {
+        has(&self.gid_map, id)
+    }
+}
+
+fn has(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace().map(str::parse::<u32>);
+        let (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) = (fields.next(), fields.next(), fields.next()) else {
+            return false;
+        };
+        id.checked_sub(first).is_some_and(|distance| distance < count)
+    })
+}
+
 impl Caller {
     /// The calling process, given its effective capabilities. Root, in the initial namespace or in a container's, may map
     /// every id that it has itself (user_namespaces(7)).
@@ -65,5 +87,16 @@ mod tests {
         assert_eq!(onto_itself("0 1000 1\n1 100000 65536\n").as_deref(), Some("0 0 1\n1 1 65536\n"));
         assert_eq!(onto_itself(""), None);
         assert_eq!(onto_itself("x"), None);
+    }
+
+    #[test]
+    fn some_ids_are_there() {
+        let map = "0 0 1\n1000 1000 2\n4294967294 4294967294 1\n";
+        let ranges = Ranges { uid_map: map.into(), gid_map: "0 0 4294967295\n".into() };
+        for (id, is_there) in [(0, true), (1, false), (1000, true), (1001, true), (1002, false), (4_294_967_294, true)]
+        {
+            assert_eq!(ranges.has_user(id), is_there, "{id}");
+        }
+        assert!(ranges.has_group(7) && !ranges.has_group(u32::MAX));
     }
 }

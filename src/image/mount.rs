@@ -4,7 +4,7 @@
 //! the namespaces that `unshare` makes, as podman's do.
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -15,9 +15,13 @@ use nix::mount::MntFlags;
 use nix::sys::stat::Mode;
 
 use crate::failure::{Explain, Failure};
+use crate::name::storage_driver::Driver;
 use crate::oci::digest::ImageId;
-use crate::runtime::overlay_mount;
+use crate::rootfs::fuse;
+use crate::runtime::step::Upper;
+use crate::runtime::{fuse_mount, overlay_mount};
 use crate::state::journal::{self, ImageEvent};
+use crate::state::layout::Layout;
 use crate::state::record::{io_code, io_hint};
 use crate::state::schema::image::ImageRecord;
 use crate::store::Store;
@@ -95,10 +99,15 @@ pub enum IfBusy {
 /// Where the image is mounted in our mount namespace.
 pub fn mounted_at(store: &Store, image: &ImageId) -> Option<PathBuf> {
     let path = store.layout().image_mount(image);
+    is_mounted(&path).then_some(path)
+}
+
+/// Whether an overlay is mounted on this directory.
+pub fn is_mounted(path: &Path) -> bool {
     let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
     // An overlay is a device of its own.
-    let here = device(&path)?;
-    (device(path.parent()?)? != here).then_some(path)
+    let here = device(path);
+    here.is_some() && path.parent().and_then(device) != here
 }
 
 /// Mounts the image's files, read-only, unless they are; where. The layers are opened by names relative to the store, which
@@ -119,18 +128,40 @@ pub fn mount(store: &Store, image: &ImageRecord) -> Result<PathBuf, Failure> {
     let trees = layers.map(|layer| CString::new(format!("layers/{}/tree", layer.diff_id.hex())).unwrap_or_default());
     // An overlay has at least two layers: the lowest is the empty directory on which it is mounted.
     let trees: Vec<CString> = trees.chain([point.clone()]).collect();
-    attach(&trees, &point).map_err(|errno| failed(errno.into()))?;
+    attach(store.layout(), &trees, None, &point).map_err(failed)?;
     journal::note_image(store.layout(), ImageEvent::Mount, image.id.hex(), "");
     Ok(path)
 }
 
-fn attach(trees: &[CString], point: &CString) -> Result<(), Errno> {
-    let mounted = overlay_mount::mount(trees, None, point)?;
-    let attributes = MountAttrs::RDONLY.and(MountAttrs::NODEV).and(MountAttrs::NOSUID);
+/// Mounts an overlay of these directories, topmost first, on `point`; read-only where none of them is written to. Names are
+/// relative to the working directory.
+pub fn attach(layout: &Layout, trees: &[CString], upper: Option<&Upper>, point: &CString) -> std::io::Result<()> {
+    let mounted = match layout.storage_driver() {
+        Some(Driver::Fuse) => serve(trees, upper)?,
+        Some(Driver::Overlay) => overlay_mount::mount(trees, upper, point)?,
+        None => match overlay_mount::mount(trees, upper, point) {
+            // Who may not mount anything may not mount ours either.
+            Err(errno) if errno != Errno::EPERM => serve(trees, upper)?,
+            other => other?,
+        },
+    };
+    let attributes = MountAttrs::NODEV.and(MountAttrs::NOSUID);
+    let attributes = if upper.is_none() { attributes.and(MountAttrs::RDONLY) } else { attributes };
     mount::restrict(mounted.as_fd(), attributes, Depth::Single)?;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let target = nix::fcntl::open(point.as_c_str(), flags, Mode::empty())?;
-    mount::attach(mounted.as_fd(), target.as_fd())
+    Ok(mount::attach(mounted.as_fd(), target.as_fd())?)
+}
+
+/// Mounts our own overlay, served by a process that lives as long as the mount.
+fn serve(trees: &[CString], upper: Option<&Upper>) -> std::io::Result<OwnedFd> {
+    let (mounted, device) = fuse_mount::make()?;
+    let open = fuse_mount::open_directory;
+    let lower = trees.iter().map(|tree| open(tree)).collect::<Result<_, _>>()?;
+    let upper = upper.map(|upper| Ok::<_, Errno>((open(&upper.upperdir)?, open(&upper.workdir)?))).transpose()?;
+    let order = fuse::Order { device, namespace: None, upper, lower, limit: None, volatile: false };
+    order.start()?;
+    Ok(mounted)
 }
 
 /// Takes the image's mount away.

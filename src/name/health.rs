@@ -19,6 +19,58 @@ pub struct HealthCheck {
     pub retries: u32,
     /// What is done about it.
     pub on_failure: OnFailure,
+    /// What is asked first, until it is answered well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<StartupCheck>,
+    /// What is kept of the answers.
+    #[serde(default)]
+    pub log: HealthLog,
+}
+
+/// A check that is made in place of the other until it has succeeded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartupCheck {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Time between two checks.
+    pub interval: Duration,
+    /// Time that one may take.
+    pub timeout: Duration,
+    /// After so many failures the container is started again; 0 for never.
+    pub retries: u32,
+    /// So many successes in a row are enough.
+    pub successes: u32,
+}
+
+/// What is kept of a container's checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthLog {
+    /// How many results; 0 for all of them.
+    pub count: u32,
+    /// How many bytes of what each wrote; 0 for all of them.
+    pub size: u32,
+    /// Where.
+    pub destination: HealthLogDestination,
+}
+
+impl Default for HealthLog {
+    /// Docker's numbers.
+    fn default() -> Self {
+        Self { count: 5, size: 4096, destination: HealthLogDestination::Local }
+    }
+}
+
+/// Where results are kept beside the last ones, which `inspect` shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthLogDestination {
+    /// Nowhere else.
+    #[default]
+    Local,
+    /// In the events.
+    Events,
+    /// In a file `ID-healthcheck.log` of this directory, one JSON object a line.
+    Directory(std::path::PathBuf),
 }
 
 /// What is done about a container in ill health.
@@ -53,10 +105,32 @@ pub struct HealthRequest {
     pub retries: Option<u32>,
     /// `--health-on-failure`.
     pub on_failure: OnFailure,
+    /// `--health-startup-cmd` and its companions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<StartupCheck>,
+    /// `--health-max-log-count`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_count: Option<u32>,
+    /// `--health-max-log-size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_size: Option<u32>,
+    /// `--health-log-destination`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_destination: Option<HealthLogDestination>,
+}
+
+impl HealthRequest {
+    fn log(&self, before: HealthLog) -> HealthLog {
+        HealthLog {
+            count: self.log_count.unwrap_or(before.count),
+            size: self.log_size.unwrap_or(before.size),
+            destination: self.log_destination.clone().unwrap_or(before.destination),
+        }
+    }
 }
 
 /// Docker's numbers.
-const DEFAULT_TIME: Duration = Duration::from_secs(30);
+pub const DEFAULT_TIME: Duration = Duration::from_secs(30);
 const DEFAULT_RETRIES: u32 = 3;
 
 impl HealthRequest {
@@ -78,6 +152,8 @@ impl HealthRequest {
             start_period: time(self.start_period, "StartPeriod", Duration::ZERO),
             retries: self.retries.or(retries.map(|retries| retries as u32)).unwrap_or(DEFAULT_RETRIES).max(1),
             on_failure: self.on_failure,
+            startup: self.startup.clone(),
+            log: self.log(HealthLog::default()),
         })
     }
 }
@@ -96,6 +172,8 @@ impl HealthRequest {
             start_period: self.start_period.unwrap_or(before.start_period),
             retries: self.retries.unwrap_or(before.retries).max(1),
             on_failure: if self.on_failure == OnFailure::None { before.on_failure } else { self.on_failure },
+            startup: self.startup.clone().or(before.startup),
+            log: self.log(before.log),
         })
     }
 }

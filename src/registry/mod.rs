@@ -18,6 +18,7 @@ mod retry;
 mod search;
 mod transfer;
 mod upload;
+pub mod web;
 
 use std::path::PathBuf;
 

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use crate::cgroup::draft::Draft;
 use crate::lsm::capability::Sets;
 use crate::name::limit_request::GroupNamespace;
+use crate::name::mount::Propagation;
 use crate::name::resources::Bound;
+use crate::name::storage_driver::Driver;
 use crate::net::plan::NetworkPlan;
 use crate::seccomp::Filter;
 
@@ -19,6 +21,10 @@ pub struct Blueprint {
     pub mountpoint: String,
     /// The root file system.
     pub rootfs: Rootfs,
+    /// How it is made, and what else is of layers.
+    pub driver: Driver,
+    /// Whether that may be done in another way.
+    pub falls_back: bool,
     /// Whether the root file system is read-only.
     pub read_only: bool,
     /// The user namespace's maps.
@@ -77,6 +83,8 @@ pub enum Rootfs {
         upper: (CString, CString),
         /// Whether its contents die with the container.
         volatile: bool,
+        /// Bytes that may be written.
+        limit: Option<u64>,
     },
     /// A directory of the host.
     Directory {
@@ -187,6 +195,29 @@ pub enum MountSource {
         directory: bool,
         /// Whether mounts below it come along.
         recursive: bool,
+        /// Which mounts of the host's appear in it later.
+        propagation: Propagation,
+        /// Whether mounts below it can be written to although it is read-only.
+        writable_below: bool,
+    },
+    /// Directories on top of each other.
+    Overlay {
+        /// The directories, topmost first, absolute or relative to the store.
+        lower: Vec<CString>,
+        /// Where writes go; it is read-only where absent.
+        writes: Option<OverlayWrites>,
+        /// What below it is mounted, and whether that is a directory; all of it where absent.
+        subpath: Option<(CString, bool)>,
+    },
+    /// Terminals of its own.
+    Devpts {
+        /// Options and values: mount(8).
+        options: Vec<(String, String)>,
+    },
+    /// Memory that is never written to the swap.
+    Ramfs {
+        /// Permissions of its root.
+        mode: Option<u32>,
     },
     /// A directory of the store.
     Volume {
@@ -207,6 +238,17 @@ pub enum MountSource {
         /// Whether what it covers is copied in.
         copy_up: bool,
     },
+}
+
+/// Where writes to an overlay go. Paths are absolute or relative to the store.
+#[derive(Clone, Debug)]
+pub struct OverlayWrites {
+    /// `upperdir`.
+    pub upper: CString,
+    /// `workdir`.
+    pub work: CString,
+    /// Directories to make before, with their permissions.
+    pub make: Vec<(CString, u32)>,
 }
 
 /// The size of a terminal's window; zeroes where it is not known.

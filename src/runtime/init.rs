@@ -15,12 +15,15 @@ use nix::sys::statfs::{FsType, fstatfs};
 
 use super::blueprint::WindowSize;
 use super::copy_up;
+use super::fuse_mount;
 use super::overlay_mount;
 use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use super::sync::{CONNECTED, Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::lsm::capability::Sets;
+use crate::name::mount::Propagation;
+use crate::name::storage_driver::Driver;
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
 use crate::sys::in_root::{Resolve, open_below};
@@ -83,6 +86,8 @@ struct Init<'a> {
     /// The network namespace that is being made.
     network: Option<network_namespace::Making>,
     slots: Vec<Option<Held>>,
+    /// Of the step that is executed.
+    index: u16,
 }
 
 /// Writes into a file of the host, by one call.
@@ -94,9 +99,10 @@ fn write_file(path: &CStr, content: &[u8]) -> Result<(), Errno> {
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
 pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
-    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new() };
+    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new(), index: 0 };
     let mut execution = given.execution;
     for (index, step) in steps.iter().enumerate() {
+        init.index = index as u16;
         let mut waited = Ok(());
         if execution == Execution::WhenTold && matches!(step, Step::Reap | Step::Execute { .. }) {
             execution = Execution::AtOnce;
@@ -120,8 +126,10 @@ pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
 /// Executes `steps` that do not end in a program; returns the mounts they made, by the numbers of their slots. Nothing if one
 /// failed, which the other end of the channel has been told.
 pub fn prepare(steps: &[Step], channel: BorrowedFd<'_>) -> Option<Vec<Option<OwnedFd>>> {
-    let mut init = Init { channel, given: &Given::default(), terminal: None, network: None, slots: Vec::new() };
+    let given = Given::default();
+    let mut init = Init { channel, given: &given, terminal: None, network: None, slots: Vec::new(), index: 0 };
     for (index, step) in steps.iter().enumerate() {
+        init.index = index as u16;
         if let Err(cause) = init.execute(step) {
             init.report(index, cause);
             return None;
@@ -161,12 +169,13 @@ impl Init<'_> {
             Step::NewFilesystem { slot, fstype, options, attrs } => {
                 self.new_filesystem(*slot, fstype, options, *attrs)?
             }
-            Step::Overlay { slot, lower, upper, mountpoint } => {
-                let fd = overlay_mount::mount(lower, upper.as_ref(), mountpoint)?;
+            Step::Overlay { driver, slot, lower, upper, mountpoint } => {
+                let fd = self.overlay(*driver, lower, upper.as_ref(), mountpoint)?;
                 self.hold(*slot, fd, false);
             }
-            Step::OverlayDirectory { slot, lower, upper, mountpoint, otherwise } => {
-                self.overlay_directory(*slot, lower, upper, mountpoint, *otherwise)?;
+            Step::OverlayDirectory { driver, slot, lower, upper, mountpoint, otherwise } => {
+                let fd = self.overlay_directory(*driver, lower, upper, mountpoint, *otherwise)?;
+                self.hold(*slot, fd, false);
             }
             Step::AttachOnHost { slot, on } => attach_on_host(self.slot(*slot)?, on)?,
             Step::MakeHostDirectories(paths) => {
@@ -174,8 +183,8 @@ impl Init<'_> {
                     nix::unistd::mkdir(path.as_c_str(), Mode::from_bits_truncate(*mode))?;
                 }
             }
-            Step::CloneHost { slot, path, expect, depth, attrs } => {
-                self.clone_host(*slot, path, *expect, *depth, *attrs)?
+            Step::CloneHost { slot, path, expect, depth, attrs, propagation } => {
+                self.clone_host(*slot, (path, *expect), *depth, (*attrs, *propagation))?
             }
             Step::EnterRoot { slot, mountpoint } => self.enter_root(*slot, mountpoint)?,
             Step::Attach { slot, on, kind, links, missing } => self.attach(*slot, on, *kind, *links, *missing)?,
@@ -193,7 +202,9 @@ impl Init<'_> {
                     socket::send(self.channel, &FromInit::NameServers.encode(), Some(file.as_fd()))?;
                 }
             }
-            Step::CloneBelow { slot, directory, path, attrs } => self.clone_below(*slot, directory, path, *attrs)?,
+            Step::CloneBelow { slot, directory, path, depth, attrs } => {
+                self.clone_below(*slot, (directory, path), *depth, *attrs)?;
+            }
             Step::CopyUp { into, from, keep_mode } => self.copy_up(*into, from, *keep_mode)?,
             Step::FillVolume { into, marks, from } => {
                 if let Some(source) = self.covered(from)? {
@@ -219,7 +230,8 @@ impl Init<'_> {
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
             Step::MakeReadOnly(place) => self.make_read_only(place)?,
-            Step::SealMount(slot) => mount::add_attributes(self.slot(*slot)?, MountAttrs::RDONLY)?,
+            Step::SealMount(slot) => mount::add_attributes(self.slot(*slot)?, MountAttrs::RDONLY, Depth::Single)?,
+            Step::AddAttributes(slot, attrs) => mount::add_attributes(self.slot(*slot)?, *attrs, Depth::Single)?,
             Step::OpenTerminal { devpts, console, size } => self.open_terminal(*devpts, console.as_ref(), *size)?,
             Step::NewSession => drop(nix::unistd::setsid()?),
             Step::TakeStreams => self.take_streams()?,
@@ -317,10 +329,9 @@ impl Init<'_> {
     fn clone_host(
         &mut self,
         slot: Slot,
-        path: &CStr,
-        expect: Option<Expect>,
+        (path, expect): (&CStr, Option<Expect>),
         depth: Depth,
-        attrs: MountAttrs,
+        (attrs, propagation): (MountAttrs, Propagation),
     ) -> Result<(), Cause> {
         // The parser made the path absolute, so the descriptor it is relative to is not used; links on the way are the
         // user's own and are followed.
@@ -329,44 +340,66 @@ impl Init<'_> {
         if !expect.is_none_or(|expect| is_expected(&clone, expect)) {
             return Err(Cause { errno: Errno::ESTALE, detail: Detail::Changed });
         }
+        match propagation {
+            Propagation::Private => mount::restrict(clone.as_fd(), attrs, depth)?,
+            // Our namespace belongs to another user namespace than the host's: what is shared there is a slave here.
+            Propagation::Slave => mount::add_attributes(clone.as_fd(), attrs, depth)?,
+            Propagation::Unbindable => mount::restrict_and_unbind(clone.as_fd(), attrs, depth)?,
+        }
+        self.hold(slot, clone, false);
+        Ok(())
+    }
+
+    fn clone_below(
+        &mut self,
+        slot: Slot,
+        (directory, path): (&CStr, &CStr),
+        depth: Depth,
+        attrs: MountAttrs,
+    ) -> Result<(), Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let directory = nix::fcntl::open(directory, flags | OFlag::O_DIRECTORY, Mode::empty())?;
+        let source = open_below(directory.as_fd(), path, flags, Resolve::NoSymlinks)?;
+        let clone = mount::clone_tree(source.as_fd(), c"", depth)?;
         mount::restrict(clone.as_fd(), attrs, depth)?;
         self.hold(slot, clone, false);
         Ok(())
     }
 
-    fn clone_below(&mut self, slot: Slot, directory: &CStr, path: &CStr, attrs: MountAttrs) -> Result<(), Errno> {
-        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-        let directory = nix::fcntl::open(directory, flags | OFlag::O_DIRECTORY, Mode::empty())?;
-        let source = open_below(directory.as_fd(), path, flags, Resolve::NoSymlinks)?;
-        let clone = mount::clone_tree(source.as_fd(), c"", Depth::Single)?;
-        mount::restrict(clone.as_fd(), attrs, Depth::Single)?;
-        self.hold(slot, clone, false);
-        Ok(())
+    fn overlay(
+        &self,
+        driver: Driver,
+        lower: &[CString],
+        upper: Option<&Upper>,
+        mountpoint: &CStr,
+    ) -> Result<OwnedFd, Errno> {
+        match driver {
+            Driver::Overlay => overlay_mount::mount(lower, upper, mountpoint),
+            Driver::Fuse => fuse_mount::mount(self.channel, self.index, lower, upper),
+        }
     }
 
     fn overlay_directory(
-        &mut self,
-        slot: Slot,
+        &self,
+        driver: Driver,
         lower: &CStr,
         upper: &Upper,
         mountpoint: &CStr,
         otherwise: Otherwise,
-    ) -> Result<(), Errno> {
+    ) -> Result<OwnedFd, Errno> {
         let source = nix::fcntl::open(lower, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let overlaid = mount::clone_tree(source.as_fd(), c"", Depth::Single).and_then(|clone| {
             attach_on_host(clone.as_fd(), mountpoint)?;
-            overlay_mount::mount(&[mountpoint.to_owned()], Some(upper), &upper.workdir)
+            self.overlay(driver, &[mountpoint.to_owned()], Some(upper), &upper.workdir)
         });
-        let fd = match (overlaid, otherwise) {
+        match (overlaid, otherwise) {
             (Err(_), Otherwise::ReadOnly) => {
                 let clone = mount::clone_tree(source.as_fd(), c"", Depth::Recursive)?;
                 mount::restrict(clone.as_fd(), MountAttrs::RDONLY.and(MountAttrs::NODEV), Depth::Recursive)?;
-                clone
+                Ok(clone)
             }
-            (other, _) => other?,
-        };
-        self.hold(slot, fd, false);
-        Ok(())
+            (other, _) => other,
+        }
     }
 
     fn enter_root(&mut self, slot: Slot, mountpoint: &CStr) -> Result<(), Errno> {

@@ -7,6 +7,7 @@ use super::step::{Place, Step, TargetKind};
 use super::sync::Detail;
 use crate::failure::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, Explain};
 use crate::host::userns;
+use crate::name::storage_driver::Driver;
 use crate::net::error::NetworkError;
 
 /// Why a container could not be launched.
@@ -27,6 +28,9 @@ pub enum LaunchError {
     /// There are threads where there must be none.
     #[error("starting the container's first process")]
     Threads(#[from] crate::sys::single_threaded::NotSingleThreaded),
+    /// The process that serves the root file system.
+    #[error("starting the process that serves the root file system")]
+    Serve(#[source] std::io::Error),
     /// Somebody killed the process while it was being set up.
     #[error("starting a process in the container: it was killed before its program was executed")]
     Killed,
@@ -66,6 +70,7 @@ impl Explain for LaunchError {
             Self::Fork(_) | Self::IdMaps(_) => "E_USERNS_DISABLED",
             Self::EnterGroup(_) => "E_CGROUP",
             Self::Channel(_) | Self::Threads(_) => "E_IO",
+            Self::Serve(_) => "E_HELPER_DIED",
             Self::Killed | Self::Interrupted => "E_STATE",
             Self::JoinNetwork(_) => "E_NETWORK",
             Self::Network(error) => error.code(),
@@ -85,7 +90,7 @@ impl Explain for LaunchError {
             Self::EnterGroup(_) => {
                 Some("the group around this process and the container's is not ours: see coracle info".into())
             }
-            Self::Channel(_) | Self::Threads(_) | Self::Interrupted => None,
+            Self::Serve(_) | Self::Channel(_) | Self::Threads(_) | Self::Interrupted => None,
             Self::JoinNetwork(Errno::EUSERS) => {
                 Some("the container's user must be the one that made that namespace: choose it with --user".into())
             }
@@ -173,7 +178,8 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
         }
         Step::EnterStore(path) => Story::plain(format!("entering the store {}", path.to_string_lossy()), "E_DIR"),
         Step::NewFilesystem { fstype, .. } => tell_filesystem(&fstype.to_string_lossy(), errno),
-        Step::Overlay { lower, .. } => tell_overlay(lower.len(), errno),
+        Step::Overlay { driver, lower, .. } => tell_overlay(*driver, lower.len(), errno),
+        Step::OverlayDirectory { driver: Driver::Fuse, .. } => tell_overlay(Driver::Fuse, 1, errno),
         Step::OverlayDirectory { lower, .. } => {
             Story::plain(format!("showing {} in the container", lower.to_string_lossy()), "E_MOUNT_TARGET")
         }
@@ -238,8 +244,12 @@ fn tell_filesystem(fstype: &str, errno: Errno) -> Story {
     }
 }
 
-fn tell_overlay(layers: usize, errno: Errno) -> Story {
-    let what = format!("mounting the root file system ({layers} layers, kernel overlay)");
+fn tell_overlay(driver: Driver, layers: usize, errno: Errno) -> Story {
+    let how = match driver {
+        Driver::Overlay => "kernel overlay",
+        Driver::Fuse => return tell_fuse(layers, errno),
+    };
+    let what = format!("mounting the root file system ({layers} layers, {how})");
     match errno {
         Errno::EPERM | Errno::EACCES => {
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
@@ -253,6 +263,24 @@ fn tell_overlay(layers: usize, errno: Errno) -> Story {
             "the file system that holds the store cannot be part of an overlay: put the store elsewhere with --root or \
              XDG_DATA_HOME (coracle info says which file system it is)",
         ),
+        _ => Story::plain(what, "E_STORE_FS"),
+    }
+}
+
+fn tell_fuse(layers: usize, errno: Errno) -> Story {
+    let what = format!("mounting the root file system ({layers} layers, FUSE overlay)");
+    match errno {
+        Errno::ENOENT | Errno::ENXIO => Story::hinted(
+            what,
+            "E_KERNEL",
+            "there is no /dev/fuse here: modprobe fuse (as root), or give it to the container that this runs in",
+        ),
+        Errno::EPERM | Errno::EACCES => Story::hinted(
+            what,
+            "E_PERMISSION",
+            "/dev/fuse must be readable and writable for everybody, and the kernel must let user namespaces mount",
+        ),
+        Errno::ENODEV => Story::hinted(what, "E_KERNEL", "the kernel has no FUSE: modprobe fuse (as root)"),
         _ => Story::plain(what, "E_STORE_FS"),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod blueprint;
 pub mod copy_up;
+pub mod fuse_mount;
 pub mod init;
 pub mod launch_error;
 pub mod overlay_mount;

@@ -2,6 +2,7 @@
 //! kernel.
 
 pub mod join;
+mod mounts;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,12 +11,14 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 
-use super::blueprint::{Blueprint, IdMaps, Mount, MountSource, Process, Rootfs, ViewEntry};
+use super::blueprint::{Blueprint, IdMaps, Process, Rootfs, ViewEntry};
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use crate::cgroup::draft::Draft;
 use crate::cgroup::group::Group;
 use crate::name::limit_request::GroupNamespace;
+use crate::name::mount::Propagation;
 use crate::name::resources::Bound;
+use crate::name::storage_driver::Driver;
 use crate::net::plan::NetworkPlan;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
@@ -31,6 +34,8 @@ pub struct LaunchPlan {
     pub group: Option<Draft>,
     /// The network, which somebody may have to connect meanwhile.
     pub network: NetworkPlan,
+    /// Whether its root file system may be made in another way than planned.
+    pub falls_back: bool,
     /// What the child does.
     pub steps: Vec<Step>,
 }
@@ -83,8 +88,37 @@ impl LaunchPlan {
         // Whoever is among a container's processes can be stopped by them, and we with it.
         let is_exposed = self.joined().is_some();
         let joins = matches!(self.network, NetworkPlan::Join(_));
-        let is_helped = self.network.is_connected() || self.id_maps.is_some() || joins;
+        // The monitor starts what serves it.
+        let is_served = self.drivers().any(|driver| driver != Driver::Overlay);
+        let is_helped = self.network.is_connected() || self.id_maps.is_some() || is_served || joins;
         if stays || is_exposed || is_helped { ChildMemory::Own } else { ChildMemory::Shared }
+    }
+
+    /// The ways in which its overlays are made.
+    fn drivers(&self) -> impl Iterator<Item = Driver> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Overlay { driver, .. } | Step::OverlayDirectory { driver, .. } => Some(*driver),
+            _ => None,
+        })
+    }
+
+    /// The way in which its overlays are made; nothing if it has none.
+    pub fn driver(&self) -> Option<Driver> {
+        self.drivers().next()
+    }
+
+    /// Has its overlays made in another way.
+    pub fn set_driver(&mut self, new: Driver) {
+        for step in &mut self.steps {
+            if let Step::Overlay { driver, .. } | Step::OverlayDirectory { driver, .. } = step {
+                *driver = new;
+            }
+        }
+    }
+
+    /// Whether the step of this index makes an overlay.
+    pub fn is_overlay(&self, step: usize) -> bool {
+        matches!(self.steps.get(step), Some(Step::Overlay { .. } | Step::OverlayDirectory { .. }))
     }
 
     /// The process whose namespaces are joined, if the plan says so: a descriptor that the child needs.
@@ -97,7 +131,7 @@ impl LaunchPlan {
 
     /// The plan for `blueprint`.
     pub fn new(mut blueprint: Blueprint) -> Self {
-        let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE };
+        let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE, driver: blueprint.driver };
         // What is made has the permissions that the plan says, whatever the caller's mask.
         planner.steps.push(Step::SetUmask(0));
         // Before it hides from ptrace: its files in /proc are root's then.
@@ -129,7 +163,7 @@ impl LaunchPlan {
         let parts = planner.rootfs(&blueprint.rootfs, &blueprint.mountpoint);
         planner.own_filesystems(&blueprint);
         let devices = planner.clone_devices(&blueprint.devices);
-        let mounts = planner.make_mounts(&blueprint.mounts);
+        let mounts = planner.make_mounts(&blueprint);
         let files = planner.give_files(&blueprint);
         planner.network(&blueprint.network);
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
@@ -151,8 +185,9 @@ impl LaunchPlan {
         }
         let group = blueprint.group.take();
         let network = std::mem::replace(&mut blueprint.network, NetworkPlan::None);
+        let falls_back = blueprint.falls_back;
         planner.process(blueprint);
-        Self { namespaces, id_maps, group, network, steps: planner.steps }
+        Self { namespaces, id_maps, group, network, falls_back, steps: planner.steps }
     }
 }
 
@@ -164,12 +199,9 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
 
-/// Whether files are copied into the mount before the container has it, so that it can only then be made read-only.
-fn is_filled(mount: &Mount) -> bool {
-    matches!(mount.source, MountSource::Tmpfs { copy_up: true, .. } | MountSource::Volume { fill: Some(_), .. })
-}
-
 struct Planner {
+    /// How overlays are made.
+    driver: Driver,
     steps: Vec<Step>,
     next_slot: usize,
 }
@@ -203,10 +235,11 @@ impl Planner {
     /// The root, and what is attached below it.
     fn rootfs(&mut self, rootfs: &Rootfs, mountpoint: &str) -> Vec<(Slot, Place, TargetKind)> {
         match rootfs {
-            Rootfs::Overlay { lower, upper: (upperdir, workdir), volatile } => {
-                let upper = Upper { upperdir: upperdir.clone(), workdir: workdir.clone(), volatile: *volatile };
-                let mountpoint = workdir.clone();
-                self.steps.push(Step::Overlay { slot: ROOT, lower: lower.clone(), upper: Some(upper), mountpoint });
+            Rootfs::Overlay { lower, upper: (upperdir, workdir), volatile, limit } => {
+                let (upperdir, mountpoint) = (upperdir.clone(), workdir.clone());
+                let upper = Some(Upper { upperdir, workdir: workdir.clone(), volatile: *volatile, limit: *limit });
+                let (driver, lower) = (self.driver, lower.clone());
+                self.steps.push(Step::Overlay { driver, slot: ROOT, lower, upper, mountpoint });
                 Vec::new()
             }
             Rootfs::Directory { path, inode: (device, inode) } => {
@@ -216,10 +249,12 @@ impl Planner {
                     expect: Some(Expect::Inode { device: *device, inode: *inode }),
                     depth: Depth::Recursive,
                     attrs: MountAttrs::NODEV,
+                    propagation: Propagation::Private,
                 });
                 Vec::new()
             }
             Rootfs::Discarded { path, mode, inner, entries, scratch, in_memory } => {
+                let driver = self.driver;
                 if *in_memory {
                     self.new_filesystem(SCRATCH, c"tmpfs", &[("mode", "700")], NOSUID_NODEV);
                     self.steps.push(Step::AttachOnHost { slot: SCRATCH, on: text(scratch) });
@@ -227,11 +262,11 @@ impl Planner {
                 if entries.is_empty() {
                     let upper = self.scratch_upper(scratch, 0, *mode, inner);
                     let (lower, mountpoint, otherwise) = (self::path(path), text(mountpoint), Otherwise::Fail);
-                    self.steps.push(Step::OverlayDirectory { slot: ROOT, lower, upper, mountpoint, otherwise });
+                    self.steps.push(Step::OverlayDirectory { driver, slot: ROOT, lower, upper, mountpoint, otherwise });
                 } else {
                     self.new_filesystem(ROOT, c"tmpfs", &[("mode", "755")], MountAttrs::NODEV);
                 }
-                self.view(path, entries, scratch, mountpoint)
+                self.view(path, entries, (scratch, mountpoint))
             }
         }
     }
@@ -241,8 +276,7 @@ impl Planner {
         &mut self,
         root: &Path,
         entries: &[ViewEntry],
-        scratch: &str,
-        mountpoint: &str,
+        (scratch, mountpoint): (&str, &str),
     ) -> Vec<(Slot, Place, TargetKind)> {
         let mut mounts = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
@@ -256,15 +290,16 @@ impl Planner {
                 ViewEntry::Overlay { relative, mode, inner } => {
                     let (slot, upper) = (self.new_slot(), self.scratch_upper(scratch, index, *mode, inner));
                     let (lower, mountpoint) = (path(&root.join(relative)), text(mountpoint));
-                    let otherwise = Otherwise::ReadOnly;
-                    self.steps.push(Step::OverlayDirectory { slot, lower, upper, mountpoint, otherwise });
+                    let (driver, otherwise) = (self.driver, Otherwise::ReadOnly);
+                    self.steps.push(Step::OverlayDirectory { driver, slot, lower, upper, mountpoint, otherwise });
                     mounts.push((slot, place(ROOT, relative), TargetKind::Directory));
                 }
                 ViewEntry::ReadOnly { relative, directory } => {
                     let slot = self.new_slot();
                     let attrs = MountAttrs::RDONLY.and(MountAttrs::NODEV);
                     let (path, depth) = (path(&root.join(relative)), Depth::Recursive);
-                    self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs });
+                    let propagation = Propagation::Private;
+                    self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs, propagation });
                     let kind = if *directory { TargetKind::Directory } else { TargetKind::File };
                     mounts.push((slot, place(ROOT, relative), kind));
                 }
@@ -280,7 +315,7 @@ impl Planner {
         directories
             .extend(inner.iter().map(|(inner, mode)| (path(&Path::new(&base).join("upper").join(inner)), *mode)));
         self.steps.push(Step::MakeHostDirectories(directories));
-        Upper { upperdir, workdir, volatile: true }
+        Upper { upperdir, workdir, volatile: true, limit: None }
     }
 
     fn new_filesystem(&mut self, slot: Slot, fstype: &'static CStr, options: &[(&str, &str)], attrs: MountAttrs) {
@@ -318,6 +353,7 @@ impl Planner {
                 expect: None,
                 depth: Depth::Recursive,
                 attrs: READ_ONLY_KERNEL,
+                propagation: Propagation::Private,
             }),
             _ => {}
         }
@@ -339,6 +375,7 @@ impl Planner {
                 expect: None,
                 depth: Depth::Recursive,
                 attrs: READ_ONLY_KERNEL,
+                propagation: Propagation::Private,
             }),
         }
     }
@@ -355,58 +392,10 @@ impl Planner {
                 expect: Some(Expect::CharacterDevice(number)),
                 depth: Depth::Single,
                 attrs: DEVICE_ATTRS,
+                propagation: Propagation::Private,
             });
         }
         slots
-    }
-
-    fn make_mounts(&mut self, mounts: &[Mount]) -> Vec<Slot> {
-        mounts.iter().map(|mount| self.make_mount(mount)).collect()
-    }
-
-    fn make_mount(&mut self, mount: &Mount) -> Slot {
-        let slot = self.new_slot();
-        let mut attrs = NOSUID_NODEV;
-        if !mount.exec {
-            attrs = attrs.and(MountAttrs::NOEXEC);
-        }
-        if mount.read_only && !is_filled(mount) {
-            attrs = attrs.and(MountAttrs::RDONLY);
-        }
-        match &mount.source {
-            MountSource::Bind { path, inode: (device, inode), recursive, .. } => self.steps.push(Step::CloneHost {
-                slot,
-                path: self::path(path),
-                expect: Some(Expect::Inode { device: *device, inode: *inode }),
-                depth: if *recursive { Depth::Recursive } else { Depth::Single },
-                attrs,
-            }),
-            MountSource::Volume { path, subpath, fill } => {
-                let clone = |slot, path: &CString, attrs| Step::CloneHost {
-                    slot,
-                    path: path.clone(),
-                    expect: None,
-                    depth: Depth::Single,
-                    attrs,
-                };
-                self.steps.push(match subpath {
-                    Some((below, _)) => Step::CloneBelow { slot, directory: path.clone(), path: below.clone(), attrs },
-                    None => clone(slot, path, attrs),
-                });
-                if let Some(marks) = fill {
-                    let slot = self.new_slot();
-                    self.steps.push(clone(slot, marks, NO_EXEC_SUID_DEV));
-                }
-            }
-            MountSource::Tmpfs { size, mode, .. } => {
-                let mode = format!("{:o}", mode.unwrap_or(0o1777));
-                let size = size.map(|size| size.to_string());
-                let mut options = vec![("mode", mode.as_str())];
-                options.extend(size.as_deref().map(|size| ("size", size)));
-                self.new_filesystem(slot, c"tmpfs", &options, attrs);
-            }
-        }
-        slot
     }
 
     /// One small tmpfs holds what the runtime gives: `/dev`, the empty directory that hides others, and the given files, which
@@ -427,7 +416,8 @@ impl Planner {
         self.steps.push(Step::AttachOnHost { slot: FILES, on: text(&blueprint.mountpoint) });
         let mut clone = |slot, name: &str, attrs| {
             let path = text(&format!("{}/{name}", blueprint.mountpoint));
-            self.steps.push(Step::CloneHost { slot, path, expect: None, depth: Depth::Single, attrs });
+            let (depth, propagation) = (Depth::Single, Propagation::Private);
+            self.steps.push(Step::CloneHost { slot, path, expect: None, depth, attrs, propagation });
         };
         clone(DEV, "dev", DEVICE_ATTRS);
         clone(EMPTY, "empty", READ_ONLY_KERNEL);
@@ -471,36 +461,6 @@ impl Planner {
         ];
         for (name, target) in links {
             self.steps.push(Step::MakeLink { at: Place::new(DEV, name), target: target.into() });
-        }
-    }
-
-    /// Parents before what lies below them, otherwise in the order given.
-    fn attach_mounts(&mut self, mounts: &[Mount], slots: &[Slot]) {
-        let mut ordered: Vec<_> = mounts.iter().zip(slots).collect();
-        ordered.sort_by_key(|(mount, _)| mount.destination.split('/').filter(|part| !part.is_empty()).count());
-        for (mount, &slot) in ordered {
-            let on = Place::new(ROOT, &mount.destination);
-            let kind = match mount.source {
-                MountSource::Bind { directory: false, .. } | MountSource::Volume { subpath: Some((_, false)), .. } => {
-                    TargetKind::File
-                }
-                _ => TargetKind::Directory,
-            };
-            match mount.source {
-                MountSource::Tmpfs { copy_up: true, mode, .. } => {
-                    self.steps.push(Step::CopyUp { into: slot, from: on.clone(), keep_mode: mode.is_some() });
-                }
-                MountSource::Volume { fill: Some(_), .. } => {
-                    // Made right after it.
-                    let marks = Slot(slot.0 + 1);
-                    self.steps.push(Step::FillVolume { into: slot, marks, from: on.clone() });
-                }
-                _ => {}
-            }
-            if mount.read_only && is_filled(mount) {
-                self.steps.push(Step::SealMount(slot));
-            }
-            self.attach(slot, on, kind, Links::Follow);
         }
     }
 

@@ -1,21 +1,26 @@
 //! The fork boundary: the only caller of clone3 for containers. It takes a proof that the process has one thread.
 
+use std::cell::{Ref, RefCell};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
 use super::init::{self, Given};
 use super::launch_error::LaunchError;
 use super::plan::{ChildMemory, Execution, LaunchPlan};
-use super::sync::{CONNECTED, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
+use super::step::Step;
+use super::sync::{CONNECTED, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, SERVED, START, StepFailed};
 use crate::cgroup::group::Group;
 use crate::host::processes;
 use crate::net::error::NetworkError;
+use crate::rootfs::fuse;
 use crate::sys::clone::{Child, NoChild, fork_into, fork_within, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{pidfd, process, socket};
@@ -31,6 +36,8 @@ pub struct Running {
     pub group: Option<Group>,
     /// Its `/etc/resolv.conf`, if that is to follow the host's.
     pub name_servers: Option<OwnedFd>,
+    /// What serves its root file system, if that is served.
+    pub servers: Servers,
     /// Where an init that waits before the program is told to go on.
     waiting: Option<OwnedFd>,
 }
@@ -96,7 +103,48 @@ impl Running {
     pub fn release(&mut self, plan: &LaunchPlan) -> Result<(), LaunchError> {
         let Some(channel) = self.waiting.take() else { return Ok(()) };
         let told = socket::send(channel.as_fd(), &START, None).map_err(LaunchError::Channel);
-        told.and_then(|()| hear(plan, &channel, Company::default())).map(drop).inspect_err(|_| end(&self.child))
+        let mut heard = Heard::default();
+        told.and_then(|()| hear(plan, &channel, Company::default(), &mut heard))
+            .map(drop)
+            .inspect_err(|_| end(&self.child))
+    }
+}
+
+/// Processes that serve a file system, our children: they end by themselves once it is mounted nowhere.
+#[derive(Debug)]
+pub struct Servers(RefCell<Vec<Child>>);
+
+/// How long they may take for that, with what was still to be written.
+const LAST_WRITES: Duration = Duration::from_secs(60);
+
+impl Servers {
+    fn new(servers: Vec<Child>) -> Self {
+        Self(RefCell::new(servers))
+    }
+
+    /// Those that have not been seen ending.
+    pub fn alive(&self) -> Ref<'_, [Child]> {
+        Ref::map(self.0.borrow(), Vec::as_slice)
+    }
+
+    /// Takes away the one of this index, which has ended: whether it did so by itself, and not before its time.
+    pub fn take_ended(&self, index: usize) -> bool {
+        let server = self.0.borrow_mut().remove(index);
+        matches!(pidfd::wait(server.pidfd.as_fd()), Ok(WaitStatus::Exited(_, 0)))
+    }
+
+    /// Waits until all have ended: then everything is on disk that was written.
+    pub fn finish(&self) {
+        let deadline = Instant::now() + LAST_WRITES;
+        for server in self.0.borrow_mut().drain(..) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left.as_millis() as i32).unwrap_or(PollTimeout::ZERO);
+            // Somebody may be copying files in a mount namespace of the container's; not for ever.
+            if !matches!(poll(&mut [PollFd::new(server.pidfd.as_fd(), PollFlags::POLLIN)], timeout), Ok(1..)) {
+                let _ = pidfd::send_signal(server.pidfd.as_fd(), libc::SIGKILL);
+            }
+            let _ = pidfd::wait(server.pidfd.as_fd());
+        }
     }
 }
 
@@ -108,7 +156,7 @@ impl Running {
 pub fn launch(
     proof: &SingleThreaded,
     plan: &LaunchPlan,
-    given: Given,
+    given: &Given,
     company: Company<'_>,
 ) -> Result<Running, LaunchError> {
     let kept: Vec<RawFd> = given.descriptors().map(AsRawFd::as_raw_fd).collect();
@@ -116,7 +164,7 @@ pub fn launch(
         (Execution::AtOnce, None) => plan.child_memory(),
         _ => ChildMemory::Own,
     };
-    let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, &given);
+    let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, given);
     let group = given.group.as_ref().map(AsFd::as_fd);
     let (child, heard) = fork(proof, plan, (c"coracle-init", memory, group), &kept, run_init, company)?;
     // The end of the report is the program's execution, or the child's death.
@@ -124,8 +172,8 @@ pub fn launch(
         end(&child);
         return Err(LaunchError::Killed);
     }
-    let Heard { terminal, name_servers, waiting } = heard;
-    Ok(Running { child, terminal, group: None, name_servers, waiting })
+    let Heard { terminal, name_servers, servers, waiting } = heard;
+    Ok(Running { child, terminal, group: None, name_servers, servers: Servers::new(servers), waiting })
 }
 
 /// Leaves nothing behind of a child that may be gone already.
@@ -142,7 +190,7 @@ pub fn visit(
     plan: &LaunchPlan,
     kept: &[RawFd],
     work: impl FnOnce(Vec<Option<OwnedFd>>) -> u8,
-) -> Result<Child, LaunchError> {
+) -> Result<(Child, Vec<Child>), LaunchError> {
     let prepare = |channel: BorrowedFd<'_>| match init::prepare(&plan.steps, channel) {
         Some(mounts) => {
             // The parent waits for this.
@@ -152,7 +200,8 @@ pub fn visit(
         None => crate::failure::EXIT_OWN_FAILURE,
     };
     let company = Company::default();
-    fork(proof, plan, (c"coracle-visit", plan.child_memory(), None), kept, prepare, company).map(|(child, _)| child)
+    fork(proof, plan, (c"coracle-visit", plan.child_memory(), None), kept, prepare, company)
+        .map(|(child, heard)| (child, heard.servers))
 }
 
 /// Forks, and returns once there is nothing more to hear from the child, which closes the channel over which it reports or waits.
@@ -205,6 +254,8 @@ struct Heard {
     terminal: Option<OwnedFd>,
     /// The file `/etc/resolv.conf`.
     name_servers: Option<OwnedFd>,
+    /// The processes that were started to serve its file systems.
+    servers: Vec<Child>,
     /// The channel, if it waits before the program.
     waiting: Option<OwnedFd>,
 }
@@ -214,14 +265,35 @@ fn start(plan: &LaunchPlan, channel: OwnedFd, child: &Child, company: Company<'_
         write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
     }
-    let (mut heard, waits) = hear(plan, &channel, company)?;
-    heard.waiting = waits.then_some(channel);
+    let mut heard = Heard::default();
+    match hear(plan, &channel, company, &mut heard) {
+        Ok(Told::Ready) => heard.waiting = Some(channel),
+        Ok(Told::Everything) => {}
+        Err(error) => {
+            // What they serve is gone with the child.
+            heard.servers.iter().for_each(end);
+            return Err(error);
+        }
+    }
     Ok(heard)
 }
 
-/// Listens to init until there is nothing more to hear for now: what it has sent, and whether it waits.
-fn hear(plan: &LaunchPlan, channel: &OwnedFd, mut company: Company<'_>) -> Result<(Heard, bool), LaunchError> {
-    let mut heard = Heard::default();
+/// What there is to hear from init.
+enum Told {
+    /// Something more, once it was answered.
+    Ready,
+    /// Nothing more.
+    Everything,
+}
+
+/// Listens to init until there is nothing more to hear for now.
+fn hear(
+    plan: &LaunchPlan,
+    channel: &OwnedFd,
+    mut company: Company<'_>,
+    heard: &mut Heard,
+) -> Result<Told, LaunchError> {
+    let mut descriptors = Vec::new();
     loop {
         await_message(channel, company.interrupt)?;
         let mut message = [0; MESSAGE_LEN];
@@ -242,15 +314,40 @@ fn hear(plan: &LaunchPlan, channel: &OwnedFd, mut company: Company<'_>) -> Resul
                 }
                 socket::send(channel.as_fd(), &CONNECTED, None).map_err(LaunchError::Channel)?;
             }
+            Some(FromInit::Descriptor) => descriptors.extend(fd),
+            Some(FromInit::Serve(step)) => {
+                heard.servers.push(serve(plan, usize::from(step), std::mem::take(&mut descriptors))?);
+                socket::send(channel.as_fd(), &SERVED, None).map_err(LaunchError::Channel)?;
+            }
             Some(FromInit::Failed(StepFailed { step, detail, errno })) => {
                 return Err(LaunchError::step(&plan.steps, usize::from(step), detail, errno));
             }
-            Some(FromInit::Ready) => return Ok((heard, true)),
+            Some(FromInit::Ready) => return Ok(Told::Ready),
             // The channel is closed by execve, and by nothing else that succeeds.
-            None if len == 0 => return Ok((heard, false)),
+            None if len == 0 => return Ok(Told::Everything),
             None => return Err(LaunchError::Channel(Errno::EPROTO)),
         }
     }
+}
+
+/// Starts what serves the file system of a step.
+fn serve(plan: &LaunchPlan, step: usize, descriptors: Vec<OwnedFd>) -> Result<Child, LaunchError> {
+    let upper = match plan.steps.get(step) {
+        Some(Step::Overlay { upper, .. }) => upper.as_ref(),
+        Some(Step::OverlayDirectory { upper, .. }) => Some(upper),
+        _ => return Err(LaunchError::Channel(Errno::EPROTO)),
+    };
+    let mut descriptors = descriptors.into_iter();
+    let mut next = || descriptors.next().ok_or(LaunchError::Channel(Errno::EPROTO));
+    let order = fuse::Order {
+        device: next()?,
+        namespace: Some(next()?),
+        upper: upper.map(|_| Ok::<_, LaunchError>((next()?, next()?))).transpose()?,
+        lower: descriptors.collect(),
+        limit: upper.and_then(|upper| upper.limit),
+        volatile: upper.is_some_and(|upper| upper.volatile),
+    };
+    order.start().map_err(LaunchError::Serve)
 }
 
 fn await_message(channel: &OwnedFd, interrupt: Option<BorrowedFd<'_>>) -> Result<(), LaunchError> {

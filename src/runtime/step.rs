@@ -11,6 +11,8 @@ use nix::sched::CloneFlags;
 use super::blueprint::WindowSize;
 use crate::lsm::capability::Sets;
 use crate::name::capability::CapabilitySet;
+use crate::name::mount::Propagation;
+use crate::name::storage_driver::Driver;
 use crate::seccomp::Filter;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
@@ -80,6 +82,8 @@ pub struct Upper {
     pub workdir: CString,
     /// Whether the overlay may skip all syncs: its contents die with the container (`volatile`, Linux 5.10).
     pub volatile: bool,
+    /// Bytes that it may take, where the driver can see to that.
+    pub limit: Option<u64>,
 }
 
 /// What is done about a directory that cannot be overlaid.
@@ -136,6 +140,8 @@ pub enum Step {
     },
     /// Make the overlay of layers.
     Overlay {
+        /// How.
+        driver: Driver,
         /// Where it is kept.
         slot: Slot,
         /// `lowerdir`s, topmost first, relative to the store.
@@ -147,6 +153,8 @@ pub enum Step {
     },
     /// Make an overlay over a directory of the host.
     OverlayDirectory {
+        /// How.
+        driver: Driver,
         /// Where it is kept.
         slot: Slot,
         /// The directory, absolute.
@@ -176,6 +184,8 @@ pub enum Step {
         directory: CString,
         /// The path below it.
         path: CString,
+        /// How much of it.
+        depth: Depth,
         /// Attributes of the mount.
         attrs: MountAttrs,
     },
@@ -191,6 +201,8 @@ pub enum Step {
         depth: Depth,
         /// Attributes added to all of it.
         attrs: MountAttrs,
+        /// Which mounts of the host's appear in it later.
+        propagation: Propagation,
     },
     /// Attach the root and make it this process's root directory.
     EnterRoot {
@@ -293,6 +305,8 @@ pub enum Step {
     MakeReadOnly(Place),
     /// Make the mount in a slot itself read-only.
     SealMount(Slot),
+    /// Add attributes to the mount in a slot itself.
+    AddAttributes(Slot, MountAttrs),
     /// Make a terminal in the devpts of a slot, send its master to the monitor, make it our standard streams and our
     /// controlling terminal.
     OpenTerminal {

@@ -4,6 +4,9 @@
 //!   monitor                          init
 //!      | -- (fork) ------------------> |
 //!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
+//!      | <-------- Descriptor + fd --- |   only with a file system to be served: what for
+//!      | <------------------ Serve --- |   and then this
+//!      | -- Served ------------------> |   answers it
 //!      | <--------- Namespace + fd --- |   only where somebody connects the network
 //!      | <----- NameServers + fd ----- |   only where they follow the host's
 //!      | <---------- Terminal + fd --- |   only with a terminal
@@ -28,6 +31,8 @@ pub const START: [u8; MESSAGE_LEN] = *b"start\0\0\0";
 
 /// What the monitor says when the network that init waits for is there.
 pub const CONNECTED: [u8; MESSAGE_LEN] = *b"connect\0";
+/// What the monitor says once a file system is served.
+pub const SERVED: [u8; MESSAGE_LEN] = *b"served\0\0";
 
 /// What init says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,11 @@ pub enum FromInit {
     NameServers,
     /// There is nothing more to do without the network.
     Unconnected,
+    /// A descriptor for the process that is to serve the root file system comes with this message: first what `/dev/fuse` was
+    /// opened as, then the user namespace, then `upperdir` and `workdir` if there are any, then the layers, topmost first.
+    Descriptor,
+    /// Those descriptors were all: the file system of the step of this index is to be served.
+    Serve(u16),
     /// Everything is done but the program's execution, for which it waits.
     Ready,
     /// A step failed; nothing follows.
@@ -82,6 +92,11 @@ impl FromInit {
             Self::NameServers => *b"resolver",
             Self::Unconnected => *b"no link!",
             Self::Ready => *b"is ready",
+            Self::Descriptor => *b"a handle",
+            Self::Serve(step) => {
+                let [s0, s1] = step.to_le_bytes();
+                [b's', b'e', b'r', b'v', b'e', b' ', s0, s1]
+            }
             Self::Failed(StepFailed { step, detail, errno }) => {
                 let [s0, s1] = step.to_le_bytes();
                 let [e0, e1, e2, e3] = (errno as i32).to_le_bytes();
@@ -98,6 +113,8 @@ impl FromInit {
             [b'r', b'e', b's', b'o', b'l', b'v', b'e', b'r'] => Some(Self::NameServers),
             [b'n', b'o', b' ', b'l', b'i', b'n', b'k', b'!'] => Some(Self::Unconnected),
             [b'i', b's', b' ', b'r', b'e', b'a', b'd', b'y'] => Some(Self::Ready),
+            [b'a', b' ', b'h', b'a', b'n', b'd', b'l', b'e'] => Some(Self::Descriptor),
+            [b's', b'e', b'r', b'v', b'e', b' ', s0, s1] => Some(Self::Serve(u16::from_le_bytes([s0, s1]))),
             [b'!', detail, s0, s1, e0, e1, e2, e3] => {
                 let detail = match detail {
                     0 => Detail::None,
@@ -124,7 +141,8 @@ mod tests {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
         let plain =
             [FromInit::Terminal, FromInit::Namespace, FromInit::NameServers, FromInit::Unconnected, FromInit::Ready];
-        for message in plain.into_iter().chain([FromInit::Failed(failed)]) {
+        let served = [FromInit::Descriptor, FromInit::Serve(300)];
+        for message in plain.into_iter().chain([FromInit::Failed(failed)]).chain(served) {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }
         assert_eq!(FromInit::decode(b""), None);

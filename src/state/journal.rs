@@ -39,6 +39,7 @@ pub enum ContainerEvent {
     HealthStatus,
     Init,
     Kill,
+    Mount,
     NetworkLost,
     NetworkRestored,
     Oom,
@@ -49,6 +50,7 @@ pub enum ContainerEvent {
     Restart,
     Start,
     Stop,
+    Unmount,
     Unpause,
 }
 
@@ -69,6 +71,7 @@ impl ContainerEvent {
             Self::HealthStatus => "health_status",
             Self::Init => "init",
             Self::Kill => "kill",
+            Self::Mount => "mount",
             Self::NetworkLost => "network_lost",
             Self::NetworkRestored => "network_restored",
             Self::Oom => "oom",
@@ -79,6 +82,7 @@ impl ContainerEvent {
             Self::Restart => "restart",
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::Unmount => "unmount",
             Self::Unpause => "unpause",
         }
     }

@@ -15,6 +15,7 @@ use crate::host::env;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::log_request::{LogDriver, LogRequest};
 use crate::name::reference::Reference;
+use crate::name::storage_driver::Driver;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, Digest, ImageId};
 
@@ -25,6 +26,7 @@ pub struct Layout {
     runtime: PathBuf,
     config: PathBuf,
     cache: PathBuf,
+    driver: Option<Driver>,
 }
 
 /// Why the roots could not be found.
@@ -69,7 +71,18 @@ impl Layout {
                     .map(|base| base.join("coracle"))
             })
             .unwrap_or_else(|| data.join("run"));
-        Ok(Self { data, runtime, config, cache })
+        Ok(Self { data, runtime, config, cache, driver: None })
+    }
+
+    /// The same, with the user's word on how root file systems are made of what is there.
+    #[must_use]
+    pub fn with_storage_driver(self, driver: Option<Driver>) -> Self {
+        Self { driver, ..self }
+    }
+
+    /// How root file systems are made, if the user has said so.
+    pub fn storage_driver(&self) -> Option<Driver> {
+        self.driver
     }
 
     /// The data root.
@@ -142,9 +155,19 @@ impl Layout {
         self.images().join(format!("{}.json", id.hex()))
     }
 
+    /// What the user was told of how root file systems are made here.
+    pub fn storage_notice(&self) -> PathBuf {
+        self.runtime.join("storage-driver")
+    }
+
     /// On what an image is mounted by `image mount`.
     pub fn image_mount(&self, id: &ImageId) -> PathBuf {
         self.runtime.join("images").join(id.hex())
+    }
+
+    /// On what a container is mounted by `mount`.
+    pub fn container_mount(&self, id: &ContainerId) -> PathBuf {
+        self.runtime.join("mounts").join(id.as_str())
     }
 
     /// The directory of unpacked layers.
@@ -175,6 +198,11 @@ impl Layout {
     /// The name that a container was given later; absent for one that still has its first.
     pub fn container_new_name(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("name")
+    }
+
+    /// How a container's root file system is made, if not as it is first tried.
+    pub fn container_driver(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("driver.json")
     }
 
     /// Owners of files of its own layer that cannot carry them ([`crate::state::schema::owners`]).
@@ -222,6 +250,21 @@ impl Layout {
     /// The files of a volume.
     pub fn volume_data(&self, name: &VolumeName) -> PathBuf {
         self.volume(name).join("data")
+    }
+
+    /// The user's own drivers of volumes: sockets and programs.
+    pub fn plugins(&self) -> PathBuf {
+        self.config.join("plugins")
+    }
+
+    /// Marks a container whose volumes drivers have mounted.
+    pub fn driven_marker(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("driven")
+    }
+
+    /// What mounts of a container throw away with its end.
+    pub fn container_overlays(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("overlays")
     }
 
     /// Owners of files of a volume that cannot carry them ([`crate::state::schema::owners`]).

@@ -68,6 +68,15 @@ struct ContainerUse {
     image: Option<ImageUse>,
     #[serde(default)]
     layers: Vec<DiffId>,
+    #[serde(default)]
+    mounts: Vec<MountUse>,
+}
+
+/// A mount, which may show an image.
+#[derive(Serialize, Deserialize)]
+struct MountUse {
+    #[serde(default)]
+    layers: Vec<DiffId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -76,7 +85,7 @@ struct ImageUse {
 }
 
 impl Record for ContainerUse {
-    // Whatever version such a record has, these two fields mean the same.
+    // Whatever version such a record has, these fields mean the same.
     const VERSION: u32 = u32::MAX;
     const KIND: &'static str = "container record";
 }
@@ -108,7 +117,9 @@ pub(super) fn in_use(store: &Store) -> Result<Option<Objects>, StoreError> {
     used.blobs.extend(references.good.into_iter().map(|reference| reference.manifest_digest));
     for directory in paths_in(&store.layout().containers())? {
         match record::read::<ContainerUse>(&directory.join("record.json")) {
-            Ok(container) => used.layers.extend(container.into_iter().flat_map(|container| container.layers)),
+            Ok(container) => used.layers.extend(container.into_iter().flat_map(|container| {
+                container.layers.into_iter().chain(container.mounts.into_iter().flat_map(|mount| mount.layers))
+            })),
             Err(_) => return Ok(None),
         }
     }

@@ -1,6 +1,9 @@
 //! Files by descriptor: whiteouts, times, trees of our own that are to go.
 
-use std::ffi::CStr;
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -17,6 +20,32 @@ pub fn make_whiteout(dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
 /// Whether `stat` is that of an overlayfs whiteout.
 pub fn is_whiteout(stat: &FileStat) -> bool {
     stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == 0
+}
+
+/// Changes the permissions of `name` in `dir`, which is not followed if it is a link (fchmodat2(2), Linux 6.6). Before that the
+/// kernel has no such call for what cannot be opened: then the name is looked at before, and must not be changed by others.
+pub fn change_mode(dir: BorrowedFd<'_>, name: &[u8], mode: Mode) -> Result<(), Errno> {
+    let c_name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    let (fd, bits, flags) = (dir.as_raw_fd(), mode.bits(), libc::AT_SYMLINK_NOFOLLOW);
+    // SAFETY: `c_name` is a C string that outlives the call; the rest are integers.
+    let result = unsafe { libc::syscall(libc::SYS_fchmodat2, fd, c_name.as_ptr(), bits, flags) };
+    match Errno::result(result) {
+        Err(Errno::ENOSYS) => {
+            let stat = nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            if stat.st_mode & libc::S_IFMT == libc::S_IFLNK {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            nix::sys::stat::fchmodat(dir, name, mode, FchmodatFlags::FollowSymlink)
+        }
+        other => other.map(drop),
+    }
+}
+
+/// Makes the empty file `target` share the contents of `source` (FICLONE, ioctl_ficlone(2)).
+pub fn clone_contents(source: &File, target: &File) -> Result<(), Errno> {
+    // SAFETY: takes two descriptors, which are open.
+    let result = unsafe { libc::ioctl(target.as_raw_fd(), libc::FICLONE, source.as_raw_fd()) };
+    Errno::result(result).map(drop)
 }
 
 /// A time that leaves the file's as it is (utimensat(2), UTIME_OMIT).

@@ -23,5 +23,6 @@ pub mod seccomp;
 pub mod signal;
 pub mod single_threaded;
 pub mod socket;
+pub mod status;
 pub mod tty;
 pub mod xattr;

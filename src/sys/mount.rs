@@ -127,9 +127,18 @@ pub fn restrict(mount: BorrowedFd<'_>, attrs: MountAttrs, depth: Depth) -> Resul
     )
 }
 
-/// Adds `attrs` to `mount` alone and leaves everything else as it is.
-pub fn add_attributes(mount: BorrowedFd<'_>, attrs: MountAttrs) -> Result<(), Errno> {
-    set_attributes(mount, &MountAttr { attr_set: attrs.0, attr_clr: 0, propagation: 0, userns_fd: 0 }, Depth::Single)
+/// The same, and they cannot be bind-mounted.
+pub fn restrict_and_unbind(mount: BorrowedFd<'_>, attrs: MountAttrs, depth: Depth) -> Result<(), Errno> {
+    set_attributes(
+        mount,
+        &MountAttr { attr_set: attrs.0, attr_clr: 0, propagation: libc::MS_UNBINDABLE, userns_fd: 0 },
+        depth,
+    )
+}
+
+/// Adds `attrs` to `mount`, and with [`Depth::Recursive`] to all mounts below it, and leaves everything else as it is.
+pub fn add_attributes(mount: BorrowedFd<'_>, attrs: MountAttrs, depth: Depth) -> Result<(), Errno> {
+    set_attributes(mount, &MountAttr { attr_set: attrs.0, attr_clr: 0, propagation: 0, userns_fd: 0 }, depth)
 }
 
 fn set_attributes(mount: BorrowedFd<'_>, attr: &MountAttr, depth: Depth) -> Result<(), Errno> {

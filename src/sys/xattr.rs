@@ -52,6 +52,35 @@ pub fn set(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno>
     Errno::result(result).map(drop)
 }
 
+/// What is done about an attribute that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It gets the new value.
+    Replace,
+    /// EEXIST.
+    Refuse,
+    /// It must exist: else ENODATA.
+    Demand,
+}
+
+/// As [`set`], but for what is done about an attribute that there is.
+pub fn set_with(file: BorrowedFd<'_>, name: &CStr, value: &[u8], existing: Existing) -> Result<(), Errno> {
+    let flags = match existing {
+        Existing::Replace => 0,
+        Existing::Refuse => libc::XATTR_CREATE,
+        Existing::Demand => libc::XATTR_REPLACE,
+    };
+    // SAFETY: `name` is a C string and `value` is `value.len()` readable bytes; both outlive the call.
+    let result = unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) };
+    Errno::result(result).map(drop)
+}
+
+/// Removes an attribute; ENODATA if there is none.
+pub fn remove_existing(file: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: `name` is a C string that outlives the call.
+    Errno::result(unsafe { libc::fremovexattr(file.as_raw_fd(), name.as_ptr()) }).map(drop)
+}
+
 /// Removes an attribute; that there is none is no error.
 pub fn remove(file: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     // SAFETY: `name` is a C string that outlives the call.

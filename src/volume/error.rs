@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::driver::DriverError;
 use crate::failure::{EXIT_OWN_FAILURE, Explain};
 use crate::name::volume::VolumeName;
+use crate::name::volume_options::OptionRefused;
 use crate::state::lock::LockError;
 use crate::state::record::{RecordError, io_code, io_hint};
 
@@ -39,6 +41,22 @@ pub enum VolumeError {
         #[source]
         cause: io::Error,
     },
+    /// Its driver.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// It was made with options that mean nothing.
+    #[error(transparent)]
+    Option(#[from] OptionRefused),
+    /// Its files are not to be had.
+    #[error("{doing} the volume {name}: {why}")]
+    NoFiles {
+        /// What was tried.
+        doing: &'static str,
+        /// The volume.
+        name: VolumeName,
+        /// Why not.
+        why: &'static str,
+    },
     /// Its record.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -55,6 +73,9 @@ impl Explain for VolumeError {
             Self::InUse { .. } => "E_BUSY",
             Self::Io { cause, .. } => io_code(cause),
             Self::Record(error) => error.code(),
+            Self::Driver(error) => error.code(),
+            Self::Option(error) => error.code(),
+            Self::NoFiles { .. } => "E_UNSUPPORTED",
             Self::Lock(error) => error.code(),
         }
     }
@@ -69,6 +90,9 @@ impl Explain for VolumeError {
             }
             Self::Io { cause, .. } => io_hint(cause),
             Self::Record(error) => error.hint(),
+            Self::Driver(error) => error.hint(),
+            Self::Option(error) => error.hint(),
+            Self::NoFiles { .. } => None,
             Self::Lock(error) => error.hint(),
         }
     }

@@ -41,7 +41,7 @@ fn condition(key: &'static str, values: Vec<String>, now: Timestamp) -> Result<C
         "anonymous" => is_one_of(key, &values, |volume| volume.record.anonymous)?,
         // What prune removes, not what it is.
         "all" => Box::new(|_| true),
-        "driver" => Box::new(move |_| values.iter().any(|value| value == "local")),
+        "driver" => Box::new(move |volume| values.contains(&volume.record.driver)),
         "scope" => Box::new(move |_| values.iter().any(|value| value == "local")),
         "name" => {
             let patterns = values.iter().map(|value| pattern(key, value)).collect::<Result<Vec<_>, _>>()?;

@@ -3,6 +3,7 @@
 //! A volume is published by one rename, complete, and leaves by one rename. Who uses it is said by the containers' records
 //! alone, so that nothing has to be kept in step with them.
 
+pub mod driver;
 pub mod error;
 pub mod filter;
 pub mod summary;
@@ -12,10 +13,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-pub use error::VolumeError;
+use self::driver::Driver;
+pub use self::error::VolumeError;
 
 use crate::failure::Failure;
 use crate::name::volume::VolumeName;
+use crate::name::volume_options::{Files, LocalVolume};
 use crate::state::layout::Layout;
 use crate::state::lock::Exclusive;
 use crate::state::record;
@@ -50,8 +53,18 @@ pub fn create(layout: &Layout, wanted: &VolumeRecord) -> Result<Published, Volum
     let building = TemporaryDirectory::create(&layout.tmp(), Kind::Volume).map_err(failed(&layout.tmp()))?;
     record::write_new(&building.path().join("record.json"), wanted)?;
     let data = building.path().join("data");
-    make_data(&data).map_err(failed(&data))?;
-    File::create(building.path().join(NEW)).map_err(failed(building.path()))?;
+    if wanted.is_local() {
+        let local = LocalVolume::of(&wanted.options)?;
+        make_data(&data).map_err(failed(&data))?;
+        let (uid, gid) = (wanted.owner.0.or(local.owner.0), wanted.owner.1.or(local.owner.1));
+        // Whoever has one id has files of that id only, and containers see them as their own.
+        if nix::unistd::geteuid().is_root() && (uid, gid) != (None, None) {
+            std::os::unix::fs::chown(&data, uid, gid).map_err(failed(&data))?;
+        }
+        if local.files == Files::Store {
+            File::create(building.path().join(NEW)).map_err(failed(building.path()))?;
+        }
+    }
     if !wanted.anonymous {
         return building.publish_durable(&path).map_err(failed(&path));
     }
@@ -129,6 +142,18 @@ pub fn take_away(
 pub fn discard(bin: TemporaryDirectory) -> Result<(), VolumeError> {
     let path: PathBuf = bin.path().to_owned();
     bin.remove().map_err(|cause| VolumeError::Io { doing: "removing", path, cause })
+}
+
+/// Where a volume's files are, if that is one place; nothing for one in memory, and one that its driver has not mounted.
+pub fn files(layout: &Layout, volume: &VolumeRecord) -> Result<Option<PathBuf>, VolumeError> {
+    if !volume.is_local() {
+        return Ok(Driver::find(layout, &volume.driver)?.path(volume.name.as_str())?);
+    }
+    Ok(match LocalVolume::of(&volume.options)?.files {
+        Files::Store => Some(layout.volume_data(&volume.name)),
+        Files::Host { path, .. } => Some(path),
+        Files::Memory { .. } => None,
+    })
 }
 
 /// Whether the first container that mounts it has still to fill it with what it covers.

@@ -193,6 +193,19 @@ fn an_import_keeps_what_the_file_system_cannot() {
     }
     lab.coracle_with_input(["import", "-"], b"\xfd7zXZ\0rest").exited(125).says("xz -dc");
     lab.coracle_with_input(["import", "-"], b"no tar at all").exited(125);
-    lab.coracle(["import", "https://example.org/x.tar"]).exited(125).says("curl");
+    // Nobody listens there.
+    lab.coracle(["import", "http://127.0.0.1:1/x.tar"]).exited(125).says("127.0.0.1:1");
     lab.coracle(["import", "/no/such/file"]).exited(125).says("/no/such/file");
+}
+
+#[test]
+fn volumes_of_the_container_become_volumes_of_the_image_when_asked_for() {
+    let lab = Lab::new();
+    keep(&lab, "c", &["-v", "data:/data", "--tmpfs", "/t"], "echo kept >/data/file");
+    let volumes = |flags: &[&str]| {
+        let id = lab.coracle([&["commit"], flags, &["c"]].concat()).ok().text();
+        lab.coracle(["inspect", "--type", "image", &id]).ok().json()[0]["Config"]["Volumes"].clone()
+    };
+    assert!(volumes(&[]).is_null());
+    assert_eq!(volumes(&["--include-volumes"]), serde_json::json!({"/data": {}}));
 }

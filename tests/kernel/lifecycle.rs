@@ -304,3 +304,30 @@ fn everything_on_disk_is_the_users_alone() {
         assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
     }
 }
+
+/// Templates of scripts name what podman and docker have.
+#[test]
+fn inspect_has_the_names_that_scripts_use() {
+    let lab = Lab::new();
+    lab.pull("busybox");
+    let name = crate::support::image("busybox");
+    lab.coracle(["create", "--name", "c", "--health-cmd", "true", "-v", "/data", &name, "sh", "-c", "echo 12345 >/f"])
+        .ok();
+    lab.coracle(["start", "-a", "c"]).ok();
+    let fields = ".GraphDriver.Name .GraphDriver.Data.UpperDir .GraphDriver.Data.LowerDir .ImageDigest .LogPath .StaticDir \
+        .State.ConmonPid .State.Health.Status .State.OciVersion .Config.StopTimeout .Config.Healthcheck.Test .Config.Domainname \
+        .Config.Volumes .HostConfig.PortBindings .HostConfig.Runtime .HostConfig.Dns .ExecIDs .IsInfra .Pod .OCIRuntime \
+        .NetworkSettings.Ports .Mounts .Dependencies .ProcessLabel .AppArmorProfile";
+    for field in fields.split_whitespace() {
+        lab.coracle(["inspect", "-t", "container", "-f", &format!("{{{{{field}}}}}"), "c"]).ok();
+    }
+    let text = |template: &str| lab.coracle(["inspect", "-s", "-f", template, "-l"]).ok().text();
+    assert_eq!(std::fs::read_to_string(format!("{}/f", text("{{.GraphDriver.Data.UpperDir}}"))).unwrap(), "12345\n");
+    assert!(std::path::Path::new(&text("{{.LogPath}}")).is_file());
+    assert!(text("{{.ImageDigest}}").starts_with("sha256:"));
+    assert_eq!(text("{{json .Config.Healthcheck.Test}}"), r#"["CMD","/bin/sh","-c","true"]"#);
+    let (written, all): (u64, u64) = (text("{{.SizeRw}}").parse().unwrap(), text("{{.SizeRootFs}}").parse().unwrap());
+    assert!(written > 0 && all > written);
+    assert!(lab.inspect("c").get("SizeRw").is_none(), "finding it out takes time");
+    lab.coracle(["inspect"]).refused(125, "E_CONFIG");
+}

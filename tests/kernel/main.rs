@@ -2,6 +2,11 @@
 //! Nothing here is mocked; `tests/run` prepares what is needed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[allow(dead_code, reason = "nothing here needs a registry that does everything wrong")]
+#[path = "../support/faulty.rs"]
+mod faulty;
+#[path = "../support/registry.rs"]
+mod registry;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -30,9 +35,11 @@ mod life;
 mod lifecycle;
 mod limits;
 mod logs;
+mod mount_types;
 mod mounts;
 mod named_volumes;
 mod namespaces;
+mod owners;
 mod proc_sys_dev;
 mod process;
 mod ps;
@@ -42,6 +49,7 @@ mod rename;
 mod rootfs;
 mod seccomp;
 mod signals;
+mod storage;
 mod streams;
 mod system;
 mod terminal;
@@ -49,6 +57,7 @@ mod top;
 mod unshare;
 mod user;
 mod user_network;
+mod volume_files;
 mod volumes;
 mod wait;
 mod workdir;

@@ -283,7 +283,7 @@ fn bad_mounts_are_refused_with_an_example() {
         ("type=bind,src=/usr,dst=/m,bind-propagation=rshared", "rshared"),
         ("type=bind,src=/usr,dst=/m,idmap", "idmap"),
         ("type=bind,src=/nosuch,dst=/m", "/nosuch"),
-        ("type=nosuch,dst=/m", "bind, volume or tmpfs"),
+        ("type=nosuch,dst=/m", "bind, volume, tmpfs"),
         ("type=bind,src=/usr", "dst=PATH"),
         ("src=v,dst=/m,volume-subpath=../../..", ".."),
     ] {

@@ -1,6 +1,6 @@
 //! `unshare`, and images mounted in it.
 
-use crate::support::{Lab, image};
+use crate::support::{Detached, Lab, image};
 
 #[test]
 fn the_command_is_root_of_our_files() {
@@ -52,6 +52,40 @@ fn images_are_mounted_inside_and_not_outside() {
     assert_eq!(lines[3..5], [format!("{name} PATH").as_str(), "1"], "{text}");
     assert!(text.contains("[E_BUSY]") && text.contains(&id) && text.contains("is not mounted"), "{text}");
     assert!(text.ends_with("NAME=busybox\n2\n2\n0"), "{text}");
+}
+
+#[test]
+fn containers_are_mounted_inside_and_written_to() {
+    let lab = Lab::new();
+    lab.pull("busybox");
+    let busybox = image("busybox");
+    lab.coracle(["create", "--name", "web", &busybox, "cat", "/etc/setting"]).ok();
+    let up = Detached::start(&lab, &["--name", "up"], &["sleep", "1000"]);
+    lab.coracle(["mount", "web"]).refused(125, "E_PERMISSION").says("coracle unshare");
+    lab.coracle(["mount", "nobody"]).refused(125, "E_NOTFOUND");
+    assert_eq!(lab.coracle(["container", "mount"]).ok().text(), "");
+    let script = r#"set -e
+        path=$("$1" mount web); [ "$("$1" mount web)" = "$path" ]
+        cat "$path/etc/os-release"; echo set >"$path/etc/setting"
+        "$1" mount --format json | grep -c mountpoint
+        (cd "$path" && ! "$1" unmount web 2>&1)
+        "$1" umount web; ! "$1" container umount web 2>&1
+        up=$("$1" mount -l); ls -d "$up/bin"; touch "$up/x" 2>&1 && exit 99
+        "$1" mount --all >/dev/null; "$1" mount | wc -l; "$1" unmount -fa | wc -l; "$1" mount | wc -l"#;
+    let coracle = crate::support::coracle_path();
+    let output = lab.coracle(["unshare", "sh", "-c", script, "sh", coracle.to_str().unwrap()]);
+    let text = output.ok().text();
+    assert!(text.starts_with("NAME=busybox\n1\n") && text.contains("[E_BUSY]"), "{text}");
+    assert!(text.contains("\nweb\n") && text.contains("web: it is not mounted"), "{text}");
+    assert!(text.contains("Read-only file system"), "one that runs has its layer to itself: {text}");
+    assert!(text.ends_with("\n2\n2\n0"), "{text}");
+    drop(up);
+    assert_eq!(lab.coracle(["start", "-a", "web"]).ok().text(), "set", "what was written is in the container");
+    assert!(lab.coracle(["diff", "-l"]).ok().text().contains("/etc/setting"));
+    let events = lab.coracle(["events", "--no-stream", "--filter", "event=mount", "--format", "{{.Name}}"]).ok().text();
+    assert!(events.contains("web"), "{events}");
+    lab.coracle(["container", "cleanup", "web"]).ok();
+    lab.coracle(["container", "cleanup", "--rm", "web"]).refused(125, "E_CONFIG");
 }
 
 /// Whoever unpacks: the layers are the same.

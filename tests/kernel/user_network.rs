@@ -401,7 +401,8 @@ fn name_server() {
 #[test]
 fn clients_keep_their_address_with_pasta() {
     let lab = Lab::new();
-    let who = lab.write("www/cgi-bin/who", "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\necho $REMOTE_ADDR\n");
+    let who =
+        lab.write("www/cgi-bin/who", "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\necho $REMOTE_ADDR\n");
     fs::set_permissions(&who, fs::Permissions::from_mode(0o755)).unwrap();
     let mount = format!("{}:/www:ro", lab.path("www").display());
     let own = fs::read_to_string("/proc/net/fib_trie").unwrap();

@@ -95,3 +95,17 @@ fn a_waiter_of_a_killed_container_learns_its_code() {
     assert!(!is_running(pid));
     assert_eq!(waiter.wait().ok().text(), "137");
 }
+
+#[test]
+fn of_several_containers_the_first_is_enough() {
+    let lab = Lab::new();
+    let first = Detached::start(&lab, &["--name", "first"], &["sh", "-c", "trap 'exit 7' TERM; sleep 1000 & wait"]);
+    let _second = Detached::start(&lab, &["--name", "second"], &["sleep", "1000"]);
+    let waiter = lab.spawn(["wait", "--exit-first-match", "second", "first"]);
+    until_asleep(waiter.pid());
+    wait_until("it has set its trap", || lab.coracle(["top", "first", "args"]).ok().text().contains("sleep"));
+    lab.coracle(["stop", "first"]).ok();
+    assert_eq!(waiter.wait().ok().text(), "7");
+    assert!(is_running(_second.pid()));
+    drop(first);
+}

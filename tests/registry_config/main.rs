@@ -18,6 +18,7 @@ mod proxies;
 mod pull_flags;
 mod search;
 mod short_names;
+mod web;
 
 use std::ffi::OsStr;
 use std::fs;

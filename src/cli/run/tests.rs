@@ -287,7 +287,7 @@ fn options_that_depend_on_security_modules() {
         || security::Modules { apparmor: true, apparmor_profile: Some("p (enforce)".into()), ..Default::default() };
     let relabel = ["-v", "/a:/b:Z", "debian"];
     assert!(asked_on(&relabel, none).is_ok());
-    assert!(asked_on(&relabel, selinux).unwrap_err().to_string().contains("SELinux"));
+    assert!(asked_on(&relabel, selinux).is_ok());
     let unconfined = ["--security-opt", "apparmor=unconfined", "--security-opt", "label=disable", "debian"];
     assert!(asked_on(&unconfined, none).is_ok());
     assert!(asked_on(&unconfined, selinux).is_ok());

@@ -1,23 +1,25 @@
 //! What is mounted in a container.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use clap::Args;
 
 use super::{all_parsed, of_flag, parsed};
-use crate::container::request::{BindMount, ImageVolumes, TmpfsMount, VolumeMount, VolumesFrom};
+use crate::container::request::{
+    BindMount, ImageMount, ImageVolumes, KernelMount, TmpfsMount, VolumeMount, VolumesFrom,
+};
 use crate::failure::Failure;
-use crate::host::security::Modules;
-use crate::name::mount::{MountFlag, Relabel, parse_mount_flag, parse_tmpfs, parse_volume_flag};
+use crate::name::mount::{MountFlag, parse_mount_flag, parse_tmpfs, parse_volume_flag};
 
 /// What is mounted in a container: of `run` and `create`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MountFlags {
-    /// Mount a volume, or a directory or file of the host; options: ro, rw, rbind, bind, exec, noexec, nosuid, nodev, copy, nocopy, nocreate
+    /// Mount a volume, or a directory or file of the host; options: ro, rw, rbind, bind, rslave, exec, noexec, nosuid, nodev, O, copy, nocopy, nocreate
     #[arg(short, long, value_name = "[SOURCE:]DESTINATION[:OPTIONS]")]
     volume: Vec<String>,
-    /// The same in words: type=bind, volume or tmpfs, src=, dst=, and options
+    /// The same in words: type=bind, volume, tmpfs, image, glob, devpts or ramfs, src=, dst=, and options
     #[arg(long, value_name = "KEY=VALUE,...")]
     mount: Vec<String>,
     /// Mount what another container has mounted, as it has it there; options: ro, rw
@@ -26,6 +28,9 @@ pub struct MountFlags {
     /// What becomes of volumes that the image asks for: anonymous, tmpfs or ignore [default: anonymous]
     #[arg(long, value_name = "HOW")]
     image_volume: Option<String>,
+    /// With --read-only: keep /run, /tmp and /var/tmp writable, in memory
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::cli::tree::parse_boolean)]
+    read_only_tmpfs: Option<bool>,
     /// Mount a tmpfs; options: ro, rw, size=, mode=, exec, noexec, tmpcopyup, notmpcopyup
     #[arg(long, value_name = "DESTINATION[:OPTIONS]")]
     tmpfs: Vec<String>,
@@ -40,6 +45,12 @@ pub struct Mounts {
     pub tmpfs: Vec<TmpfsMount>,
     /// Volumes.
     pub volumes: Vec<VolumeMount>,
+    /// Images.
+    pub images: Vec<ImageMount>,
+    /// File systems of the kernel's.
+    pub kernel: Vec<KernelMount>,
+    /// Whether a root that cannot be written to has directories that can.
+    pub read_only_tmpfs: bool,
     /// Containers whose mounts it gets, too.
     pub from: Vec<VolumesFrom>,
     /// What becomes of the image's volumes.
@@ -47,16 +58,16 @@ pub struct Mounts {
 }
 
 impl MountFlags {
-    /// In types; `modules` is asked only where they matter.
-    pub fn parsed(&self, working_directory: &Path, modules: fn() -> Modules) -> Result<Mounts, Failure> {
-        let mut mounts = Mounts::default();
+    /// In types. Patterns are expanded.
+    pub fn parsed(&self, working_directory: &Path) -> Result<Mounts, Failure> {
+        let mut mounts = Mounts { read_only_tmpfs: self.read_only_tmpfs.unwrap_or(true), ..Mounts::default() };
         for text in &self.volume {
             let mount = parse_volume_flag(text, working_directory).map_err(|error| of_flag("--volume", error))?;
-            mounts.add(mount, modules)?;
+            mounts.add(mount)?;
         }
         for text in &self.mount {
             let mount = parse_mount_flag(text, working_directory).map_err(|error| of_flag("--mount", error))?;
-            mounts.add(mount, modules)?;
+            mounts.add(mount)?;
         }
         for text in &self.tmpfs {
             mounts.tmpfs.push(parse_tmpfs(text).map_err(|error| of_flag("--tmpfs", error))?);
@@ -69,10 +80,12 @@ impl MountFlags {
 }
 
 impl Mounts {
-    fn add(&mut self, mount: MountFlag, modules: fn() -> Modules) -> Result<(), Failure> {
+    fn add(&mut self, mount: MountFlag) -> Result<(), Failure> {
         match mount {
-            MountFlag::Bind(mount, Relabel::Yes) if modules().selinux => return Err(cannot_relabel(&mount)),
-            MountFlag::Bind(mount, _) => self.binds.push(mount),
+            MountFlag::Bind(mount) => self.binds.push(mount),
+            MountFlag::Glob(mount) => self.binds.extend(expanded(&mount)?),
+            MountFlag::Image(mount) => self.images.push(mount),
+            MountFlag::Kernel(mount) => self.kernel.push(mount),
             MountFlag::Volume(mount) => self.volumes.push(mount),
             MountFlag::Tmpfs(mount) => self.tmpfs.push(mount),
         }
@@ -84,15 +97,42 @@ impl Mounts {
         let tmpfs = self.tmpfs.iter().map(|mount| &mount.destination);
         let volumes = self.volumes.iter().map(|mount| &mount.destination);
         let mut seen = BTreeSet::new();
-        match binds.chain(tmpfs).chain(volumes).find(|destination| !seen.insert(destination.as_str())) {
+        let images = self.images.iter().map(|mount| &mount.destination);
+        let kernel = self.kernel.iter().map(|mount| &mount.destination);
+        match binds
+            .chain(tmpfs)
+            .chain(volumes)
+            .chain(images)
+            .chain(kernel)
+            .find(|destination| !seen.insert(destination.as_str()))
+        {
             Some(twice) => Err(Failure::new("E_CONFIG", format!("two mounts have the destination {twice:?}"))),
             None => Ok(()),
         }
     }
 }
 
-fn cannot_relabel(mount: &BindMount) -> Failure {
-    let message = format!("mounting {}: this version cannot relabel for SELinux", mount.source.display());
-    Failure::new("E_CONFIG", message)
-        .with_hint("leave z and Z out, and label the directory container_file_t with chcon")
+/// A mount for each path that matches.
+fn expanded(mount: &BindMount) -> Result<Vec<BindMount>, Failure> {
+    let pattern = mount.source.to_string_lossy();
+    let refused = |why: String| {
+        let failure = Failure::new("E_CONFIG", format!("--mount type=glob: {pattern:?} {why}"));
+        failure.with_hint("for example --mount type=glob,src=/usr/lib/lib*.so,dst=/mnt/lib")
+    };
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
+    let paths = glob::glob_with(&pattern, options).map_err(|error| refused(format!("is no pattern: {error}")))?;
+    let mut mounts = Vec::new();
+    for path in paths.flatten() {
+        let name = path.file_name().and_then(OsStr::to_str);
+        let destination = match (mount.destination.as_str(), name, path.to_str()) {
+            ("", _, Some(path)) => path.to_owned(),
+            (directory, Some(name), _) if !directory.is_empty() => format!("{directory}/{name}"),
+            _ => return Err(refused(format!("matches {path:?}, whose name is not text"))),
+        };
+        mounts.push(BindMount { source: path, destination, ..mount.clone() });
+    }
+    match mounts.is_empty() {
+        true => Err(refused("matches nothing".into())),
+        false => Ok(mounts),
+    }
 }

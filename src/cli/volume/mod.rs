@@ -1,8 +1,10 @@
 //! `volume ...`.
 
 pub mod create;
+pub mod export;
 pub mod inspect;
 pub mod list;
+pub mod mount;
 pub mod remove;
 
 use serde_json::{Value, json};
@@ -15,13 +17,15 @@ fn value(volume: &Summary) -> Value {
     let record = &volume.record;
     json!({
         "Name": record.name,
-        "Driver": "local",
+        "Driver": record.driver,
         "Mountpoint": volume.mountpoint.display().to_string(),
         "CreatedAt": moment(record.created).to_string(),
         "Labels": record.labels,
         "Scope": "local",
         "Options": record.options,
         "Anonymous": record.anonymous,
+        "UID": record.owner.0.unwrap_or_default(),
+        "GID": record.owner.1.unwrap_or_default(),
         "MountCount": volume.users.len(),
         "NeedsCopyUp": volume.is_to_be_filled,
         "Containers": volume.users,

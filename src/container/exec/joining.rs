@@ -164,8 +164,9 @@ impl Joining<'_> {
         // Ours are closed once the process has them.
         let preserved = std::mem::take(&mut self.preserved);
         let given = Given { streams, preserved, execution: Execution::AtOnce, group: leaf.map(OwnedFd::from) };
-        let running =
-            spawn::launch(proof, &self.plan, given, Company { interrupt: Some(interrupt), ..Company::default() });
+        let company = Company { interrupt: Some(interrupt), ..Company::default() };
+        let running = spawn::launch(proof, &self.plan, &given, company);
+        drop(given);
         let running = running.map_err(|error| self.explained(error.into()))?;
         freeze::include(self.layout, &self.live, running.child.pidfd.as_fd());
         Ok(running)

@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use nix::sched::CloneFlags;
 
 use super::{Privileges, Request};
+use crate::container::driver;
 use crate::container::environment::Environment;
 use crate::container::live::{Live, NotLive};
 use crate::container::request::{CapabilityChanges, SeccompChoice, Terminal};
@@ -19,6 +20,7 @@ use crate::host::{kernel, processes};
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::{Capability, CapabilitySet};
 use crate::name::capability_change::CapabilityName;
+use crate::name::storage_driver::Driver;
 use crate::rootfs::view::View;
 use crate::runtime::blueprint::{IdMaps, Process, WindowSize};
 use crate::runtime::plan::LaunchPlan;
@@ -81,7 +83,7 @@ fn process(
     ids: &IdMaps,
     request: &Request,
 ) -> Result<Process, Failure> {
-    let user = user(record, number, ids, request)?;
+    let user = user(layout, record, number, ids, request)?;
     let environment = environment(record, &user, request);
     let program = request.command.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
     let candidates = translate::candidates(program, environment.get("PATH"))?;
@@ -122,8 +124,26 @@ fn made_from(layout: &Layout, record: &ContainerRecord) -> View {
     })
 }
 
+/// The files that the container has now. An overlay of ours shows them to nobody outside of it (`fuse_allow_current_process`):
+/// then they are looked for in its layers.
+fn as_it_is(layout: &Layout, record: &ContainerRecord, number: i32) -> View {
+    match driver::recorded(layout, &record.id) {
+        Some(found) if found.driver == Driver::Fuse && record.rootfs.is_none() => {
+            let layers = record.layers.iter().rev().map(|diff_id| layout.layer(diff_id).join("tree"));
+            View::new(std::iter::once(layout.container(&record.id).join("upper")).chain(layers).collect())
+        }
+        _ => View::new(vec![format!("/proc/{number}/root").into()]),
+    }
+}
+
 /// The user asked for, looked up in the files that the container shows now, mounts included.
-fn user(record: &ContainerRecord, number: i32, ids: &IdMaps, request: &Request) -> Result<ContainerUser, Failure> {
+fn user(
+    layout: &Layout,
+    record: &ContainerRecord,
+    number: i32,
+    ids: &IdMaps,
+    request: &Request,
+) -> Result<ContainerUser, Failure> {
     let recorded = (!record.process.user.is_empty()).then(|| record.process.user.parse()).transpose()?;
     let same = |user: &ContainerUser| (user.uid, user.gid) == record.process.ids;
     let plain = ContainerUser {
@@ -139,7 +159,7 @@ fn user(record: &ContainerRecord, number: i32, ids: &IdMaps, request: &Request) 
         (None, _, IdMaps::Single { .. }) | (None, None, _) => return Ok(plain),
         (None, Some(spec), _) => spec,
     };
-    let view = View::new(vec![format!("/proc/{number}/root").into()]);
+    let view = as_it_is(layout, record, number);
     let found = ContainerUser::of_spec(spec, &view)?;
     match ids {
         IdMaps::Single { .. } if !same(&found) => {

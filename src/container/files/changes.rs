@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::pack::{failed, joined, names, open_directory, permissions, type_of};
 use crate::failure::Failure;
 use crate::state::schema::layer::LayerPath;
-use crate::store::unpack::ownership::OVERRIDE_STAT;
+use crate::state::schema::stamp::OVERRIDE_STAT;
 use crate::sys::fs::is_whiteout;
 use crate::sys::in_root::{Resolve, open_below};
 use crate::sys::xattr;

@@ -11,7 +11,7 @@ use nix::sys::stat::{FileStat, fstatat};
 use super::changes::{Change, Kind};
 use super::pack::{failed, joined, names, open_directory, permissions, type_of};
 use crate::failure::Failure;
-use crate::store::unpack::ownership::OVERRIDE_STAT;
+use crate::state::schema::stamp::OVERRIDE_STAT;
 use crate::sys::in_root::{Resolve, open_below};
 use crate::sys::xattr;
 

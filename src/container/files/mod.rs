@@ -11,6 +11,7 @@
 
 pub mod changes;
 pub mod compare;
+pub mod made;
 pub mod pack;
 pub mod recorded;
 pub mod tar_writer;

@@ -11,36 +11,48 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, fstat, fstatat};
 
+use super::made::{Made, Whose};
 use super::recorded::Recorded;
 use super::tar_writer::TarWriter;
 use crate::failure::Failure;
-use crate::state::schema::layer::FileKind;
+use crate::identity::map::Ranges;
+use crate::state::schema::layer::{FileKind, Ownership};
+use crate::state::schema::stamp::{OVERRIDE_STAT, parse_stamp};
 use crate::store::unpack::header::{Entry, Kind};
-use crate::store::unpack::ownership::{OVERRIDE_STAT, parse_stamp};
 use crate::sys::fs::is_whiteout;
 use crate::sys::in_root::{Resolve, open_below};
+use crate::sys::status::{self, Status};
 use crate::sys::xattr;
 
 /// Whose files they are said to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owners {
     /// Everything belongs to 0:0.
     Root,
-    /// As recorded with the files, else as the file system has it; this user and this group of it mean 0.
-    Kept {
-        /// Our own ids where there are no others.
-        own: Option<(u32, u32)>,
-        /// Whether the files carry records of ours: those of a container do, those of the host do not.
-        recorded: bool,
+    /// Files of the host: as the file system has it; this user and this group of it mean 0.
+    Hosts {
+        /// Our own ids.
+        own: (u32, u32),
     },
+    /// Files of a container that has one id: as recorded of them, else these.
+    Recorded {
+        /// User.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// Files of a container that has these ids: as the file system has it, else as recorded.
+    Real(Ranges),
 }
 
 /// How files are packed.
 pub struct Settings {
     /// Whose they are.
     pub owners: Owners,
-    /// What layers say of them.
+    /// What is said of them elsewhere.
     pub recorded: Recorded,
+    /// What says whose files without a record are.
+    pub made: Option<Made>,
     /// Whether mounts below are left out.
     pub one_mount: bool,
     /// Whether extended attributes are packed.
@@ -51,11 +63,20 @@ pub struct Settings {
 pub struct Packer<W> {
     tar: TarWriter<W>,
     settings: Settings,
-    /// First names of files that have several, by device and inode.
-    links: HashMap<(u64, u64), Vec<u8>>,
-    /// What was left out, as text for the user.
-    pub skipped: Vec<String>,
+    /// Files that have several names, by device and inode: the first of these, and the owner.
+    links: HashMap<(u64, u64), (Vec<u8>, Owner)>,
+    /// What the user should know: what was left out.
+    warnings: Vec<String>,
+    /// Files that are said to belong to who owned what they replace.
+    kept: Vec<Vec<u8>>,
+    /// Our own ids here.
+    own: Owner,
 }
+
+type Owner = (u32, u32);
+
+/// How many paths a warning names.
+const SHOWN_PATHS: usize = 3;
 
 /// The error of `action` on `path`.
 pub fn failed(action: &str, path: &[u8], cause: Errno) -> Failure {
@@ -72,6 +93,11 @@ pub fn failed(action: &str, path: &[u8], cause: Errno) -> Failure {
 pub fn writing(cause: io::Error) -> Failure {
     let code = if cause.kind() == io::ErrorKind::BrokenPipe { "E_PIPE" } else { crate::state::record::io_code(&cause) };
     Failure::new(code, format!("writing the archive: {cause}"))
+}
+
+/// What is recorded with an open file of its owner.
+pub fn record_of(file: BorrowedFd<'_>) -> Option<Ownership> {
+    xattr::get(file, OVERRIDE_STAT).ok().as_deref().and_then(parse_stamp)
 }
 
 /// The names in a directory, sorted.
@@ -116,13 +142,27 @@ pub fn open_directory(parent: BorrowedFd<'_>, name: &CStr, one_mount: bool) -> R
 impl<W: Write> Packer<W> {
     /// An empty tar that goes to `out`.
     pub fn new(out: W, settings: Settings) -> Self {
-        Self { tar: TarWriter::new(out), settings, links: HashMap::new(), skipped: Vec::new() }
+        let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        let (links, warnings, kept) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { tar: TarWriter::new(out), settings, links, warnings, kept, own }
     }
 
-    /// Ends the tar.
-    pub fn finish(self) -> Result<Vec<String>, Failure> {
+    /// Ends the tar; what the user should know of it.
+    pub fn finish(mut self) -> Result<Vec<String>, Failure> {
         self.tar.finish().map_err(writing)?;
-        Ok(self.skipped)
+        if !self.kept.is_empty() {
+            let mut shown: Vec<String> =
+                self.kept.iter().take(SHOWN_PATHS).map(|path| format!("/{}", String::from_utf8_lossy(path))).collect();
+            if self.kept.len() > SHOWN_PATHS {
+                shown.push(format!("{} more", self.kept.len() - SHOWN_PATHS));
+            }
+            self.warnings.push(format!(
+                "owners that the container could neither see nor change are kept, those of the image's files of the same \
+                 names: {}",
+                shown.join(", ")
+            ));
+        }
+        Ok(self.warnings)
     }
 
     /// Packs all that the open directory contains. `name` is its path in the tar, `path` that from the container's root.
@@ -160,23 +200,23 @@ impl<W: Write> Packer<W> {
             libc::S_IFDIR => match open_directory(parent, child, self.settings.one_mount) {
                 Ok(directory) => self.directory(&directory, name, path).map(|()| Some(directory)),
                 // Mounted on: the mount is not packed, its place is.
-                Err(Errno::EXDEV) => self.bare(&stat, Kind::Directory, name, path).map(|()| None),
+                Err(Errno::EXDEV) => self.bare((parent, child), &stat, Kind::Directory, name, path).map(|()| None),
                 // Replaced by something else meanwhile.
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
                 Err(errno) => Err(failed("opening", path, errno)),
             },
             libc::S_IFREG => self.file(parent, child, name, path).map(|()| None),
             libc::S_IFLNK => match nix::fcntl::readlinkat(parent, child) {
-                Ok(target) => self.link(&stat, target.as_bytes(), name, path).map(|()| None),
+                Ok(target) => self.link((parent, child), &stat, target.as_bytes(), name, path).map(|()| None),
                 Err(Errno::ENOENT | Errno::EINVAL) => Ok(None),
                 Err(errno) => Err(failed("reading the link", path, errno)),
             },
-            libc::S_IFIFO => self.bare(&stat, Kind::Fifo, name, path).map(|()| None),
+            libc::S_IFIFO => self.bare((parent, child), &stat, Kind::Fifo, name, path).map(|()| None),
             libc::S_IFCHR if is_whiteout(&stat) => Ok(None),
-            libc::S_IFCHR => self.bare(&stat, Kind::CharDevice, name, path).map(|()| None),
-            libc::S_IFBLK => self.bare(&stat, Kind::BlockDevice, name, path).map(|()| None),
+            libc::S_IFCHR => self.bare((parent, child), &stat, Kind::CharDevice, name, path).map(|()| None),
+            libc::S_IFBLK => self.bare((parent, child), &stat, Kind::BlockDevice, name, path).map(|()| None),
             _ => {
-                self.skipped.push(format!("/{} is a socket", String::from_utf8_lossy(path)));
+                self.warnings.push(format!("left out: /{} is a socket", String::from_utf8_lossy(path)));
                 Ok(None)
             }
         }
@@ -185,7 +225,8 @@ impl<W: Write> Packer<W> {
     /// Packs an open directory itself.
     pub fn directory(&mut self, directory: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), Failure> {
         let stat = fstat(directory).map_err(|errno| failed("looking at", path, errno))?;
-        let mut entry = self.entry(&stat, Kind::Directory, name, path);
+        let owner = self.open_owner(directory.as_fd(), &stat, path);
+        let mut entry = new_entry(&stat, Kind::Directory, name, owner);
         self.describe(&mut entry, directory.as_fd(), &stat, path)?;
         self.append(&entry, &mut io::empty())
     }
@@ -202,34 +243,51 @@ impl<W: Write> Packer<W> {
     /// Packs an open file; nothing if it is none that has contents.
     pub fn open_file(&mut self, file: OwnedFd, name: &[u8], path: &[u8]) -> Result<(), Failure> {
         let stat = fstat(&file).map_err(|errno| failed("looking at", path, errno))?;
-        if type_of(&stat) != libc::S_IFREG || self.seen(&stat, name, path)? {
+        if type_of(&stat) != libc::S_IFREG || self.seen(&stat, name)? {
             return Ok(());
         }
-        let mut entry = self.entry(&stat, Kind::File, name, path);
+        let owner = self.open_owner(file.as_fd(), &stat, path);
+        let mut entry = new_entry(&stat, Kind::File, name, owner);
         entry.size = u64::try_from(stat.st_size).unwrap_or(0);
         self.describe(&mut entry, file.as_fd(), &stat, path)?;
-        self.append(&entry, &mut File::from(file))
+        self.append_first(&entry, &stat, &mut File::from(file))
     }
 
-    fn link(&mut self, stat: &FileStat, target: &[u8], name: &[u8], path: &[u8]) -> Result<(), Failure> {
-        if self.seen(stat, name, path)? {
+    fn link(
+        &mut self,
+        at: (BorrowedFd<'_>, &CStr),
+        stat: &FileStat,
+        target: &[u8],
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<(), Failure> {
+        if self.seen(stat, name)? {
             return Ok(());
         }
-        let mut entry = self.entry(stat, Kind::Symlink, name, path);
+        let owner = self.closed_owner(at, stat, path);
+        let mut entry = new_entry(stat, Kind::Symlink, name, owner);
         entry.link = target.to_vec();
-        self.append(&entry, &mut io::empty())
+        self.append_first(&entry, stat, &mut io::empty())
     }
 
     /// Packs what has neither contents nor attributes.
-    fn bare(&mut self, stat: &FileStat, kind: Kind, name: &[u8], path: &[u8]) -> Result<(), Failure> {
-        if kind != Kind::Directory && self.seen(stat, name, path)? {
+    fn bare(
+        &mut self,
+        at: (BorrowedFd<'_>, &CStr),
+        stat: &FileStat,
+        kind: Kind,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<(), Failure> {
+        if kind != Kind::Directory && self.seen(stat, name)? {
             return Ok(());
         }
-        let mut entry = self.entry(stat, kind, name, path);
+        let owner = self.closed_owner(at, stat, path);
+        let mut entry = new_entry(stat, kind, name, owner);
         if matches!(kind, Kind::CharDevice | Kind::BlockDevice) {
             entry.device = (libc::major(stat.st_rdev), libc::minor(stat.st_rdev));
         }
-        self.append(&entry, &mut io::empty())
+        self.append_first(&entry, stat, &mut io::empty())
     }
 
     /// Packs an empty file: what a layer says of the layers below it.
@@ -252,64 +310,94 @@ impl<W: Write> Packer<W> {
     }
 
     /// Packs another name of a file that is in the tar already; `false` if it is not.
-    fn seen(&mut self, stat: &FileStat, name: &[u8], path: &[u8]) -> Result<bool, Failure> {
+    fn seen(&mut self, stat: &FileStat, name: &[u8]) -> Result<bool, Failure> {
         if stat.st_nlink < 2 {
             return Ok(false);
         }
-        let inode = (stat.st_dev, stat.st_ino);
-        let Some(first) = self.links.get(&inode).cloned() else {
-            self.links.insert(inode, name.to_vec());
-            return Ok(false);
-        };
-        let mut entry = self.entry(stat, Kind::HardLink, name, path);
-        entry.link = first;
+        let Some((first, owner)) = self.links.get(&(stat.st_dev, stat.st_ino)) else { return Ok(false) };
+        let mut entry = new_entry(stat, Kind::HardLink, name, *owner);
+        entry.link = first.clone();
         self.append(&entry, &mut io::empty()).map(|()| true)
     }
 
-    fn entry(&self, stat: &FileStat, kind: Kind, name: &[u8], path: &[u8]) -> Entry {
-        let (uid, gid) = match self.settings.owners {
-            Owners::Root => (0, 0),
-            Owners::Kept { own, .. } => match self.settings.recorded.owner(path, stat) {
-                Some(owner) => (owner.uid, owner.gid),
-                None => {
-                    let mean = |id, own: Option<u32>| if own == Some(id) { 0 } else { id };
-                    (mean(stat.st_uid, own.map(|own| own.0)), mean(stat.st_gid, own.map(|own| own.1)))
-                }
-            },
-        };
-        let mut name = name.to_vec();
-        if kind == Kind::Directory {
-            name.extend_from_slice(if name.is_empty() { b"./" } else { b"/" });
+    /// Packs a file under the first of its names.
+    fn append_first(&mut self, entry: &Entry, stat: &FileStat, contents: &mut dyn io::Read) -> Result<(), Failure> {
+        if stat.st_nlink > 1 && entry.kind != Kind::Directory {
+            let first = (entry.name.clone(), (entry.uid, entry.gid));
+            self.links.insert((stat.st_dev, stat.st_ino), first);
         }
-        Entry {
-            kind,
-            name,
-            link: Vec::new(),
-            size: 0,
-            mode: if kind == Kind::Symlink { 0o777 } else { permissions(stat) },
-            uid,
-            gid,
-            mtime: (stat.st_mtime, stat.st_mtime_nsec),
-            device: (0, 0),
-            map: None,
-            xattrs: Vec::new(),
-            acls: 0,
+        self.append(entry, contents)
+    }
+
+    fn open_owner(&mut self, file: BorrowedFd<'_>, stat: &FileStat, path: &[u8]) -> Owner {
+        let inside = matches!(self.settings.owners, Owners::Recorded { .. } | Owners::Real(_));
+        let record = inside.then(|| record_of(file)).flatten();
+        self.owner(record, || Status::of_file(file), stat, path)
+    }
+
+    fn closed_owner(&mut self, (parent, child): (BorrowedFd<'_>, &CStr), stat: &FileStat, path: &[u8]) -> Owner {
+        let status = || Status::of(parent, child, libc::AT_SYMLINK_NOFOLLOW, status::USUAL);
+        self.owner(None, status, stat, path)
+    }
+
+    /// The owner of a file, where its own record says `record`.
+    fn owner(
+        &mut self,
+        record: Option<Ownership>,
+        status: impl FnOnce() -> Result<Status, Errno>,
+        stat: &FileStat,
+        path: &[u8],
+    ) -> Owner {
+        let by_record = || record.or_else(|| self.settings.recorded.owner(path, status));
+        let (real_uid, real_gid) = (stat.st_uid, stat.st_gid);
+        match &self.settings.owners {
+            Owners::Root => (0, 0),
+            Owners::Hosts { own: (uid, gid) } => {
+                let mean = |id, own: u32| if own == id { 0 } else { id };
+                (mean(real_uid, *uid), mean(real_gid, *gid))
+            }
+            // Who has several ids changes the real ones. Those that it has not cannot have been changed.
+            Owners::Real(ranges) if real_uid == 0 || real_gid == 0 => {
+                let Some(record) = by_record() else { return (real_uid, real_gid) };
+                let ungiven = |real: u32, id: u32, given: bool| if real == 0 && !given { id } else { real };
+                let uid = ungiven(real_uid, record.uid, ranges.has_user(record.uid));
+                (uid, ungiven(real_gid, record.gid, ranges.has_group(record.gid)))
+            }
+            Owners::Real(_) => (real_uid, real_gid),
+            Owners::Recorded { uid, gid } => match by_record() {
+                Some(record) => (record.uid, record.gid),
+                // A directory of the host may have files of others.
+                None if (real_uid, real_gid) != self.own => {
+                    let mean = |real: u32, own: u32, id: u32| if real == own { id } else { real };
+                    (mean(real_uid, self.own.0, *uid), mean(real_gid, self.own.1, *gid))
+                }
+                None => match self.settings.made.as_ref().map(|made| made.whose(path, &self.settings.recorded)) {
+                    None => (*uid, *gid),
+                    Some(Whose::Images) => (0, 0),
+                    Some(Whose::Makers(uid, gid)) => (uid, gid),
+                    Some(Whose::Predecessors(owner)) => {
+                        self.kept.push(path.to_vec());
+                        (owner.uid, owner.gid)
+                    }
+                },
+            },
         }
     }
 
     /// Adds what the file's attributes and the layers say of an open file.
     fn describe(&self, entry: &mut Entry, fd: BorrowedFd<'_>, stat: &FileStat, path: &[u8]) -> Result<(), Failure> {
         let unreadable = |errno| failed("reading the attributes of", path, errno);
-        let inside = matches!(self.settings.owners, Owners::Root | Owners::Kept { recorded: true, .. });
-        if inside && let Some(stamp) = xattr::get(fd, OVERRIDE_STAT).ok().as_deref().and_then(parse_stamp) {
-            if self.settings.owners != Owners::Root {
-                (entry.uid, entry.gid) = (stamp.uid, stamp.gid);
-            }
+        let inside = !matches!(self.settings.owners, Owners::Hosts { .. });
+        if inside
+            && entry.kind == Kind::File
+            && stat.st_size == 0
+            && let Some(record) = record_of(fd)
+        {
             // The mode may have changed since: the inode's own is the right one.
-            if let (FileKind::Char { major, minor }, Kind::File) = (stamp.kind, entry.kind) {
-                (entry.kind, entry.device, entry.size) = (Kind::CharDevice, (major, minor), 0);
-            } else if let (FileKind::Block { major, minor }, Kind::File) = (stamp.kind, entry.kind) {
-                (entry.kind, entry.device, entry.size) = (Kind::BlockDevice, (major, minor), 0);
+            match record.kind {
+                FileKind::Char { major, minor } => (entry.kind, entry.device) = (Kind::CharDevice, (major, minor)),
+                FileKind::Block { major, minor } => (entry.kind, entry.device) = (Kind::BlockDevice, (major, minor)),
+                _ => {}
             }
         }
         if !self.settings.xattrs {
@@ -318,22 +406,51 @@ impl<W: Write> Packer<W> {
         for name in xattr::list(fd).map_err(unreadable)? {
             let bytes = name.to_bytes();
             let ours = bytes.starts_with(b"user.overlay.") || bytes.starts_with(b"user.containers.");
-            if bytes.starts_with(b"user.") && !ours {
+            let is_capability = bytes == FILE_CAPABILITY && inside;
+            if is_capability || (bytes.starts_with(b"user.") && !ours) {
                 match xattr::get_whole(fd, &name) {
                     Ok(value) => entry.xattrs.push((bytes.to_vec(), value)),
                     Err(Errno::ENODATA) => {}
+                    // They count in a user namespace whose root we are not.
+                    Err(Errno::EOVERFLOW) if is_capability => {}
                     Err(errno) => return Err(unreadable(errno)),
                 }
             }
         }
-        if let Some(capability) = self.settings.recorded.capability(path, stat) {
-            entry.xattrs.push((b"security.capability".to_vec(), capability.to_vec()));
+        let is_known = entry.xattrs.iter().any(|(name, _)| name == FILE_CAPABILITY);
+        if !is_known && let Some(capability) = self.settings.recorded.capability(path, stat) {
+            entry.xattrs.push((FILE_CAPABILITY.to_vec(), capability.to_vec()));
         }
         Ok(())
     }
 
     fn append(&mut self, entry: &Entry, contents: &mut dyn io::Read) -> Result<(), Failure> {
         self.tar.append(entry, contents).map_err(writing)
+    }
+}
+
+/// The attribute of file capabilities (capabilities(7)). Read in the user namespace in which it counts, it is that of the first
+/// one.
+const FILE_CAPABILITY: &[u8] = b"security.capability";
+
+fn new_entry(stat: &FileStat, kind: Kind, name: &[u8], (uid, gid): Owner) -> Entry {
+    let mut name = name.to_vec();
+    if kind == Kind::Directory {
+        name.extend_from_slice(if name.is_empty() { b"./" } else { b"/" });
+    }
+    Entry {
+        kind,
+        name,
+        link: Vec::new(),
+        size: 0,
+        mode: if kind == Kind::Symlink { 0o777 } else { permissions(stat) },
+        uid,
+        gid,
+        mtime: (stat.st_mtime, stat.st_mtime_nsec),
+        device: (0, 0),
+        map: None,
+        xattrs: Vec::new(),
+        acls: 0,
     }
 }
 

@@ -6,14 +6,15 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use super::recorded::Recorded;
 use super::visit;
-use crate::container::host_view;
+use crate::container::{driver, host_view};
 use crate::failure::Failure;
+use crate::name::storage_driver::Driver;
 use crate::oci::digest::DiffId;
 use crate::rootfs::view::View;
 use crate::runtime::plan::LaunchPlan;
-use crate::runtime::step::{Links, Missing, Place, Slot, Step, TargetKind, Upper};
+pub use crate::runtime::step::Slot;
+use crate::runtime::step::{Links, Missing, Place, Step, TargetKind, Upper};
 use crate::state::layout::Layout;
 use crate::state::schema::container::ContainerRecord;
 use crate::state::schema::image::ImageRecord;
@@ -25,7 +26,9 @@ use crate::sys::mount::{Depth, MountAttrs};
 pub const ROOT: Slot = Slot(0);
 /// A second root, or a container's own layer, that is only held.
 pub const OTHER: Slot = Slot(1);
-const FIRST_FREE: usize = 2;
+/// What is below a container's own layer, where both are only held.
+pub const BELOW: Slot = Slot(2);
+const FIRST_FREE: usize = 3;
 
 /// A directory of the store to mount on, in a namespace where nobody else sees that.
 const MOUNTPOINT: &CStr = c"tmp";
@@ -37,8 +40,8 @@ pub struct Trees {
     lower: Vec<CString>,
     /// The container's own layer, and its work directory.
     upper: Option<(CString, CString)>,
-    /// Layers of the image, lowest first.
-    layers: Vec<DiffId>,
+    /// How they are put together.
+    driver: Driver,
     /// Whether it may be written to.
     writable: bool,
     /// Absolute paths without the first slash, on which there are mounts while the container runs.
@@ -82,7 +85,7 @@ impl Trees {
         Self {
             lower: layer_trees(layers),
             upper: None,
-            layers: layers.to_vec(),
+            driver: Driver::Overlay,
             writable: false,
             mounted_on: Vec::new(),
             mounts: Vec::new(),
@@ -105,6 +108,8 @@ impl Trees {
         let relative = |name: &str| c_text(format!("containers/{}/{name}", record.id));
         let mut trees = Self::of_layers(&record.layers);
         trees.writable = !record.read_only;
+        let found_before = || driver::recorded(layout, &record.id).map(|record| record.driver);
+        trees.driver = layout.storage_driver().or_else(found_before).unwrap_or_default();
         match &record.rootfs {
             None => {
                 let paths = record.layers.iter().rev().map(|layer| store.layers().path(layer)).collect();
@@ -140,10 +145,21 @@ impl Trees {
                 source: c_text(mount.source.clone()),
                 destination: mount.destination.clone(),
                 kind: if metadata.is_dir() { TargetKind::Directory } else { TargetKind::File },
-                writable: mount.writable,
+                // What is written to one with a layer of its own does not reach the source.
+                writable: mount.writable && !mount.options.iter().any(|option| option == "O"),
             });
         }
         self.mounts.sort_by_key(|mount| plain(&mount.destination).split(|&byte| byte == b'/').count());
+    }
+
+    /// The directories of an overlay of all this, topmost first, and the one that is written to; `None` for a directory that
+    /// is the root itself. To be read only, the container's own layer is one of those that are not written to.
+    pub fn overlay(&self, mode: Mode) -> Option<(Vec<CString>, Option<Upper>)> {
+        let (upperdir, workdir) = self.upper.clone()?;
+        if mode == Mode::ToWrite {
+            return Some((self.lower.clone(), Some(Upper { upperdir, workdir, volatile: false, limit: None })));
+        }
+        Some((std::iter::once(upperdir).chain(self.lower.iter().cloned()).collect(), None))
     }
 
     /// Whether there is a layer of its own.
@@ -151,31 +167,33 @@ impl Trees {
         self.upper.is_some()
     }
 
-    /// What the layers have recorded.
-    pub fn recorded(&self, store: &Store) -> Result<Recorded, Failure> {
-        Recorded::of_layers(store, &self.layers)
-    }
-
     /// What holds what is below the container's own layer in `slot`.
     fn mount_lower(&self, slot: Slot) -> Step {
-        stacked(slot, self.lower.clone())
+        stacked(self.driver, slot, self.lower.clone())
     }
 
     /// What holds everything in `slot`, to be read.
     fn mount_merged(&self, slot: Slot) -> Step {
         let upper = self.upper.as_ref().map(|(upper, _)| upper.clone());
-        stacked(slot, upper.into_iter().chain(self.lower.iter().cloned()).collect())
+        stacked(self.driver, slot, upper.into_iter().chain(self.lower.iter().cloned()).collect())
+    }
+
+    /// What holds the container's own layer and what is below it.
+    fn hold_layers(&self) -> Vec<Step> {
+        let upper = self.upper.iter().map(|(upper, _)| clone(OTHER, upper.clone(), Access::ReadOnly));
+        upper.chain([self.mount_lower(BELOW)]).collect()
     }
 
     /// The plan that enters the root as it is, to be read, without anything mounted in it.
-    pub fn plan_to_read(&self, layout: &Layout) -> Result<LaunchPlan, Failure> {
-        visit::fresh(layout, vec![self.mount_merged(ROOT), enter()])
+    pub fn plan_to_read(&self, layout: &Layout, held: Held) -> Result<LaunchPlan, Failure> {
+        let layers = if held == Held::Layers { self.hold_layers() } else { Vec::new() };
+        visit::fresh(layout, [self.mount_merged(ROOT)].into_iter().chain(layers).chain([enter()]).collect())
     }
 
-    /// The plan that enters what is below the container's own layer, and holds that layer.
+    /// The plan that enters what is below the container's own layer, and holds both.
     pub fn plan_of_changes(&self, layout: &Layout) -> Result<LaunchPlan, Failure> {
-        let upper = self.upper.as_ref().map(|(upper, _)| upper.clone()).unwrap_or_default();
-        visit::fresh(layout, vec![self.mount_lower(ROOT), clone(OTHER, upper, Access::ReadOnly), enter()])
+        let layers = self.hold_layers();
+        visit::fresh(layout, [self.mount_lower(ROOT)].into_iter().chain(layers).chain([enter()]).collect())
     }
 
     /// The plan that enters this root and holds another, both to be read.
@@ -185,14 +203,15 @@ impl Trees {
 
     /// The plan that enters the root of a container that does not run, with the volumes and directories that are mounted in
     /// it while it does.
-    pub fn plan_with_mounts(&self, layout: &Layout, mode: Mode) -> Result<LaunchPlan, Failure> {
+    pub fn plan_with_mounts(&self, layout: &Layout, mode: Mode, held: Held) -> Result<LaunchPlan, Failure> {
         let writable = self.writable && mode == Mode::ToWrite;
-        let mut steps = Vec::new();
+        let mut steps = if held == Held::Layers { self.hold_layers() } else { Vec::new() };
         match &self.upper {
             Some((upperdir, workdir)) if writable => {
-                let upper = Upper { upperdir: upperdir.clone(), workdir: workdir.clone(), volatile: false };
-                let mountpoint = MOUNTPOINT.to_owned();
-                steps.push(Step::Overlay { slot: ROOT, lower: self.lower.clone(), upper: Some(upper), mountpoint });
+                let (upperdir, workdir) = (upperdir.clone(), workdir.clone());
+                let upper = Some(Upper { upperdir, workdir, volatile: false, limit: None });
+                let (driver, lower, mountpoint) = (self.driver, self.lower.clone(), MOUNTPOINT.to_owned());
+                steps.push(Step::Overlay { driver, slot: ROOT, lower, upper, mountpoint });
             }
             None if writable => {
                 steps.push(clone(ROOT, self.lower.first().cloned().unwrap_or_default(), Access::ReadWrite));
@@ -217,6 +236,15 @@ impl Trees {
     }
 }
 
+/// What is held beside the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing.
+    Nothing,
+    /// The container's own layer and what is below it.
+    Layers,
+}
+
 /// What a root is mounted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -226,10 +254,18 @@ pub enum Mode {
     ToWrite,
 }
 
+/// Whether something can be written to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
+pub enum Access {
+    /// It cannot.
     ReadOnly,
+    /// It can.
     ReadWrite,
+}
+
+/// The plan that enters a directory, absolute or relative to the store, as its root.
+pub fn plan_of_directory(layout: &Layout, path: &Path, access: Access) -> Result<LaunchPlan, Failure> {
+    visit::fresh(layout, vec![clone(ROOT, c_path(path), access), enter()])
 }
 
 fn enter() -> Step {
@@ -239,11 +275,18 @@ fn enter() -> Step {
 fn clone(slot: Slot, path: CString, access: Access) -> Step {
     let attrs = MountAttrs::NODEV.and(MountAttrs::NOSUID);
     let attrs = if access == Access::ReadOnly { attrs.and(MountAttrs::RDONLY) } else { attrs };
-    Step::CloneHost { slot, path, expect: None, depth: Depth::Recursive, attrs }
+    Step::CloneHost {
+        slot,
+        path,
+        expect: None,
+        depth: Depth::Recursive,
+        attrs,
+        propagation: crate::name::mount::Propagation::Private,
+    }
 }
 
 /// The directories on top of each other, topmost first: an overlay has at least two where nothing is written.
-fn stacked(slot: Slot, mut trees: Vec<CString>) -> Step {
+fn stacked(driver: Driver, slot: Slot, mut trees: Vec<CString>) -> Step {
     match (trees.pop(), trees.is_empty()) {
         (None, _) => {
             let options = vec![(c"mode".to_owned(), Some(c"755".to_owned()))];
@@ -252,7 +295,7 @@ fn stacked(slot: Slot, mut trees: Vec<CString>) -> Step {
         (Some(only), true) => clone(slot, only, Access::ReadOnly),
         (Some(lowest), false) => {
             trees.push(lowest);
-            Step::Overlay { slot, lower: trees, upper: None, mountpoint: MOUNTPOINT.to_owned() }
+            Step::Overlay { driver, slot, lower: trees, upper: None, mountpoint: MOUNTPOINT.to_owned() }
         }
     }
 }

@@ -9,16 +9,20 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, fchmod, fstat, fstatat, futimens, mkdirat, mknodat, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, UnlinkatFlags, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
+use serde::{Deserialize, Serialize};
 
 use super::pack::{failed, joined, type_of};
+use super::recorded;
 use crate::failure::Failure;
-use crate::state::schema::layer::{FileKind, Ownership};
+use crate::state::schema::layer::{FileKind, LayerPath, Ownership};
+use crate::state::schema::owners::OwnerEntry;
+use crate::state::schema::stamp::{OVERRIDE_STAT, stamp};
 use crate::store::unpack::contents::{self, NotWritten, Target};
 use crate::store::unpack::header::{Entries, Entry, Kind};
-use crate::store::unpack::ownership::{OVERRIDE_STAT, stamp};
 use crate::sys::fs::{UNCHANGED, remove_tree};
 use crate::sys::in_root::{Resolve, create_new, open_below};
+use crate::sys::status::{self, Status};
 use crate::sys::xattr;
 
 /// Where files go.
@@ -40,13 +44,22 @@ pub enum Owners {
     Ours,
     /// As the archive says, where we have the privilege to give files away; devices are left out.
     Given,
-    /// In a container, everything belongs to its root; devices are recorded.
-    Root,
-    /// In a container, they are recorded as the archive says, and also given where there are several ids.
-    Recorded {
-        /// Whether there are several ids.
-        many: bool,
+    /// In a container: they are recorded, or given where there are several ids; devices are recorded.
+    Inside {
+        /// Whom everything belongs to; nobody where the archive says it.
+        all: Option<(u32, u32)>,
+        /// Whose files without a record are. Nothing where there are several ids.
+        unrecorded: Option<(u32, u32)>,
     },
+}
+
+/// What was unpacked.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Unpacked {
+    /// What the user should know: what was left out.
+    pub warnings: Vec<String>,
+    /// Owners of files that cannot carry them: the paths from the container's root, and lines for a journal.
+    pub owners: Vec<(LayerPath, String)>,
 }
 
 /// How files are unpacked.
@@ -68,8 +81,7 @@ pub struct Unpacker<'a> {
     parent: Option<(Vec<u8>, OwnedFd)>,
     /// Directories with the modes and times they get at the end.
     directories: Vec<(Vec<u8>, u32, (i64, i64))>,
-    /// What was left out.
-    skipped: Vec<String>,
+    done: Unpacked,
 }
 
 fn c(bytes: &[u8]) -> CString {
@@ -95,14 +107,14 @@ fn path_of(name: &[u8], strip: usize, target: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Unpacks all entries. Of their names the first `strip` components give way to `target`, which is below the destination; empty
-/// where its contents are meant. Returns what was left out.
+/// where its contents are meant.
 pub fn unpack(
     to: Destination<'_>,
     entries: &mut Entries<impl Read>,
     (strip, target): (usize, &[u8]),
     settings: Settings,
-) -> Result<Vec<String>, Failure> {
-    let mut unpacker = Unpacker { to, settings, parent: None, directories: Vec::new(), skipped: Vec::new() };
+) -> Result<Unpacked, Failure> {
+    let mut unpacker = Unpacker { to, settings, parent: None, directories: Vec::new(), done: Unpacked::default() };
     while let Some(entry) = entries.next()? {
         let refused = |name: &[u8]| {
             let name = String::from_utf8_lossy(name).into_owned();
@@ -149,13 +161,13 @@ impl Unpacker<'_> {
             Kind::Symlink => {
                 let target = entry.link.clone();
                 self.make(path, |parent, name| nix::unistd::symlinkat(&target[..], parent, name))?;
-                self.complete_closed(entry, path)
+                self.complete_closed(entry, path, FileKind::Symlink)
             }
             Kind::HardLink => self.hard_link(path, link),
             Kind::Fifo => {
                 let permissions = mode(entry.mode & 0o777);
                 self.make(path, |parent, name| mknodat(parent, name, SFlag::S_IFIFO, permissions, 0))?;
-                self.complete_closed(entry, path)
+                self.complete_closed(entry, path, FileKind::Fifo)
             }
             Kind::CharDevice | Kind::BlockDevice if on_host => {
                 self.skip(path, "is a device");
@@ -171,7 +183,8 @@ impl Unpacker<'_> {
     }
 
     fn skip(&mut self, path: &[u8], why: &str) {
-        self.skipped.push(format!("/{} {why}", String::from_utf8_lossy(&joined(&self.to.shown, path))));
+        let path = joined(&self.to.shown, path);
+        self.done.warnings.push(format!("left out: /{} {why}", String::from_utf8_lossy(&path)));
     }
 
     /// The directory that holds `path`, made with all that is missing above it, and the last component.
@@ -300,11 +313,12 @@ impl Unpacker<'_> {
             _ => FileKind::Block { major, minor },
         };
         let Some(file) = self.make(path, |parent, name| create_new(parent, name, mode(0o600)))? else { return Ok(()) };
-        let recorded = matches!(self.settings.owners, Owners::Recorded { .. });
-        let (uid, gid) = if recorded { (entry.uid, entry.gid) } else { (0, 0) };
-        let owner = Ownership { uid, gid, mode: entry.mode, kind };
+        let owner = self.ownership(entry, kind);
         xattr::set(file.as_fd(), OVERRIDE_STAT, stamp(owner).as_bytes())
             .map_err(self.failed("recording the device", path))?;
+        if matches!(self.settings.owners, Owners::Inside { unrecorded: None, .. }) {
+            give(&file, owner.uid, owner.gid).map_err(self.failed("setting the owner of", path))?;
+        }
         fchmod(&file, mode(entry.mode)).map_err(self.failed("setting the mode of", path))?;
         futimens(&file, &UNCHANGED, &time(entry.mtime)).map_err(self.failed("setting the time of", path))
     }
@@ -317,29 +331,35 @@ impl Unpacker<'_> {
         self.make(path, link).map(drop)
     }
 
+    /// Who is to own the entry's file in a container.
+    fn ownership(&self, entry: &Entry, kind: FileKind) -> Ownership {
+        let all = if let Owners::Inside { all, .. } = self.settings.owners { all } else { None };
+        let (uid, gid) = all.unwrap_or((entry.uid, entry.gid));
+        Ownership { uid, gid, mode: entry.mode, kind }
+    }
+
     /// Owner and attributes of an open file.
     fn describe(&mut self, entry: &Entry, path: &[u8], file: &OwnedFd, kind: FileKind) -> Result<(), Failure> {
-        let chown = || match nix::unistd::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid))) {
-            // Without the privilege they stay ours; an id without a mapping cannot be given.
-            Err(Errno::EPERM | Errno::EINVAL) => Ok(()),
-            other => other,
-        };
+        let owner = self.ownership(entry, kind);
         let own = match self.settings.owners {
-            Owners::Ours | Owners::Root => Ok(()),
-            Owners::Given => chown(),
-            Owners::Recorded { many } => {
-                let recorded = if (entry.uid, entry.gid) == (0, 0) {
-                    xattr::remove(file.as_fd(), OVERRIDE_STAT)
-                } else {
-                    let owner = Ownership { uid: entry.uid, gid: entry.gid, mode: entry.mode, kind };
-                    xattr::set(file.as_fd(), OVERRIDE_STAT, stamp(owner).as_bytes())
+            Owners::Ours => Ok(()),
+            Owners::Given => give(file, entry.uid, entry.gid),
+            Owners::Inside { unrecorded, .. } => {
+                let recorded = match unrecorded {
+                    Some(usual) if usual != (owner.uid, owner.gid) => {
+                        xattr::set(file.as_fd(), OVERRIDE_STAT, stamp(owner).as_bytes())
+                    }
+                    None if (owner.uid, owner.gid) != (0, 0) => {
+                        xattr::set(file.as_fd(), OVERRIDE_STAT, stamp(owner).as_bytes())
+                    }
+                    _ => xattr::remove(file.as_fd(), OVERRIDE_STAT),
                 };
                 let recorded = match recorded {
                     // Without attributes there are no records: it belongs to root.
                     Err(Errno::EOPNOTSUPP) => Ok(()),
                     other => other,
                 };
-                recorded.and_then(|()| if many { chown() } else { Ok(()) })
+                recorded.and_then(|()| if unrecorded.is_none() { give(file, owner.uid, owner.gid) } else { Ok(()) })
             }
         };
         own.map_err(self.failed("setting the owner of", path))?;
@@ -353,16 +373,36 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// The time of what cannot be opened.
-    fn complete_closed(&mut self, entry: &Entry, path: &[u8]) -> Result<(), Failure> {
-        let failed = self.failed("setting the time of", path);
+    /// Owner and time of what cannot be opened.
+    fn complete_closed(&mut self, entry: &Entry, path: &[u8], kind: FileKind) -> Result<(), Failure> {
+        let (failed, owning) = (self.failed("setting the time of", path), self.failed("setting the owner of", path));
+        let (owner, owners) = (self.ownership(entry, kind), self.settings.owners);
         let (parent, name) = self.parent(path)?;
-        let nofollow = UtimensatFlags::NoFollowSymlink;
-        utimensat(parent, name, &UNCHANGED, &time(entry.mtime), nofollow).map_err(failed)
+        let mut line = None;
+        match owners {
+            Owners::Ours => {}
+            Owners::Given | Owners::Inside { unrecorded: None, .. } => {
+                let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+                let given = fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW);
+                as_far_as_possible(given).map_err(owning)?;
+            }
+            Owners::Inside { unrecorded: Some(usual), .. } if usual == (owner.uid, owner.gid) => {}
+            Owners::Inside { .. } => {
+                let status = Status::of(parent, &c(name), libc::AT_SYMLINK_NOFOLLOW, status::USUAL).map_err(owning)?;
+                line = Some((recorded::key(&status), owner));
+            }
+        }
+        utimensat(parent, name, &UNCHANGED, &time(entry.mtime), UtimensatFlags::NoFollowSymlink).map_err(failed)?;
+        if let Some((file, ownership)) = line {
+            let path = LayerPath::new(&joined(&self.to.prefix, path));
+            let entry = OwnerEntry { file, ownership, path: path.clone() };
+            self.done.owners.push((path, entry.line()));
+        }
+        Ok(())
     }
 
     /// Gives the directories their modes and times, which filling them would have undone.
-    fn finish(mut self) -> Result<Vec<String>, Failure> {
+    fn finish(mut self) -> Result<Unpacked, Failure> {
         for (path, bits, mtime) in std::mem::take(&mut self.directories).into_iter().rev() {
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
             let (parent, name) = self.parent(&path)?;
@@ -374,7 +414,20 @@ impl Unpacker<'_> {
             futimens(&directory, &UNCHANGED, &time(mtime)).map_err(self.failed("setting the time of", &path))?;
             fchmod(&directory, mode(bits)).map_err(self.failed("setting the mode of", &path))?;
         }
-        Ok(self.skipped)
+        Ok(self.done)
+    }
+}
+
+/// Gives an open file to somebody.
+fn give(file: &OwnedFd, uid: u32, gid: u32) -> Result<(), Errno> {
+    as_far_as_possible(nix::unistd::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
+}
+
+/// Without the privilege files stay ours; an id without a mapping cannot be given.
+fn as_far_as_possible(given: Result<(), Errno>) -> Result<(), Errno> {
+    match given {
+        Err(Errno::EPERM | Errno::EINVAL) => Ok(()),
+        other => other,
     }
 }
 

@@ -8,10 +8,13 @@ use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 
+use super::made::Made;
 use super::pack::Owners;
+use super::recorded::Recorded;
+use crate::container::driver;
 use crate::failure::Failure;
 use crate::host::boot::process_start;
-use crate::identity::map::Caller;
+use crate::identity::map::{Caller, Ranges};
 use crate::name::capability::CapabilitySet;
 use crate::net::plan::NetworkPlan;
 use crate::runtime::launch_error::LaunchError;
@@ -19,7 +22,7 @@ use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn;
 use crate::runtime::step::Step;
 use crate::state::layout::Layout;
-use crate::state::schema::container::ProcessesRecord;
+use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
 use crate::sys::clone::Child;
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{credentials, pidfd};
@@ -49,8 +52,9 @@ pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
     };
     let begin = [Step::SetUmask(0), identity, Step::TieToMonitor, Step::EnterStore(store)];
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
+    let falls_back = layout.storage_driver().is_none();
     let steps = begin.into_iter().chain(steps).collect();
-    Ok(LaunchPlan { namespaces, id_maps, group: None, network: NetworkPlan::Host, steps })
+    Ok(LaunchPlan { namespaces, id_maps, group: None, network: NetworkPlan::Host, falls_back, steps })
 }
 
 /// The plan that enters a running container; nothing if its process is gone.
@@ -69,54 +73,115 @@ pub struct Inside {
     pub root: OwnedFd,
     /// Mounts that the plan made.
     pub mounts: Vec<Option<OwnedFd>>,
-    /// Whether there is only one id.
-    single: bool,
 }
 
-impl Inside {
-    /// Whether files can be given to others.
-    pub fn has_many_ids(&self) -> bool {
-        !self.single
+/// How the owners of a container's files are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// By the file system: it has several ids.
+    Real(Ranges),
+    /// By what is recorded. What has no record belongs to 0:0.
+    Recorded,
+    /// By what is recorded, but the container records nothing: it has one id, which is its user's and group's.
+    One(u32, u32),
+}
+
+impl Ids {
+    /// Those of the container, as far as its record and our privileges tell.
+    pub fn of(record: &ContainerRecord) -> Result<Self, Failure> {
+        let (uid, gid) = record.process.ids;
+        Ok(match caller()?.ranges {
+            Some(ranges) => Self::Real(ranges),
+            None => Self::One(uid, gid),
+        })
     }
 
-    /// Owners as the container's files have them.
+    /// Those of a volume, into which containers of any kind may have written.
+    pub fn of_volume() -> Result<Self, Failure> {
+        Ok(caller()?.ranges.map_or(Self::Recorded, Self::Real))
+    }
+
+    /// Whose files without a record are; nothing where the file system says it.
+    pub fn unrecorded(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Real(_) => None,
+            Self::Recorded => Some((0, 0)),
+            Self::One(uid, gid) => Some((*uid, *gid)),
+        }
+    }
+
+    /// Owners of its files as they are packed.
     pub fn owners(&self) -> Owners {
-        let own = self.single.then(|| (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()));
-        Owners::Kept { own, recorded: true }
+        match self {
+            Self::Real(ranges) => Owners::Real(ranges.clone()),
+            Self::Recorded | Self::One(..) => Owners::Recorded { uid: 0, gid: 0 },
+        }
+    }
+
+    /// Whose files without a record are, where only the container itself can be looked at: all that it sees are its user's.
+    pub fn owners_from_inside(&self) -> Owners {
+        match self {
+            Self::One(uid, gid) => Owners::Recorded { uid: *uid, gid: *gid },
+            _ => self.owners(),
+        }
+    }
+
+    /// Whether it has to be known what the container has made to know whose that is.
+    pub fn need_layers(&self, recorded: &Recorded) -> bool {
+        matches!(self, Self::One(uid, gid) if recorded.has_others || (*uid, *gid) != (0, 0))
+    }
+
+    /// What says so, where the visitor's plan holds the container's own layer and what is below it.
+    pub fn made(&self, inside: &Inside) -> Result<Option<Made>, Failure> {
+        match self {
+            Self::One(uid, gid) => Made::new(inside, (*uid, *gid)).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 
 /// A visitor at work. Dropped before it is finished, it is killed.
 pub struct Visitor {
     child: Child,
+    /// What serves the root that it is in.
+    servers: Vec<Child>,
     report: File,
     waited: bool,
 }
 
 /// Starts a visitor that does `work`, which gets its end of the pipe `data`. Its result is bytes, few of them.
 pub fn start(
-    plan: &LaunchPlan,
+    plan: &mut LaunchPlan,
     data: BorrowedFd<'_>,
     work: impl FnOnce(Inside, File) -> Result<Vec<u8>, Failure>,
 ) -> Result<Visitor, Failure> {
     let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-    let single = caller()?.ranges.is_none();
     let (report, reporter) = io::pipe().map_err(|cause| internal("making a pipe", cause))?;
-    let child = spawn::visit(&proof, plan, &[data.as_raw_fd(), reporter.as_raw_fd()], |mounts| {
-        let result = inside(mounts, single).and_then(|inside| {
-            let data = data.try_clone_to_owned().map_err(|cause| internal("taking the pipe", cause))?;
-            work(inside, File::from(data))
-        });
-        let (code, report) = match result {
-            Ok(bytes) => (0, [&[OK][..], &bytes].concat()),
-            Err(failure) => (crate::failure::EXIT_OWN_FAILURE, [&[FAILED][..], &failure.to_report()].concat()),
+    // It is done in the child's memory: here it stays to be done.
+    let mut work = Some(work);
+    let (child, servers) = loop {
+        let visit = |mounts| {
+            let result = inside(mounts).and_then(|inside| {
+                let data = data.try_clone_to_owned().map_err(|cause| internal("taking the pipe", cause))?;
+                let work = work.take().ok_or_else(|| internal("visiting", "it was done before"))?;
+                work(inside, File::from(data))
+            });
+            let (code, report) = match result {
+                Ok(bytes) => (0, [&[OK][..], &bytes].concat()),
+                Err(failure) => (crate::failure::EXIT_OWN_FAILURE, [&[FAILED][..], &failure.to_report()].concat()),
+            };
+            // Nobody is left to tell if this fails.
+            let _ = (&reporter).write_all(&report);
+            code
         };
-        // Nobody is left to tell if this fails.
-        let _ = (&reporter).write_all(&report);
-        code
-    })?;
+        match spawn::visit(&proof, plan, &[data.as_raw_fd(), reporter.as_raw_fd()], visit) {
+            Ok(visitor) => break visitor,
+            Err(error) if driver::next(plan, &error).is_some() => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
     drop(reporter);
-    Ok(Visitor { child, report: File::from(OwnedFd::from(report)), waited: false })
+    Ok(Visitor { child, servers, report: File::from(OwnedFd::from(report)), waited: false })
 }
 
 const OK: u8 = b'0';
@@ -124,7 +189,7 @@ const FAILED: u8 = b'1';
 /// A report is a list of names at most.
 const MAX_REPORT: u64 = 16 << 20;
 
-fn inside(mounts: Vec<Option<OwnedFd>>, single: bool) -> Result<Inside, Failure> {
+fn inside(mounts: Vec<Option<OwnedFd>>) -> Result<Inside, Failure> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root = nix::fcntl::open(c"/", flags, Mode::empty());
     let root = root.map_err(|errno| internal("opening the container's root", errno))?;
@@ -132,7 +197,7 @@ fn inside(mounts: Vec<Option<OwnedFd>>, single: bool) -> Result<Inside, Failure>
     if let Ok((_, hard)) = crate::sys::process::rlimit(libc::RLIMIT_NOFILE) {
         let _ = crate::sys::process::set_rlimit(libc::RLIMIT_NOFILE, hard, hard);
     }
-    Ok(Inside { root, mounts, single })
+    Ok(Inside { root, mounts })
 }
 
 impl Visitor {
@@ -141,13 +206,20 @@ impl Visitor {
         let mut report = Vec::new();
         let read = (&self.report).take(MAX_REPORT).read_to_end(&mut report);
         read.map_err(|cause| internal("hearing of the container's files", cause))?;
-        let _ = pidfd::wait(self.child.pidfd.as_fd());
-        self.waited = true;
+        self.wait();
         match report.split_first() {
             Some((&OK, result)) => Ok(result.to_vec()),
             Some((&FAILED, failure)) if let Some(failure) = Failure::from_report(failure) => Err(failure),
             _ => Err(Failure::new("E_HELPER_DIED", "the process that visits the container's files has died")),
         }
+    }
+
+    /// Waits until it is gone, and what served it: then all that was written is there.
+    fn wait(&mut self) {
+        for child in std::iter::once(&self.child).chain(&self.servers) {
+            let _ = pidfd::wait(child.pidfd.as_fd());
+        }
+        self.waited = true;
     }
 
     /// The visitor's own failure, where it has one, else `failure`: what went wrong here is mostly its consequence. Our end of
@@ -164,7 +236,7 @@ impl Drop for Visitor {
     fn drop(&mut self) {
         if !self.waited {
             let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
-            let _ = pidfd::wait(self.child.pidfd.as_fd());
+            self.wait();
         }
     }
 }

@@ -210,7 +210,12 @@ impl Input {
 }
 
 fn without_blocking(fd: OwnedFd) -> Result<OwnedFd, Errno> {
-    let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
-    fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    set_nonblocking(&fd)?;
     Ok(fd)
+}
+
+/// Nobody waits for it any more.
+pub(super) fn set_nonblocking(fd: &impl AsFd) -> Result<(), Errno> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
 }

@@ -86,6 +86,8 @@ pub struct Monitor<'a> {
     name_servers: Option<NameServers>,
     stop_signal: Option<i32>,
     is_asked_to_end: bool,
+    /// Whether what serves the root file system has died.
+    is_degraded: bool,
     /// Whether the container was made ready and is not started yet.
     holds: bool,
 }
@@ -94,6 +96,7 @@ pub struct Monitor<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Process,
+    Server(usize),
     Signals,
     HealthCheck,
     Network,
@@ -110,6 +113,8 @@ pub struct Care<'a> {
     pub limit: Option<Duration>,
     /// Its health checks.
     pub health: Option<health::Watch>,
+    /// Called once when the process that serves its root file system has died: it runs on, but for what needs files.
+    pub is_degraded: &'a dyn Fn(),
     /// Called once when they have failed: what else is to be done about it now.
     pub is_ill: &'a dyn Fn(OnFailure) -> Cure,
     /// How long one that is asked to end, for its ill health or by us, may take.
@@ -128,6 +133,7 @@ impl Default for Care<'_> {
         Self {
             limit: None,
             health: None,
+            is_degraded: &|| {},
             is_ill: &|_| Cure::Kill,
             patience: Duration::ZERO,
             connection: None,
@@ -178,6 +184,7 @@ impl<'a> Monitor<'a> {
             name_servers: None,
             stop_signal: None,
             is_asked_to_end: false,
+            is_degraded: false,
             holds: false,
         }
     }
@@ -232,6 +239,9 @@ impl<'a> Monitor<'a> {
             if let Some(name_servers) = &mut self.name_servers {
                 name_servers.turn();
             }
+            if std::mem::take(&mut self.is_degraded) {
+                (care.is_degraded)();
+            }
             if self.is_asked_to_end && !is_waiting {
                 is_waiting = true;
                 let end = Instant::now() + care.patience;
@@ -251,6 +261,7 @@ impl<'a> Monitor<'a> {
         }
         self.health = None;
         self.name_servers = None;
+        running.servers.finish();
         let code = match pidfd::wait(running.child.pidfd.as_fd())? {
             WaitStatus::Exited(_, code) => code as u8,
             WaitStatus::Signaled(_, signal, _) => 128 + signal as u8,
@@ -290,6 +301,10 @@ impl<'a> Monitor<'a> {
         for (source, events) in self.wait(running, deadline)? {
             match source {
                 Source::Process => ended = true,
+                Source::Server(index) => {
+                    let is_over = running.is_none_or(|running| running.servers.take_ended(index));
+                    self.is_degraded |= !is_over;
+                }
                 Source::Signals => {
                     while let Some(signal) = self.signals.next() {
                         ended |= self.obey(running, signal);
@@ -363,14 +378,22 @@ impl<'a> Monitor<'a> {
         running: Option<&Running>,
         wait: impl FnOnce(&mut [PollFd<'_>]) -> Result<(), Errno>,
     ) -> Result<Vec<(Source, PollFlags)>, Errno> {
+        let servers = running.map(|running| running.servers.alive());
         let mut wanted: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
         let read = PollFlags::POLLIN;
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
+        // The last first, for who takes some away.
+        let servers = servers.as_deref().unwrap_or_default();
+        for (index, server) in servers.iter().enumerate().rev() {
+            wanted.push((Source::Server(index), server.pidfd.as_fd(), read));
+        }
         wanted.push((Source::Signals, self.signals.as_fd(), read));
         let check = self.health.as_ref().and_then(health::Watch::process);
         wanted.extend(check.map(|process| (Source::HealthCheck, process, read)));
         let helper = self.connection.as_ref().and_then(Connection::process);
         wanted.extend(helper.map(|process| (Source::Network, process, read)));
+        let check = self.health.as_ref().and_then(health::Watch::output);
+        wanted.extend(check.map(|output| (Source::HealthCheck, output, read)));
         wanted.extend(self.clients.listener().map(|listener| (Source::Listener, listener, read)));
         let has_room =
             self.channels.iter().all(|channel| !matches!(channel, Channel::Input(input) if !input.has_room()));

@@ -13,13 +13,17 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use mount_flag::parse_mount_flag;
+pub use options::parse_mode;
 pub use tmpfs_flag::parse_tmpfs;
 pub use volume_flag::parse_volume_flag;
 
 use super::byte_size::SizeRefused;
 use super::container_path::{PathRefused, parse_container_path};
+use super::image_selector::ImageSelector;
 use super::label::LabelRefused;
+use super::reference::ReferenceSyntax;
 use super::volume::{VolumeName, VolumeNameRefused};
+use crate::oci::digest::DiffId;
 
 /// Whether something can be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +48,114 @@ pub struct BindMount {
     pub recursive: bool,
     /// `exec` (the default) or `noexec`.
     pub exec: bool,
+    /// Which mounts of the host's appear in it later.
+    #[serde(default)]
+    pub propagation: Propagation,
+    /// Whether mounts below one that is read-only can be written to (`bind-recursive=writable`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub writable_below: bool,
+    /// Where writes go.
+    #[serde(default, skip_serializing_if = "Writes::is_through")]
+    pub writes: Writes,
+}
+
+impl BindMount {
+    /// One without options.
+    pub fn new(source: PathBuf, destination: String) -> Self {
+        Self {
+            source,
+            destination,
+            access: Access::ReadWrite,
+            recursive: true,
+            exec: true,
+            propagation: Propagation::Private,
+            writable_below: false,
+            writes: Writes::Through,
+        }
+    }
+}
+
+/// Which mounts that are made below a mount's source later appear in the container (mount_namespaces(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagation {
+    /// None.
+    #[default]
+    Private,
+    /// Those of the host.
+    Slave,
+    /// None, and it cannot be bind-mounted in the container.
+    Unbindable,
+}
+
+/// Where writes to a mount go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Writes {
+    /// To its source.
+    #[default]
+    Through,
+    /// To a layer on top of it that is gone when the container ends (`O`).
+    Discarded,
+    /// To a layer on top of it that stays (`O,upperdir=,workdir=`).
+    Kept {
+        /// `upperdir`, absolute.
+        #[serde(with = "super::serialize::os_string")]
+        upper: PathBuf,
+        /// `workdir`, absolute.
+        #[serde(with = "super::serialize::os_string")]
+        work: PathBuf,
+    },
+}
+
+impl Writes {
+    /// Whether they reach the source.
+    pub fn is_through(&self) -> bool {
+        *self == Self::Through
+    }
+}
+
+/// `--mount type=image`: the files of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageMount {
+    /// The image; its identifier, once the container is made.
+    pub image: ImageSelector,
+    /// Path in the container, absolute.
+    pub destination: String,
+    /// Whether the container may write; what it writes goes with it.
+    pub access: Access,
+    /// What of it is mounted, relative to its root; all of it where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<String>,
+    /// Its layers, lowest first, once the container is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<DiffId>,
+}
+
+/// `--mount type=devpts` and `type=ramfs`: a file system of the kernel's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelMount {
+    /// Path in the container, absolute.
+    pub destination: String,
+    /// Whether the container may write.
+    pub access: Access,
+    /// `exec` or `noexec`.
+    pub exec: bool,
+    /// Which.
+    pub kind: KernelFilesystem,
+}
+
+/// A file system of the kernel's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KernelFilesystem {
+    /// Terminals.
+    Devpts {
+        /// `uid`, `gid`, `mode`, `max`, as far as they are given: see mount(8).
+        options: Vec<(String, String)>,
+    },
+    /// Memory that is never written to the swap.
+    Ramfs {
+        /// Permissions of its root.
+        mode: Option<u32>,
+    },
 }
 
 /// `-v [NAME:]DESTINATION[:OPTIONS]`: a volume.
@@ -66,6 +178,15 @@ pub struct VolumeMount {
     /// What of the volume is mounted, relative to it; all of it where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subpath: Option<String>,
+    /// Where writes go.
+    #[serde(default, skip_serializing_if = "Writes::is_through")]
+    pub writes: Writes,
+    /// Who keeps the files of a volume that is made: `local`, or a driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// Options of a volume that is made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
     /// Labels of a volume that is made.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -92,6 +213,9 @@ impl VolumeMount {
             copy_up: true,
             missing: IfMissing::Create,
             subpath: None,
+            writes: Writes::Through,
+            driver: None,
+            options: BTreeMap::new(),
             labels: BTreeMap::new(),
         }
     }
@@ -101,20 +225,18 @@ impl VolumeMount {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountFlag {
     /// A path of the host.
-    Bind(BindMount, Relabel),
+    Bind(BindMount),
+    /// Each path of the host that matches a pattern, which stands in the place of the source; below the destination under
+    /// its last name, or, where that is empty, in its own place.
+    Glob(BindMount),
+    /// An image.
+    Image(ImageMount),
+    /// A file system of the kernel's.
+    Kernel(KernelMount),
     /// A volume.
     Volume(VolumeMount),
     /// Memory.
     Tmpfs(TmpfsMount),
-}
-
-/// Whether `-v` asked for the source to be relabelled for SELinux (`z`, `Z`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relabel {
-    /// No.
-    No,
-    /// Yes; means nothing where there is no SELinux.
-    Yes,
 }
 
 /// `--tmpfs DESTINATION[:OPTIONS]`.
@@ -144,8 +266,17 @@ pub enum MountRefused {
     #[error("{0:?} is not a mount: it has no {1}")]
     Lacks(String, &'static str),
     /// A type of `--mount`.
-    #[error("{0:?} is not a type of mount: expected bind, volume or tmpfs")]
+    #[error("{0:?} is not a type of mount: expected bind, volume, tmpfs, image, glob, devpts or ramfs")]
     UnknownType(String),
+    /// A quotation mark without its pair.
+    #[error("{0:?} is not a mount: a quotation mark has no pair")]
+    Unquoted(String),
+    /// `upperdir` without `workdir`, or without `O`.
+    #[error("the option {0:?} needs {1}")]
+    Needs(String, &'static str),
+    /// An image that is none.
+    #[error("reading the image of a mount")]
+    Image(#[source] ReferenceSyntax),
     /// An option's value.
     #[error("the option {option:?} does not take {value:?}: expected {expected}")]
     Value {
@@ -209,7 +340,10 @@ impl crate::failure::Explain for MountRefused {
                 "for example -v ./src:/src:ro or -v data:/var/lib/data; for a path that contains a colon use --mount"
                     .into(),
             ),
-            Self::Lacks(..) | Self::UnknownType(_) | Self::Value { .. } => Some(format!("for example {MOUNT_EXAMPLE}")),
+            Self::Needs(..) => Some("for example -v ./src:/src:O,upperdir=/var/tmp/upper,workdir=/var/tmp/work".into()),
+            Self::Lacks(..) | Self::UnknownType(_) | Self::Value { .. } | Self::Unquoted(_) => {
+                Some(format!("for example {MOUNT_EXAMPLE}"))
+            }
             Self::UnknownOption { flag, .. } => Some(match *flag {
                 "-v" => "for example -v ./src:/src:ro or -v data:/var/lib/data".into(),
                 "--tmpfs" => "for example --tmpfs /tmp:size=64m,exec".into(),

@@ -1,11 +1,13 @@
 //! What the options of all mounts have in common.
 
-use super::{Access, MountRefused};
+use std::path::PathBuf;
+
+use super::{Access, MountRefused, Propagation, Writes};
 
 const NO_SUID: &str = "set-user-id programs on a mount could not gain anything the container has not";
 const NO_DEV: &str = "devices on a mount of an unprivileged user never work";
-const PRIVATE: &str = "mounts of an unprivileged user's containers are private, since the kernel lets nobody pass mounts on to a \
-                       mount namespace of another owner";
+const NOT_SHARED: &str = "the kernel lets nobody pass mounts on to a mount namespace of another owner: what is mounted in the \
+                          container stays there; slave lets mounts of the host come in";
 const NO_IDMAP: &str = "the kernel maps the ids of a mount for privileged users only; a container of one user has one id, to which \
                         all files of the mount belong anyway";
 
@@ -35,12 +37,56 @@ impl Common {
     }
 }
 
-/// Takes a word on propagation; whether it is one. All mounts are private.
-pub fn is_propagation(word: &str) -> Result<bool, MountRefused> {
+/// The word on propagation that this is.
+pub fn propagation(word: &str) -> Result<Option<Propagation>, MountRefused> {
     match word {
-        "private" | "rprivate" => Ok(true),
-        "shared" | "rshared" | "slave" | "rslave" | "unbindable" | "runbindable" => Err(forbidden(word, PRIVATE)),
-        _ => Ok(false),
+        "private" | "rprivate" => Ok(Some(Propagation::Private)),
+        "slave" | "rslave" => Ok(Some(Propagation::Slave)),
+        "unbindable" | "runbindable" => Ok(Some(Propagation::Unbindable)),
+        "shared" | "rshared" => Err(forbidden(word, NOT_SHARED)),
+        _ => Ok(None),
+    }
+}
+
+/// `O`, `upperdir=` and `workdir=` while they are read.
+#[derive(Default)]
+pub struct OverlayOptions {
+    overlay: bool,
+    upper: Option<PathBuf>,
+    work: Option<PathBuf>,
+}
+
+impl OverlayOptions {
+    /// Takes one option; whether it is one of these.
+    pub fn take(&mut self, option: &str) -> Result<bool, MountRefused> {
+        let place = |path: &str| match path.starts_with('/') {
+            true => Ok(Some(path.into())),
+            false => Err(MountRefused::Value {
+                option: option.split('=').next().unwrap_or_default().into(),
+                value: path.chars().take(80).collect(),
+                expected: "an absolute path",
+            }),
+        };
+        match option.split_once('=') {
+            None if option == "O" => self.overlay = true,
+            Some(("upperdir", path)) => self.upper = place(path)?,
+            Some(("workdir", path)) => self.work = place(path)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Where writes go.
+    pub fn writes(self) -> Result<Writes, MountRefused> {
+        match (self.overlay, self.upper, self.work) {
+            (true, Some(upper), Some(work)) => Ok(Writes::Kept { upper, work }),
+            (true, None, None) => Ok(Writes::Discarded),
+            (false, None, None) => Ok(Writes::Through),
+            (true, Some(_), None) => Err(MountRefused::Needs("upperdir".into(), "workdir, on the same file system")),
+            (true, None, Some(_)) => Err(MountRefused::Needs("workdir".into(), "upperdir, on the same file system")),
+            (false, Some(_), _) => Err(MountRefused::Needs("upperdir".into(), "O")),
+            (false, None, Some(_)) => Err(MountRefused::Needs("workdir".into(), "O")),
+        }
     }
 }
 
@@ -63,6 +109,9 @@ pub fn unknown(option: &str, flag: &'static str, expected: &'static str) -> Moun
 
 const OPPOSITES: &[(&str, &str)] = &[
     ("ro", "rw"),
+    ("rro", "rw"),
+    ("O", "ro"),
+    ("O", "rro"),
     ("bind", "rbind"),
     ("exec", "noexec"),
     ("tmpcopyup", "notmpcopyup"),

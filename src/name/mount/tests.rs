@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::*;
 
-fn bind(text: &str) -> Result<(BindMount, Relabel), MountRefused> {
+fn bind(text: &str) -> Result<BindMount, MountRefused> {
     match parse_volume_flag(text, Path::new("/here"))? {
-        MountFlag::Bind(mount, relabel) => Ok((mount, relabel)),
+        MountFlag::Bind(mount) => Ok(mount),
         mount => panic!("{mount:?}"),
     }
 }
@@ -37,24 +37,18 @@ fn volumes() {
 
 #[test]
 fn binds() {
-    let plain = BindMount {
-        source: "/a".into(),
-        destination: "/b".into(),
-        access: Access::ReadWrite,
-        recursive: true,
-        exec: true,
-    };
-    assert_eq!(bind("/a:/b"), Ok((plain.clone(), Relabel::No)));
-    assert_eq!(bind("/a:/b:U"), Ok((plain.clone(), Relabel::No)));
-    assert_eq!(bind("/a:/b:"), Ok((plain.clone(), Relabel::No)));
-    assert_eq!(bind("/a:/b/"), Ok((plain.clone(), Relabel::No)));
-    assert_eq!(bind("/a:/b:rw,nosuid,nodev,rprivate,exec,rbind"), Ok((plain.clone(), Relabel::No)));
+    let plain = BindMount::new("/a".into(), "/b".into());
+    assert_eq!(bind("/a:/b"), Ok(plain.clone()));
+    assert_eq!(bind("/a:/b:U"), Ok(plain.clone()));
+    assert_eq!(bind("/a:/b:"), Ok(plain.clone()));
+    assert_eq!(bind("/a:/b/"), Ok(plain.clone()));
+    assert_eq!(bind("/a:/b:rw,nosuid,nodev,rprivate,exec,rbind"), Ok(plain.clone()));
     let other = BindMount { access: Access::ReadOnly, recursive: false, exec: false, ..plain.clone() };
-    assert_eq!(bind("/a:/b:ro,bind,noexec,private,Z"), Ok((other, Relabel::Yes)));
-    assert_eq!(bind("./a:/b").unwrap().0.source, Path::new("/here/a"));
-    assert_eq!(bind("./:/b").unwrap().0.source.as_os_str(), "/here");
-    assert_eq!(bind("..:/b").unwrap().0.source, Path::new("/here/.."));
-    assert_eq!(bind("/:/host").unwrap().0.source, Path::new("/"));
+    assert_eq!(bind("/a:/b:ro,bind,noexec,private,Z"), Ok(other));
+    assert_eq!(bind("./a:/b").unwrap().source, Path::new("/here/a"));
+    assert_eq!(bind("./:/b").unwrap().source.as_os_str(), "/here");
+    assert_eq!(bind("..:/b").unwrap().source, Path::new("/here/.."));
+    assert_eq!(bind("/:/host").unwrap().source, Path::new("/"));
 }
 
 #[test]
@@ -67,7 +61,23 @@ fn binds_that_are_refused() {
     for text in ["", ":", ":/b", "/a:/b:ro:x", "a"] {
         assert!(matches!(bind(text), Err(MountRefused::Malformed(_))), "{text}");
     }
-    for option in ["O", "shared", "rslave", "copy", "idmap", "RO", "ro ", "size=1"] {
+    let slave = BindMount { propagation: Propagation::Slave, access: Access::ReadOnly, ..bind("/a:/b").unwrap() };
+    assert_eq!(bind("/a:/b:rro,rslave"), Ok(slave));
+    assert_eq!(bind("/a:/b:O").unwrap().writes, Writes::Discarded);
+    let kept = Writes::Kept { upper: "/u".into(), work: "/w".into() };
+    assert_eq!(bind("/a:/b:O,upperdir=/u,workdir=/w").unwrap().writes, kept);
+    assert_eq!(volume("data:/b:O").writes, Writes::Discarded);
+    for (text, part) in [
+        ("O,upperdir=/u", "workdir"),
+        ("O,workdir=/u", "upperdir"),
+        ("upperdir=/u,workdir=/w", "needs O"),
+        ("O,upperdir=u,workdir=/w", "absolute"),
+        ("O,ro", "contradict"),
+    ] {
+        let refused = bind(&format!("/a:/b:{text}")).unwrap_err();
+        assert!(refused.to_string().contains(part), "{text}: {refused}");
+    }
+    for option in ["shared", "rshared", "copy", "idmap", "RO", "ro ", "size=1"] {
         let error = bind(&format!("/a:/b:{option}")).unwrap_err();
         assert!(error.to_string().contains(&format!("{option:?}")), "{error}");
     }
@@ -117,6 +127,8 @@ fn mount_says_the_same_as_the_short_forms() {
         ("type=volume,src=data,dst=/b", "data:/b"),
         ("src=data,dst=/b,volume-nocopy,nocreate", "data:/b:nocopy,nocreate"),
         ("dst=/b,volume-driver=local", "/b"),
+        ("type=bind,src=/a,dst=/b,ro,bind-recursive=readonly,bind-propagation=slave", "/a:/b:rro,rslave"),
+        ("type=bind,src=/a,dst=/b,O,upperdir=/u,workdir=/w", "/a:/b:O,upperdir=/u,workdir=/w"),
     ] {
         assert_eq!(mount(long).unwrap(), short(same).unwrap(), "{long}");
     }
@@ -127,8 +139,28 @@ fn mount_says_the_same_as_the_short_forms() {
         panic!()
     };
     assert_eq!((volume.subpath.as_deref(), volume.labels["k"].as_str()), (Some("a/b"), "v"));
+    let MountFlag::Image(image) = mount("type=image,src=debian,dst=/b,rw,subpath=/usr/share").unwrap() else {
+        panic!()
+    };
+    assert_eq!((image.access, image.subpath.as_deref()), (Access::ReadWrite, Some("usr/share")));
+    let MountFlag::Image(image) = mount("type=image,src=debian,dst=/b").unwrap() else { panic!() };
+    assert_eq!(image.access, Access::ReadOnly);
+    let MountFlag::Glob(glob) = mount("type=glob,src=/a/*,ro").unwrap() else { panic!() };
+    assert_eq!((glob.destination.as_str(), glob.access), ("", Access::ReadOnly));
+    let MountFlag::Kernel(devpts) = mount("type=devpts,dst=/b,mode=620,max=4").unwrap() else { panic!() };
+    let options = vec![("mode".to_owned(), "620".to_owned()), ("max".to_owned(), "4".to_owned())];
+    assert_eq!(devpts.kind, KernelFilesystem::Devpts { options });
+    let MountFlag::Volume(volume) = mount("src=d,dst=/b,volume-driver=nfs,volume-opt=a=b=c,volume-opt=d=").unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!((volume.driver.as_deref(), volume.options["a"].as_str(), volume.options.len()), (Some("nfs"), "b=c", 2));
+    let MountFlag::Bind(bind) = mount(r#"type=bind,"src=/a,""b",dst=/b,bind-recursive=writable,ro"#).unwrap() else {
+        panic!()
+    };
+    assert_eq!((bind.source.to_str(), bind.writable_below), (Some("/a,\"b"), true));
     // A path with a colon.
-    let MountFlag::Bind(bind, _) = mount("type=bind,src=/a:b,dst=/b").unwrap() else { panic!() };
+    let MountFlag::Bind(bind) = mount("type=bind,src=/a:b,dst=/b").unwrap() else { panic!() };
     assert_eq!(bind.source, Path::new("/a:b"));
 }
 
@@ -151,7 +183,16 @@ fn mounts_that_are_refused() {
         ("src=../a,dst=/b", "../a"),
         ("src=d,dst=/b,subpath=../x", ".."),
         ("src=d,dst=/b,subpath=/", "subpath"),
-        ("src=d,dst=/b,volume-driver=nfs", "nfs"),
+        ("type=image,dst=/b", "src"),
+        ("type=image,src=UPPER,dst=/b", "image"),
+        ("type=image,src=a,dst=/b,subpath=../x", ".."),
+        ("type=glob,dst=/b", "src"),
+        ("type=devpts,dst=/b,mode=9", "mode"),
+        ("type=devpts,dst=/b,colour=1", "colour"),
+        ("type=ramfs,dst=/b,ramfs-size=1m", "limit"),
+        ("type=bind,src=/a,dst=/b,bind-recursive=readonly", "ro"),
+        ("src=d,dst=/b,volume-opt=x", "KEY=VALUE"),
+        ("type=bind,\"src=/a,dst=/b", "quotation"),
         ("type=tmpfs,dst=/b,tmpfs-mode=9", "9"),
         ("type=tmpfs,src=/a,dst=/b,size=-1", "size"),
     ] {
@@ -159,7 +200,7 @@ fn mounts_that_are_refused() {
         assert!(refused.to_string().contains(part), "{text}: {refused}");
     }
     assert!(crate::failure::Explain::hint(&mount("type=x").unwrap_err()).unwrap().contains("type=bind,src="));
-    for text in ["/a:/b:shared", "/a:/b:rslave", "/a:/b:idmap", "/a:/b:O"] {
+    for text in ["/a:/b:shared", "/a:/b:idmap"] {
         assert!(parse_volume_flag(text, Path::new("/here")).is_err(), "{text}");
     }
 }

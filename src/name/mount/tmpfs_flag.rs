@@ -1,7 +1,7 @@
 //! `--tmpfs`.
 
-use super::options::{Common, is_propagation, parse_mode, split, unknown};
-use super::{Access, MountRefused, TmpfsMount, parse_destination};
+use super::options::{Common, parse_mode, propagation, split, unknown};
+use super::{Access, MountRefused, Propagation, TmpfsMount, parse_destination};
 use crate::name::byte_size::parse_bytes;
 
 const OPTIONS: &str = "ro, rw, size=BYTES, mode=OCTAL, exec, noexec, nosuid, nodev, tmpcopyup, notmpcopyup";
@@ -24,7 +24,7 @@ pub(super) fn take_option(
     all: &'static str,
 ) -> Result<(), MountRefused> {
     let mut common = Common { access: mount.access, exec: mount.exec };
-    if common.take(option)? || is_propagation(option)? {
+    if common.take(option)? || propagation(option)? == Some(Propagation::Private) {
         (mount.access, mount.exec) = (common.access, common.exec);
         return Ok(());
     }

@@ -29,7 +29,7 @@ impl LaunchPlan {
     /// is made in it.
     pub fn joining(container: Joined, process: Process) -> Self {
         let Joined { member, namespaces, ids, group } = container;
-        let mut planner = Planner { steps: Vec::with_capacity(24), next_slot: 0 };
+        let mut planner = Planner { steps: Vec::with_capacity(24), next_slot: 0, driver: Default::default() };
         planner.steps.extend(join_group(group.as_ref()));
         planner.steps.extend([
             Step::TieToMonitor,
@@ -58,6 +58,7 @@ impl LaunchPlan {
     }
 
     fn without_namespaces(steps: Vec<Step>) -> Self {
-        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, network: NetworkPlan::Host, steps }
+        let network = NetworkPlan::Host;
+        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, network, falls_back: false, steps }
     }
 }

@@ -5,6 +5,7 @@ use crate::lsm::capability::{DEFAULT, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::capability_change::CapabilityChanges;
 use crate::runtime::blueprint::{GivenFile, WindowSize};
+use crate::runtime::blueprint::{Mount, MountSource};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{ForeignAbi, default_filter};
 use std::ffi::CStr;
@@ -19,7 +20,12 @@ fn ranges() -> IdMaps {
 
 fn overlay() -> Rootfs {
     let upper = (c"containers/x/upper".into(), c"containers/x/work".into());
-    Rootfs::Overlay { lower: vec![c"layers/b/tree".into(), c"layers/a/tree".into()], upper, volatile: true }
+    Rootfs::Overlay {
+        limit: None,
+        lower: vec![c"layers/b/tree".into(), c"layers/a/tree".into()],
+        upper,
+        volatile: true,
+    }
 }
 
 fn blueprint() -> Blueprint {
@@ -27,6 +33,8 @@ fn blueprint() -> Blueprint {
         store: "/store".into(),
         mountpoint: "containers/x/work".into(),
         rootfs: overlay(),
+        driver: crate::name::storage_driver::Driver::Overlay,
+        falls_back: true,
         read_only: false,
         ids: single(),
         network: NetworkPlan::None,
@@ -62,7 +70,14 @@ fn blueprint() -> Blueprint {
 }
 
 fn bind(destination: &str) -> Mount {
-    let source = MountSource::Bind { path: "/srv".into(), inode: (1, 2), directory: true, recursive: true };
+    let source = MountSource::Bind {
+        path: "/srv".into(),
+        inode: (1, 2),
+        directory: true,
+        recursive: true,
+        propagation: Propagation::Private,
+        writable_below: false,
+    };
     Mount { destination: destination.into(), source, read_only: true, exec: true }
 }
 

@@ -9,9 +9,11 @@ use serde_json::value::RawValue;
 
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::health::HealthCheck;
+use crate::name::image_selector::ImageSelector;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
 use crate::name::port::{PortRequest, Published};
+use crate::name::storage_driver::Driver;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, ImageId};
 use crate::state::record::Record;
@@ -117,7 +119,7 @@ pub struct ProcessRecord {
 /// A mount of a container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MountRecord {
-    /// `bind`, `volume` or `tmpfs`.
+    /// `bind`, `volume`, `tmpfs`, `image`, `devpts` or `ramfs`.
     pub kind: String,
     /// The volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,6 +130,12 @@ pub struct MountRecord {
     /// What of the volume is mounted, relative to it; all of it where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subpath: Option<String>,
+    /// The image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageSelector>,
+    /// Its layers, which cannot be removed while the container exists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<DiffId>,
     /// Path on the host; empty for a tmpfs.
     pub source: String,
     /// Path in the container.
@@ -177,11 +185,28 @@ pub struct ProcessesRecord {
     /// Whether that process waits before the container's program, to be started.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub initialized: bool,
+    /// What of it does not work any more, although it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
 }
 
 impl Record for ProcessesRecord {
     const VERSION: u32 = 1;
     const KIND: &'static str = "process record";
+}
+
+/// `containers/ID/driver.json`: how a container's root file system is made, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriverRecord {
+    /// How.
+    pub driver: Driver,
+    /// Why: what was tried before, and how that failed.
+    pub reason: String,
+}
+
+impl Record for DriverRecord {
+    const VERSION: u32 = 1;
+    const KIND: &'static str = "driver record";
 }
 
 /// `containers/ID/exit.json`: how a container ended.

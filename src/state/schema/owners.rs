@@ -10,8 +10,9 @@
 //! The inode's number and its birth time are what statx(2) says of the file in the container: together they survive every
 //! rename and are not given to another file. For a file that the container has made they are those of the file in its upper
 //! directory; for one of a layer, which is copied up before it is recorded, overlayfs goes on to show the number of the
-//! layer's file, and `PATH`, where the file was found in the container, is the way to it. The last line about a file counts;
-//! one that gives it back to 0:0 forgets it. What is no such line, as the last one after a crash, says nothing.
+//! layer's file, and `PATH`, where the file was found in the container, is the way to it. The last line about a file counts,
+//! also one that gives it back to 0:0: without any, a file is the image's or the container's user's. What is no such line, as
+//! the last one after a crash, says nothing.
 
 use std::collections::HashMap;
 
@@ -79,13 +80,8 @@ impl Owners {
     /// Takes in one more entry.
     pub fn note(&mut self, entry: OwnerEntry) {
         let OwnerEntry { file, ownership, path } = entry;
-        match (ownership.uid, ownership.gid) {
-            (0, 0) => drop(self.owners.remove(&file)),
-            _ => {
-                self.owners.insert(file, ownership);
-                self.paths.insert(path, file);
-            }
-        }
+        self.owners.insert(file, ownership);
+        self.paths.insert(path, file);
     }
 
     /// The owner of a file as the container sees it.
@@ -123,7 +119,7 @@ mod tests {
         assert_eq!(text.lines().count(), 4);
         let owners = Owners::parse(text.as_bytes());
         assert_eq!(owners.of(entries[0].file).map(|of| of.uid), Some(34), "the last one counts");
-        assert_eq!(owners.of(entries[1].file), None, "given back to 0:0");
+        assert_eq!(owners.of(entries[1].file).map(|of| of.uid), Some(0), "given back to 0:0");
         let copied_up = FileKey { inode: 77, ..entries[0].file };
         assert_eq!((owners.of(copied_up), owners.of_upper(copied_up, b"y").is_some()), (None, true));
     }

@@ -21,6 +21,24 @@ pub struct VolumeRecord {
     pub labels: BTreeMap<String, String>,
     /// Options of its driver: `type`, `device`, `o`.
     pub options: BTreeMap<String, String>,
+    /// Who keeps its files: `local`, or the name of a driver.
+    #[serde(default = "VolumeRecord::local")]
+    pub driver: String,
+    /// User and group that its directory belongs to, as far as they were given.
+    #[serde(default)]
+    pub owner: (Option<u32>, Option<u32>),
+}
+
+impl VolumeRecord {
+    /// The driver that keeps files in the store.
+    pub fn local() -> String {
+        "local".into()
+    }
+
+    /// Whether its files are kept by ourselves.
+    pub fn is_local(&self) -> bool {
+        self.driver == "local"
+    }
 }
 
 impl Record for VolumeRecord {

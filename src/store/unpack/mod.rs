@@ -24,7 +24,7 @@ pub(crate) mod header;
 pub mod jail;
 pub mod limits;
 mod notes;
-pub(crate) mod ownership;
+mod ownership;
 mod pax;
 mod role;
 pub(crate) mod source;

@@ -14,7 +14,7 @@ use super::apply::{Applier, Ids, failed};
 use super::error::UnpackError;
 use super::header::Entry;
 use crate::state::schema::layer::{FileKind, Ownership};
-pub use crate::state::schema::stamp::{OVERRIDE_STAT, parse_stamp, stamp};
+use crate::state::schema::stamp::{OVERRIDE_STAT, stamp};
 use crate::sys::xattr;
 
 /// Largest `security.capability` there is: `struct vfs_ns_cap_data`.

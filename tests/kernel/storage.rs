@@ -1,0 +1,157 @@
+//! How root file systems are made: by the kernel's overlay, or by ours.
+
+use std::fs;
+
+use crate::diff::keep;
+use crate::support::{LIMIT, Lab, image, output, wait_until};
+
+/// `coracle --storage-driver DRIVER ARGUMENTS`.
+fn with(lab: &Lab, driver: &str, arguments: &[&str]) -> output::Output {
+    lab.coracle([&["--storage-driver", driver], arguments].concat())
+}
+
+fn run(lab: &Lab, driver: &str, flags: &[&str], script: &str) -> output::Output {
+    let image = image("busybox");
+    with(lab, driver, &[&["run"], flags, &[&image, "sh", "-ec", script]].concat())
+}
+
+/// What is done to files in many ways; what it prints does not depend on who serves them.
+const WORK: &str = r#"
+    mkdir /d; echo a >/d/a; ln /d/a /d/b; echo b >>/d/b; cat /d/a; mv /d /e; rm /e/a; cat /e/b
+    echo more >>/etc/passwd; tail -n 1 /etc/passwd; chmod 600 /etc/group; stat -c %a /etc/group
+    rm -r /etc/os-release; [ ! -e /etc/os-release ]; mkdir /etc/os-release; ls -A /etc/os-release
+    rm -r /home; mkdir /home; ls -A /home
+    exec 3<>/tmp/open; rm /tmp/open; echo still there >&3; cat /proc/self/fd/3
+    truncate -s 10M /tmp/holes; du -k /tmp/holes; ln -s target /link; readlink /link; mkfifo /pipe; [ -p /pipe ]
+    touch -d @1000000000 /tmp/old; stat -c %Y /tmp/old; mv /tmp/old /link; stat -c %F /link; cat /etc/hostname >/dev/null
+    "#;
+
+#[test]
+fn both_overlays_do_the_same() {
+    let lab = Lab::new();
+    let mut seen = ["overlay", "fuse"].map(|driver| {
+        let text = run(&lab, driver, &["--name", driver], WORK).ok().text();
+        (text, lab.coracle(["diff", driver]).ok().text(), with(&lab, "fuse", &["diff", driver]).ok().text())
+    });
+    assert_eq!(seen[0], seen[1]);
+    let (_, diff, read_by_other) = std::mem::take(&mut seen[0]);
+    assert_eq!(diff, read_by_other);
+    assert!(
+        diff.contains("A /e/b") && diff.contains("D /etc/os-release") != diff.contains("C /etc/os-release"),
+        "{diff}"
+    );
+    assert_eq!(lab.inspect("fuse")["GraphDriver"]["Name"], "fuse");
+    assert_eq!(lab.inspect("overlay")["GraphDriver"]["Name"], "overlay");
+    lab.coracle(["rm", "overlay", "fuse"]).ok();
+    lab.assert_clean();
+}
+
+#[test]
+fn a_container_moves_from_one_driver_to_another() {
+    let lab = Lab::new();
+    let script = "echo start >>/etc/count; rm -r /etc/os-release 2>/dev/null; rm -rf /new; mkdir /new; ls -A /new /home; wc -l </etc/count; \
+                  cat /proc/mounts | grep ' / ' | cut -d' ' -f3";
+    keep(&lab, "c", &[], script);
+    for (driver, count, kind) in [("fuse", 2, "fuse"), ("overlay", 3, "overlay"), ("fuse", 4, "fuse")] {
+        let text = with(&lab, driver, &["start", "-a", "c"]).ok().text();
+        assert!(text.ends_with(&format!("\n{count}\n{kind}")), "{driver}: {text}");
+    }
+    // It stays what it was last said to be.
+    assert!(lab.coracle(["start", "-a", "c"]).ok().text().ends_with("fuse"));
+    let text = lab.coracle(["export", "c"]).ok().stdout.clone();
+    assert!(text.windows(9).any(|window| window == b"etc/count"));
+    lab.coracle(["commit", "-q", "c", "localhost/committed"]).ok();
+    let text = with(&lab, "overlay", &["run", "--rm", "localhost/committed", "cat", "/etc/count"]).ok().text();
+    assert_eq!(text.lines().count(), 5, "{text}");
+    let file = lab.write("file", "of the host");
+    with(&lab, "fuse", &["cp", file.to_str().unwrap(), "c:/etc/copied"]).ok();
+    assert_eq!(
+        fs::read_to_string(
+            lab.store().join("containers").join(lab.inspect("c")["Id"].as_str().unwrap()).join("upper/etc/copied")
+        )
+        .unwrap(),
+        "of the host"
+    );
+}
+
+#[test]
+fn a_dead_server_is_told_and_nothing_hangs() {
+    let lab = Lab::new();
+    let script = "while :; do echo x >>/written; done 2>/dev/null; while cat /etc/hostname /proc/self/stat >/dev/null; do :; done; sleep 1000 & wait";
+    with(&lab, "fuse", &["run", "-d", "--name", "c", &image("busybox"), "sh", "-c", script]).ok();
+    let id = lab.inspect("c")["Id"].as_str().unwrap().to_owned();
+    let upper = lab.store().join("containers").join(&id).join("upper");
+    wait_until("something is written", || fs::metadata(upper.join("written")).is_ok_and(|file| file.len() > 4096));
+    let monitor = crate::support::parent(lab.inspect("c")["State"]["Pid"].as_i64().unwrap() as i32).unwrap();
+    let served = crate::support::descendants(monitor).into_iter().find(|pid| {
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with("coracle-fuse"))
+    });
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(served.unwrap()), nix::sys::signal::Signal::SIGKILL).unwrap();
+    wait_until("the monitor tells", || {
+        lab.inspect("c")["State"]["Error"].as_str().is_some_and(|error| error.contains("root file system has died"))
+    });
+    // Whatever the container does about it: it can be asked, and ended.
+    let _ = lab.coracle(["exec", "c", "cat", "/etc/passwd"]);
+    lab.coracle(["stop", "-t", "1", "c"]).ok();
+    let text = fs::read_to_string(upper.join("written")).unwrap();
+    assert!(text.lines().all(|line| line == "x"), "the upper layer is damaged");
+    let text = with(&lab, "overlay", &["run", "--rm", &image("busybox"), "echo", "others live"]).ok().text();
+    assert_eq!(text, "others live");
+    lab.coracle(["rm", "-f", "-t", "0", "c"]).ok();
+}
+
+#[test]
+fn the_upper_layer_has_a_limit_where_it_can_have_one() {
+    let lab = Lab::new();
+    let fill = "dd if=/dev/zero of=/f bs=1M count=12 conv=fsync 2>/dev/null && exit 9; rm /f; dd if=/dev/zero of=/f bs=1M count=6 conv=fsync 2>/dev/null; \
+                df -k / | tail -n 1 | tr -s ' ' | cut -d' ' -f2";
+    let output = lab.run_image("busybox", &["--storage-opt", "size=10m"], &["sh", "-c", fill]);
+    assert_eq!(output.ok().text(), "10240");
+    run(&lab, "overlay", &["--rm", "--storage-opt", "size=10m"], "true").refused(125, "E_UNSUPPORTED").says("fuse");
+    lab.run_image("busybox", &["--storage-opt", "colour=red"], &["true"]).refused(125, "E_CONFIG");
+    lab.coracle(["--storage-driver", "btrfs", "ps"]).refused(125, "E_CONFIG");
+}
+
+#[test]
+fn where_there_is_no_kernel_overlay_ours_is_taken() {
+    let lab = Lab::new();
+    lab.pull("busybox");
+    // An overlay is nothing that the kernel puts an overlay's upper directory on.
+    let script = r#"set -e
+        mkdir -p "$1"; mkdir -m 700 "$1/upper" "$1/work"
+        mount -t overlay overlay -o "userxattr,lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$2"
+        "$3" run --rm "$4" sh -c 'grep " / " /proc/mounts | cut -d" " -f3; touch /x' 2>"$1/first"
+        "$3" run --rm "$4" true 2>"$1/second"
+        "$3" info --format '{{.Store.GraphDriverName}}'
+        mount --bind /dev/null /dev/fuse
+        ! "$3" run --rm "$4" true 2>"$1/third""#;
+    let place = lab.arg("overlay");
+    let program = crate::support::coracle_path();
+    let (store, image) = (lab.store(), image("busybox"));
+    let arguments = [place.as_str(), store.to_str().unwrap(), program.to_str().unwrap(), &image];
+    let mut command = lab.program("/usr/bin/unshare");
+    command.args(["-Urm", "sh", "-c", script, "sh"]).args(arguments);
+    let output = output::run(&mut command, &[], LIMIT);
+    assert_eq!(output.ok().text(), "fuse\nfuse");
+    let said = |name: &str| fs::read_to_string(format!("{place}/{name}")).unwrap();
+    assert!(said("first").contains("made by fuse") && said("first").contains("kernel overlay"), "{}", said("first"));
+    assert_eq!(said("second"), "", "it is told once");
+    assert!(said("third").contains("FUSE overlay"), "{}", said("third"));
+}
+
+#[test]
+fn images_and_directories_are_served_too() {
+    let lab = Lab::new();
+    lab.pull("layers");
+    let script = r#"path=$("$1" --storage-driver fuse image mount "$2") && cat "$path/changed" && ! touch "$path/x" 2>/dev/null &&
+        grep -c " $path fuse " /proc/mounts && "$1" image unmount "$2" >/dev/null"#;
+    let program = crate::support::coracle_path();
+    let output = lab.coracle(["unshare", "sh", "-c", script, "sh", program.to_str().unwrap(), &image("layers")]);
+    assert!(output.ok().text().ends_with("\n1"), "{output:?}");
+    let tree = crate::hostile::tree(&lab, ":");
+    let script = "echo inside >/new; rm -r /home; grep ' / ' /proc/mounts | cut -d' ' -f3";
+    let text = with(&lab, "fuse", &["run", "--rm", "--rootfs", &format!("{tree}:O"), "sh", "-c", script]).ok().text();
+    assert_eq!(text, "fuse");
+    assert!(!fs::exists(format!("{tree}/new")).unwrap() && fs::exists(format!("{tree}/home/app")).unwrap());
+    run(&lab, "fuse", &["--rm", "--read-only"], "! touch /x 2>/dev/null; touch /tmp/x").ok();
+}
