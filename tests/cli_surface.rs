@@ -128,6 +128,11 @@ fn usage_errors_say_what_is_wrong_and_how_it_is_right() {
     hint: see `coracle run --help`
     Usage: coracle run [OPTIONS] IMAGE [COMMAND [ARG]...]
     ");
+    insta::assert_snapshot!(usage_error(&["inspect", "--quux", "web"]), @r"
+    Error: unexpected argument '--quux' found [E_CONFIG]
+    hint: see `coracle inspect --help`
+    Usage: coracle inspect [OPTIONS] [NAME]...
+    ");
     insta::assert_snapshot!(usage_error(&["imag"]), @r"
     Error: unrecognized subcommand 'imag' [E_CONFIG]
     hint: some similar subcommands exist: 'tag', 'images', 'image'

@@ -249,14 +249,17 @@ impl<'c> Line<'c> {
         }
         let first = self.positionals.is_empty();
         let mut answer = match self.path[..] {
+            ["healthcheck", "run"] => self.running_containers(),
             ["run"] | [_, "run"] if !first => Answer::of(More::Files),
             ["run"] | [_, "run"] if self.has("rootfs") => Answer::of(More::Directories),
-            ["run"] | [_, "run"] | ["pull" | "rmi" | "images" | "tag" | "untag" | "history"] => self.images(),
+            ["run"] | [_, "run"] | ["pull" | "rmi" | "images" | "tag" | "untag" | "history" | "save"] => self.images(),
             [
                 "image",
                 "rm" | "pull" | "ls" | "inspect" | "tag" | "untag" | "history" | "tree" | "exists" | "mount"
-                | "unmount",
+                | "unmount" | "save",
             ] => self.images(),
+            ["push"] | ["image", "push" | "scp"] | ["manifest", "push"] if first => self.images(),
+            ["manifest", "inspect" | "rm" | "exists" | "add" | "annotate" | "remove"] => self.images(),
             ["volume", "rm" | "inspect" | "exists"] => self.volumes(),
             ["network", "rm" | "inspect" | "exists" | "update" | "connect" | "disconnect"] => self.networks(),
             ["unshare"] => Answer::of(More::Files),
@@ -264,8 +267,10 @@ impl<'c> Line<'c> {
             ["init"] | ["container", "init"] => self.containers(false),
             ["logs" | "start" | "restart"] | ["container", "logs" | "start" | "restart"] => self.containers(true),
             ["rename" | "update"] | ["container", "rename" | "update"] if !first => Answer::of(More::None),
-            ["rename" | "update" | "wait" | "port"]
-            | ["container", "exists" | "rename" | "update" | "wait" | "port"] => self.containers(true),
+            ["rename" | "update" | "wait" | "port" | "mount" | "unmount"]
+            | ["container", "exists" | "rename" | "update" | "wait" | "port" | "mount" | "unmount"] => {
+                self.containers(true)
+            }
             ["exec"] | [_, "exec"] if !first || self.has("latest") || self.has("cidfile") => Answer::of(More::Files),
             ["top"] | [_, "top"] if !first || self.has("latest") => Answer::words(crate::container::top::columns()),
             ["attach" | "exec" | "kill" | "pause" | "unpause" | "stop" | "top" | "stats"]
@@ -463,7 +468,17 @@ mod tests {
         assert_eq!(values("run --pul"), ["--pull"]);
         assert_eq!(
             values("run --rm --r"),
-            ["--read-only", "--replace", "--restart", "--retry", "--retry-delay", "--root", "--rootfs", "--runroot"]
+            [
+                "--read-only",
+                "--read-only-tmpfs",
+                "--replace",
+                "--restart",
+                "--retry",
+                "--retry-delay",
+                "--root",
+                "--rootfs",
+                "--runroot"
+            ]
         );
         assert_eq!(values("run --pull "), ["always", "missing", "never", "newer"]);
         assert_eq!(values("run --pull=ne"), ["--pull=never", "--pull=newer"]);
@@ -518,5 +533,12 @@ mod tests {
         assert_eq!(values("inspect "), ["debian:12", "docker.io/library/debian:12", "down", "quay.io/a/b:c", "up"]);
         assert_eq!(values("run -it de"), ["debian:12"]);
         assert_eq!(values("rmi quay.io/"), ["quay.io/a/b:c"]);
+        for verb in ["push", "save", "image push", "manifest inspect"] {
+            assert_eq!(values(&format!("{verb} de")), ["debian:12"], "{verb}");
+        }
+        for verb in ["mount", "container unmount", "wait"] {
+            assert_eq!(values(&format!("{verb} ")), ["down", "up"], "{verb}");
+        }
+        assert_eq!(values("healthcheck run "), ["up"]);
     }
 }

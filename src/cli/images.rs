@@ -76,6 +76,29 @@ enum SortKey {
 
 const TITLES: &[(&str, &str)] = &[("ID", "IMAGE ID")];
 
+/// What templates can name.
+const FIELDS: &[&str] = &[
+    "ID",
+    "Id",
+    "Repository",
+    "Tag",
+    "Digest",
+    "Created",
+    "CreatedSince",
+    "CreatedAt",
+    "CreatedTime",
+    "Size",
+    "VirtualSize",
+    "Labels",
+    "Containers",
+    "History",
+    "Names",
+    "RepoTags",
+    "RepoDigests",
+    "Dangling",
+    "ReadOnly",
+];
+
 impl Invocation for ImagesArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("All images", "coracle images"),
@@ -159,41 +182,57 @@ impl ImagesArgs {
                 let images = lines.iter().filter(|line| seen.insert(&line.image.id));
                 items.extend(images.map(|line| item(&line.image)));
             }
-            Format::Table(_) | Format::Template(_) => rows.extend(lines.iter().map(|line| self.row(line, now, zone))),
+            Format::Table(_) | Format::Template(_) => {
+                let fields = self.fields();
+                rows.extend(lines.iter().map(|line| self.row(line, &fields, now, zone)));
+            }
         }
         let header = if self.noheading { Header::Hidden } else { Header::Shown };
         format.list(&items, &rows, TITLES, header)
     }
 
     /// What templates see, under podman's names.
-    fn row(&self, line: &Line, now: Timestamp, zone: &TimeZone) -> Value {
+    fn row(&self, line: &Line, fields: &[&str], now: Timestamp, zone: &TimeZone) -> Value {
+        fields.iter().map(|&name| (name.to_owned(), self.cell(name, line, now, zone))).collect()
+    }
+
+    /// What rows are made of. There may be many: of our own table's only the cells that it shows are made.
+    fn fields(&self) -> Vec<&'static str> {
+        let is_shown = |name: &&&str| match **name {
+            "Repository" | "Tag" | "ID" | "Created" | "Size" => true,
+            "Digest" => self.digests || self.format.is_some(),
+            "History" => self.history || self.format.is_some(),
+            _ => self.format.is_some(),
+        };
+        FIELDS.iter().filter(is_shown).copied().collect()
+    }
+
+    fn cell(&self, name: &str, line: &Line, now: Timestamp, zone: &TimeZone) -> Value {
         let image = &line.image;
         let none = || "<none>".to_owned();
-        let (created, created_at) = match image.created {
-            Some(created) => (time::ago(created, now), time::in_zone(created, zone)),
-            None => ("N/A".into(), "N/A".into()),
-        };
-        json!({
-            "ID": if self.no_trunc { image.id.to_string() } else { image.id.short().to_owned() },
-            "Id": image.id.hex(),
-            "Repository": line.repository().unwrap_or_else(none),
-            "Tag": line.tag().map_or_else(none, str::to_owned),
-            "Digest": image.manifest.to_string(),
-            "Created": created,
-            "CreatedSince": created,
-            "CreatedAt": created_at,
-            "CreatedTime": created_at,
-            "Size": size::decimal(image.size),
-            "VirtualSize": size::decimal(image.size),
-            "Labels": image.labels,
-            "Containers": image.containers,
-            "History": names(image).join(", "),
-            "Names": names(image),
-            "RepoTags": names(image),
-            "RepoDigests": repo_digests(image),
-            "Dangling": image.references.is_empty(),
-            "ReadOnly": false,
-        })
+        match name {
+            "ID" if self.no_trunc => image.id.to_string().into(),
+            "ID" => image.id.short().into(),
+            "Id" => image.id.hex().into(),
+            "Repository" => line.repository().unwrap_or_else(none).into(),
+            "Tag" => line.tag().map_or_else(none, str::to_owned).into(),
+            "Digest" => image.manifest.to_string().into(),
+            "Created" | "CreatedSince" => {
+                image.created.map_or_else(|| "N/A".into(), |created| time::ago(created, now)).into()
+            }
+            "CreatedAt" | "CreatedTime" => {
+                image.created.map_or_else(|| "N/A".into(), |created| time::in_zone(created, zone)).into()
+            }
+            "Size" | "VirtualSize" => size::decimal(image.size).into(),
+            "Labels" => json!(image.labels),
+            "Containers" => image.containers.into(),
+            "History" => names(image).join(", ").into(),
+            "Names" | "RepoTags" => json!(names(image)),
+            "RepoDigests" => json!(repo_digests(image)),
+            "Dangling" => image.references.is_empty().into(),
+            // Nothing is read-only.
+            _ => false.into(),
+        }
     }
 }
 

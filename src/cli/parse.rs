@@ -89,7 +89,8 @@ fn explained(error: &clap::Error, argv: &[OsString]) -> Result<Parsed, UsageErro
     let message = paragraphs.next().unwrap_or_default();
     let mut hint = None;
     for paragraph in paragraphs {
-        if let Some(tip) = paragraph.strip_prefix("tip: ") {
+        // An option that there is not is seldom meant as a word.
+        if let Some(tip) = paragraph.strip_prefix("tip: ").filter(|tip| !tip.starts_with("to pass ")) {
             hint = hint.or_else(|| Some(tip.to_owned()));
         }
     }

@@ -256,20 +256,25 @@ impl PsArgs {
         };
         let rows: Vec<Value> = match format {
             Format::Json => Vec::new(),
-            _ => containers.iter().map(|container| self.row(container, now, zone)).collect(),
+            _ => {
+                let fields = self.fields();
+                containers.iter().map(|container| self.row(container, &fields, now, zone)).collect()
+            }
         };
         let header = if self.noheading || self.quiet { Header::Hidden } else { Header::Shown };
         format.list(&items, &rows, TITLES, header)
     }
 
     /// What templates see, under podman's names.
-    fn row(&self, container: &Summary, now: Timestamp, zone: &TimeZone) -> Value {
-        // There may be many rows: of our own table's only the cells that it shows are made.
-        let is_own = self.format.is_none();
+    fn row(&self, container: &Summary, fields: &[&str], now: Timestamp, zone: &TimeZone) -> Value {
+        fields.iter().map(|&name| (name.to_owned(), self.cell(name, container, now, zone))).collect()
+    }
+
+    /// What rows are made of. There may be many: of our own table's only the cells that it shows are made.
+    fn fields(&self) -> Vec<&'static str> {
         let format = self.format();
-        let is_shown = |name: &str| !is_own || format.contains(&format!("{{{{.{name}}}}}"));
-        let shown = FIELDS.iter().filter(|name| is_shown(name));
-        shown.map(|&name| (name.to_owned(), self.cell(name, container, now, zone))).collect()
+        let is_shown = |name: &&&str| self.format.is_some() || format.contains(&format!("{{{{.{name}}}}}"));
+        FIELDS.iter().filter(is_shown).copied().collect()
     }
 
     /// What a template sees of the container under this name.

@@ -169,6 +169,10 @@ impl Connection {
 impl Connect for Connection {
     fn begin(&mut self, namespace: OwnedFd) -> Result<(), NetworkError> {
         self.namespace = Some(namespace);
+        // Of an attempt to launch the container that failed.
+        if let Some(helper) = self.helper.take() {
+            helper.end();
+        }
         self.start()
     }
 

@@ -63,7 +63,10 @@ impl NameServers {
             return;
         }
         self.seen = now;
-        let content = network_files::name_servers(&self.network, &self.wanted);
+        self.update(network_files::name_servers(&self.network, &self.wanted));
+    }
+
+    fn update(&mut self, content: String) {
         if content == self.content || !self.is_as_written() {
             return;
         }
@@ -85,4 +88,29 @@ impl NameServers {
 fn stamp() -> Stamp {
     let metadata = fs::metadata(RESOLV_CONF).ok()?;
     Some((metadata.dev(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_inside_stays() {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, b"nameserver 192.0.2.53\n").unwrap();
+        let shown = file.try_clone().unwrap();
+        let read = || {
+            let mut bytes = vec![0; shown.metadata().unwrap().len() as usize];
+            shown.read_exact_at(&mut bytes, 0).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        let mut followed = NameServers::new(file.into(), &NetworkPlan::Host, &NameResolution::default());
+        for content in ["nameserver 192.0.2.1\nnameserver 192.0.2.2\n", "nameserver 192.0.2.3\n", ""] {
+            followed.update(content.to_owned());
+            assert_eq!(read(), content);
+        }
+        shown.write_all_at(b"nameserver 192.0.2.99\n", 0).unwrap();
+        followed.update("nameserver 192.0.2.4\n".to_owned());
+        assert_eq!(read(), "nameserver 192.0.2.99\n");
+    }
 }

@@ -188,8 +188,15 @@ impl Drop for Running {
 
 /// Whether a line of a helper is about a failure.
 fn tells(line: &str) -> bool {
-    let chatter =
-        ["sent tapfd", "received tapfd", "Starting slirp", "starting slirp", "* ", "WARNING: Support for seccomp"];
+    let chatter = [
+        "sent tapfd",
+        "received tapfd",
+        "Starting slirp",
+        "starting slirp",
+        "* ",
+        "WARNING: Support for seccomp",
+        "Failed to send",
+    ];
     !line.is_empty() && !chatter.iter().any(|start| line.starts_with(start))
 }
 
@@ -263,6 +270,10 @@ fn start_pasta(
     let _ = fs::remove_file(&ready);
     nix::unistd::mkfifo(&ready, Mode::S_IRUSR | Mode::S_IWUSR)?;
     let ours = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&ready)?;
+    if nix::unistd::geteuid().is_root() {
+        // Else it becomes nobody, whose namespaces these are not.
+        command.args(["--runas", "0:0"]);
+    }
     for [flag, ports] in ports::pasta_words(ports) {
         command.args([flag, ports]);
     }

@@ -194,7 +194,7 @@ impl Init<'_> {
             }
             Step::WriteFile { at, content, shared } => {
                 let path = at.path.as_c_str();
-                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_RDWR | OFlag::O_CLOEXEC;
                 let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(0o644))?;
                 let mut file = File::from(file);
                 file.write_all(content.as_bytes())?;
@@ -673,7 +673,7 @@ fn make_target(base: BorrowedFd<'_>, path: &CStr, kind: TargetKind, mode: u32, l
         TargetKind::Directory => mkdirat(parent_fd, name_c.as_c_str(), Mode::from_bits_truncate(mode))
             .and_then(|()| open_below(parent_fd, &name_c, OFlag::O_PATH | OFlag::O_NOFOLLOW, Resolve::NoSymlinks)),
         TargetKind::File => {
-            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_RDWR | OFlag::O_CLOEXEC;
             openat(parent_fd, name_c.as_c_str(), flags, Mode::from_bits_truncate(0o644))
         }
     };
