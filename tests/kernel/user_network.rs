@@ -463,7 +463,7 @@ fn nothing_becomes_an_option_of_a_helper() {
 #[test]
 fn real_servers_and_clients() {
     let lab = Lab::new();
-    let nginx = "mkdir -p /tmp/n && cd /tmp/n && printf 'pid /tmp/n/pid; error_log stderr; events {} http { access_log /dev/stdout; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; \
+    let nginx = "mkdir -p /tmp/n && cd /tmp/n && printf 'user root; pid /tmp/n/pid; error_log stderr; events {} http { access_log /dev/stdout; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; \
                  server { listen 80; location / { return 200 boat; } } }' >c && exec nginx -g 'daemon off;' -c /tmp/n/c -p /tmp/n";
     for network in BOTH {
         let arguments = ["run", "-d", network, "-p", "127.0.0.1::80", "--rootfs", "/:O", "sh", "-ec", nginx];
