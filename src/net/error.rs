@@ -40,6 +40,11 @@ pub enum NetworkError {
     /// An address of IPv6.
     #[error("publishing a port on {0}: slirp4netns publishes on addresses of IPv4 only")]
     NoIpv6Ports(IpAddr),
+    /// A port of udp that only the host itself would use, through a network that leads nowhere near it.
+    #[error(
+        "publishing the port {0}/udp on the host's loopback device: its answers would not come back, since the container does not reach that"
+    )]
+    LocalUdp(u16),
     /// A port of the host for two of the container.
     #[error("the port {port}/{protocol} of the host is to be published twice")]
     PortTwice {
@@ -110,7 +115,7 @@ impl Explain for NetworkError {
             Self::NoHelper | Self::NotInstalled(_) => "E_NO_HELPER",
             Self::Namespace { cause, .. } if cause.kind() == io::ErrorKind::NotFound => "E_NOTFOUND",
             Self::Named | Self::Helper { .. } | Self::Start { .. } | Self::Namespace { .. } => "E_NETWORK",
-            Self::PortTwice { .. } | Self::Protocol { .. } | Self::NoIpv6Ports(_) => "E_CONFIG",
+            Self::PortTwice { .. } | Self::Protocol { .. } | Self::NoIpv6Ports(_) | Self::LocalUdp(_) => "E_CONFIG",
             Self::PortInUse { .. } => "E_PORT_IN_USE",
             Self::PortPrivileged { .. } => "E_PORT_PRIVILEGED",
             Self::NoSuchAddress(_) | Self::Ports(_) | Self::Publish { .. } => "E_PORT",
@@ -129,6 +134,10 @@ impl Explain for NetworkError {
             }
             Self::Protocol { .. } => "publish a port of tcp or udp".into(),
             Self::NoIpv6Ports(_) => "pasta can (apt install passt)".into(),
+            Self::LocalUdp(_) => {
+                "publish it on another address of the host, or open the loopback device: --network slirp4netns:allow_host_loopback=true"
+                    .into()
+            }
             Self::PortTwice { .. } => "choose different ports, or different addresses".into(),
             Self::PortInUse { .. } => "choose another port; without one before the colon a free one is taken".into(),
             Self::PortPrivileged { port, .. } => format!(

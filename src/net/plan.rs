@@ -303,6 +303,11 @@ impl UserPlan {
             if wish.protocol == Protocol::Sctp {
                 return Err(NetworkError::Protocol { port: wish.container, helper: self.helper.name() });
             }
+            // Both drop the answers: to them their client is the host's loopback device, which is closed.
+            let is_local = wish.host_ip.is_some_and(|ip| ip.is_loopback());
+            if wish.protocol == Protocol::Udp && is_local && self.host.is_none() {
+                return Err(NetworkError::LocalUdp(wish.container));
+            }
             if self.helper == Helper::Slirp && matches!(wish.host_ip, Some(IpAddr::V6(_))) {
                 return Err(NetworkError::NoIpv6Ports(wish.host_ip.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))));
             }
@@ -377,6 +382,8 @@ mod tests {
         assert!(matches!(plan_on(BOTH, "default", &["80:80/sctp"]), Err(NetworkError::Protocol { .. })));
         assert!(matches!(plan_on(BOTH, "slirp4netns", &["[::1]:80:80"]), Err(NetworkError::NoIpv6Ports(_))));
         assert!(plan_on(BOTH, "pasta", &["[::1]:80:80"]).is_ok());
+        assert!(matches!(plan_on(BOTH, "default", &["127.0.0.1:53:53/udp"]), Err(NetworkError::LocalUdp(53))));
+        assert!(plan_on(BOTH, "slirp4netns:allow_host_loopback=true", &["127.0.0.1:53:53/udp"]).is_ok());
     }
 
     #[test]

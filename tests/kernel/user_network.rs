@@ -168,13 +168,13 @@ fn published_ports_lead_to_the_container() {
 fn udp_is_published_too() {
     let lab = Lab::new();
     let server = std::env::current_exe().unwrap();
+    let mapping = format!("{}::5300/udp", own_address());
     for network in BOTH {
-        let arguments =
-            ["run", "-d", network, "-p", "127.0.0.1::5300/udp", "--rootfs", "/:O", server.to_str().unwrap()];
+        let arguments = ["run", "-d", network, "-p", &mapping, "--rootfs", "/:O", server.to_str().unwrap()];
         let id =
             lab.coracle([&arguments[..], &["--exact", "user_network::udp_echo", "--ignored"]].concat()).ok().text();
         let address = published(&lab, &id, "5300/udp");
-        let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).unwrap();
         socket.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
         wait_until("the echo is there", || {
             let mut answer = [0; 16];
@@ -398,6 +398,14 @@ fn name_server() {
     }
 }
 
+/// An address of this machine that others reach it by.
+fn own_address() -> String {
+    let own = fs::read_to_string("/proc/net/fib_trie").unwrap();
+    let own = own.lines().zip(own.lines().skip(1)).filter(|(_, next)| next.contains("/32 host LOCAL"));
+    let mut own = own.filter_map(|(line, _)| line.trim().strip_prefix("|-- "));
+    own.find(|ip| !ip.starts_with("127.")).unwrap().to_owned()
+}
+
 #[test]
 fn clients_keep_their_address_with_pasta() {
     let lab = Lab::new();
@@ -405,10 +413,7 @@ fn clients_keep_their_address_with_pasta() {
         lab.write("www/cgi-bin/who", "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\necho $REMOTE_ADDR\n");
     fs::set_permissions(&who, fs::Permissions::from_mode(0o755)).unwrap();
     let mount = format!("{}:/www:ro", lab.path("www").display());
-    let own = fs::read_to_string("/proc/net/fib_trie").unwrap();
-    let own = own.lines().zip(own.lines().skip(1)).filter(|(_, next)| next.contains("/32 host LOCAL"));
-    let mut own = own.filter_map(|(line, _)| line.trim().strip_prefix("|-- "));
-    let own = own.find(|ip| !ip.starts_with("127.")).unwrap().to_owned();
+    let own = own_address();
     for (network, seen) in [("--network=pasta", own.as_str()), ("--network=slirp4netns", GATEWAY)] {
         let container = Detached::start(
             &lab,
@@ -458,7 +463,7 @@ fn nothing_becomes_an_option_of_a_helper() {
 #[test]
 fn real_servers_and_clients() {
     let lab = Lab::new();
-    let nginx = "mkdir -p /tmp/n && cd /tmp/n && printf 'pid /tmp/n/pid; error_log stderr; events {} http { access_log /dev/stdout; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; \
+    let nginx = "mkdir -p /tmp/n && cd /tmp/n && printf 'user root; pid /tmp/n/pid; error_log stderr; events {} http { access_log /dev/stdout; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; \
                  server { listen 80; location / { return 200 boat; } } }' >c && exec nginx -g 'daemon off;' -c /tmp/n/c -p /tmp/n";
     for network in BOTH {
         let arguments = ["run", "-d", network, "-p", "127.0.0.1::80", "--rootfs", "/:O", "sh", "-ec", nginx];
