@@ -94,11 +94,7 @@ fn shell_words(arguments: &[String]) -> String {
 
 fn coracle_words(flags: &[&str], script: &str) -> String {
     let coracle = crate::support::coracle_path();
-    format!(
-        "{} {}",
-        coracle.display(),
-        shell_words(&busybox_arguments(flags, &["httpd", "-f", "-p", "80", "-h", "/www"]))
-    )
+    format!("{} {}", coracle.display(), shell_words(&busybox_arguments(flags, &["sh", "-c", script])))
 }
 
 #[test]

@@ -99,10 +99,6 @@ pub struct AbsentHost {
     pub extra_hosts: [&'static str; 0],
 }
 
-/// An object without fields.
-#[derive(Clone, Debug, Serialize)]
-pub struct Nothing {}
-
 impl AbsentHost {
     /// The one there is.
     pub const ALL: Self = Self {
