@@ -33,6 +33,7 @@ pub mod logs;
 pub mod manifest;
 pub mod manual;
 pub mod mount;
+pub mod network;
 mod parse;
 pub mod port;
 mod prompt;

@@ -14,8 +14,8 @@ use self::limits::Limits;
 use self::process::{ProcessConfig, ProcessHostConfig};
 use super::list::Listed;
 use super::size::Size;
-use super::status;
 use super::summary::{Status, time};
+use super::{published, status};
 use crate::cgroup::group::Group;
 use crate::lsm::capability;
 use crate::name::capability::{Capability, CapabilitySet};
@@ -237,10 +237,49 @@ pub struct Mount {
 pub struct NetworkSettings {
     #[serde(rename = "IPAddress")]
     pub ip_address: String,
+    #[serde(rename = "IPPrefixLen")]
+    pub ip_prefix_length: u8,
     pub gateway: String,
     pub mac_address: String,
     pub ports: BTreeMap<String, serde_json::Value>,
     pub networks: BTreeMap<String, serde_json::Value>,
+    /// Ours: the program that connects the network, its process, and how many times it has died.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helper: Option<Helper>,
+}
+
+/// What connects a container's network.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "they are what they are called")]
+pub struct Helper {
+    pub name: String,
+    pub pid: i32,
+    pub deaths: u32,
+    /// Why it died the last time, if it does not live.
+    pub error: String,
+}
+
+impl NetworkSettings {
+    fn of(listed: &Listed) -> Self {
+        let connection = listed.connection.as_ref();
+        let ports = published::settings(&listed.record.ports, connection);
+        let Some(connection) = connection else { return Self { ports, ..Self::default() } };
+        Self {
+            ip_address: connection.address.to_string(),
+            ip_prefix_length: connection.prefix_length,
+            gateway: connection.gateway.to_string(),
+            mac_address: String::new(),
+            ports,
+            networks: BTreeMap::new(),
+            helper: Some(Helper {
+                name: connection.helper.clone(),
+                pid: connection.pid,
+                deaths: connection.deaths,
+                error: connection.error.clone().unwrap_or_default(),
+            }),
+        }
+    }
 }
 
 /// What runs in the container.
@@ -252,6 +291,8 @@ pub struct Config {
     pub user: String,
     pub tty: bool,
     pub open_stdin: bool,
+    /// By `PORT/PROTOCOL`.
+    pub exposed_ports: BTreeMap<String, serde_json::Value>,
     /// `NAME=value`.
     pub env: Vec<String>,
     pub cmd: Vec<String>,
@@ -313,6 +354,9 @@ pub struct HostConfig {
     pub binds: Vec<String>,
     pub log_config: LogConfig,
     pub network_mode: String,
+    /// What was asked for, by `PORT/PROTOCOL`.
+    pub port_bindings: BTreeMap<String, serde_json::Value>,
+    pub publish_all_ports: bool,
     pub auto_remove: bool,
     /// What the bounding set has more than by default.
     pub cap_add: Vec<String>,
@@ -409,7 +453,7 @@ impl Report {
             effective_caps: process.effective.clone(),
             bounding_caps: process.bounding.clone(),
             mounts: record.mounts.iter().map(Mount::of).collect(),
-            network_settings: NetworkSettings::default(),
+            network_settings: NetworkSettings::of(listed),
             config: Config::of(record),
             host_config: HostConfig::of(record),
             ids: Ids::of(listed),
@@ -490,6 +534,12 @@ impl Mount {
     }
 }
 
+/// Those that are published are exposed, too.
+fn exposed_ports(record: &ContainerRecord) -> BTreeMap<String, serde_json::Value> {
+    let published = published::asked(&record.ports).into_keys();
+    published.chain(published::exposed(&record.ports)).map(|port| (port, serde_json::json!({}))).collect()
+}
+
 impl Config {
     fn of(record: &ContainerRecord) -> Self {
         let process = &record.process;
@@ -498,6 +548,7 @@ impl Config {
             user: process.user.clone(),
             tty: process.terminal,
             open_stdin: process.stdin,
+            exposed_ports: exposed_ports(record),
             env: process.env.clone(),
             cmd: process.command.clone(),
             image: record.image.as_ref().map(|image| image.name.clone()).unwrap_or_default(),
@@ -538,6 +589,8 @@ impl HostConfig {
             binds: of_kind("bind").chain(of_kind("volume").filter(|mount| !mount.anonymous)).map(bind).collect(),
             log_config: LogConfig { kind: record.log.driver.as_str().to_owned(), config: record.log.options() },
             network_mode: record.network.clone(),
+            port_bindings: published::asked(&record.ports),
+            publish_all_ports: record.ports.all,
             auto_remove: record.remove_at_exit,
             cap_add: names(bounding, capability::DEFAULT),
             cap_drop: names(capability::DEFAULT, bounding),
@@ -616,8 +669,9 @@ mod tests {
             asked: crate::name::process::ProcessRequest::default(),
             log: crate::name::log_request::LogRequest::default(),
             limits: crate::name::limit_request::LimitRequest::default(),
+            ports: crate::name::port::PortRequest::default(),
         };
-        Listed { record, status, is_paused: false, health: None, group: None, driver: None }
+        Listed { record, status, is_paused: false, health: None, connection: None, group: None, driver: None }
     }
 
     fn json(status: status::Status) -> serde_json::Value {

@@ -10,27 +10,31 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::attach::{self, Attachment};
+use super::connection::Connection;
 use super::create::Owned;
 use super::hooks::{self, Hook, Stage};
 use super::monitor::frame::Frame;
 use super::monitor::log::LogTarget;
 use super::monitor::streams::{self, Caller, Streams};
 use super::monitor::{self, Care, Channel, Clients, Cure, Hold, Monitor, Pause, health, listener};
+use super::name_servers::NameServers;
+use super::networks::{self, Held, Membership};
 use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
 use super::update::Changes;
-use super::{driver, event, exec, group, list, remove, stand_alone, stop, volumes};
+use super::{driver, event, exec, group, joined_network, list, remove, stand_alone, stop, volumes};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::identity::keeper::{Draft, Keeper};
 use crate::name::container::ContainerId;
+use crate::name::port::Published;
 use crate::name::storage_driver::Driver;
 use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::{Execution, LaunchPlan};
-use crate::runtime::spawn::{self, Running};
+use crate::runtime::spawn::{self, Company, Connect, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
@@ -109,6 +113,12 @@ pub struct Launch<'a> {
     execution: Cell<Execution>,
     /// Descriptors that its first process gets.
     preserved: Cell<Vec<OwnedFd>>,
+    /// The networks in which it has addresses.
+    memberships: Vec<Membership>,
+    /// Whether this process is in the user namespace to which they belong.
+    is_on_ground: Cell<bool>,
+    /// Ports of the host that it has had since its first life.
+    ports: RefCell<Option<Vec<Published>>>,
 }
 
 /// A container that runs, and what is relayed for it.
@@ -118,6 +128,8 @@ struct Life {
     started: Timestamp,
     /// The same by a clock that nobody sets.
     born: Instant,
+    /// What connects its network.
+    connection: Option<Connection>,
 }
 
 impl<'a> Launch<'a> {
@@ -147,6 +159,9 @@ impl<'a> Launch<'a> {
             hooks: RefCell::new(Vec::new()),
             execution: Cell::new(Execution::AtOnce),
             preserved: Cell::default(),
+            memberships: Vec::new(),
+            is_on_ground: Cell::new(false),
+            ports: RefCell::new(None),
         }
     }
 
@@ -160,6 +175,17 @@ impl<'a> Launch<'a> {
         notice: &'a dyn Fn(&str),
     ) -> Self {
         Self { has_past: true, ..Self::new(layout, request, record, plan, owned, notice) }
+    }
+
+    /// The same in networks.
+    #[must_use]
+    pub fn in_networks(self, memberships: Vec<Membership>) -> Self {
+        Self { memberships, ..self }
+    }
+
+    /// Takes back its addresses.
+    pub fn leave_networks(&self) {
+        networks::give_back(self.layout, &self.id, &self.memberships);
     }
 
     /// Whether the container's process was executed.
@@ -320,6 +346,11 @@ impl<'a> Launch<'a> {
         for file in [&pid_files.container, &pid_files.monitor].into_iter().flatten() {
             write_pid(file, None)?;
         }
+        let connection = RefCell::new(self.connection()?);
+        let is_attached = !self.memberships.is_empty();
+        let attach = || networks::hold(self.layout, &self.memberships, &self.is_on_ground);
+        let attached = RefCell::new(is_attached.then(attach).transpose()?);
+        let membership = joined_network::open(self.layout, &self.plan.borrow().network, &self.record)?;
         let draft = self.plan.borrow_mut().group.take();
         let group = draft.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose();
         self.plan.borrow_mut().group = draft;
@@ -327,11 +358,20 @@ impl<'a> Launch<'a> {
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
             let given = Given { streams: given, preserved: self.preserved.take(), execution, group };
-            Ok(self.launch(&proof, &given)?)
+            let (mut attached, mut connection) = (attached.borrow_mut(), connection.borrow_mut());
+            let connect = match (attached.as_mut(), connection.as_mut()) {
+                (Some(attached), _) => Some(attached as &mut dyn Connect),
+                (None, connection) => connection.map(|connection| connection as &mut dyn Connect),
+            };
+            Ok(self.launch(&proof, &given, connect, membership.as_ref())?)
         });
         if launched.is_err() {
             group::remove_left(self.layout, &self.id);
         }
+        if let Some(refusal) = attached.borrow_mut().as_mut().and_then(Held::refusal) {
+            return Err(refusal);
+        }
+        networks::note(self.layout, &self.id, &self.memberships);
         let mut running = launched?;
         running.group = group;
         if has_hooks {
@@ -366,7 +406,13 @@ impl<'a> Launch<'a> {
         if let Some(master) = &running.terminal {
             channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
-        let life = Life { running, channels, started: Timestamp::now(), born: Instant::now() };
+        let life = Life {
+            running,
+            channels,
+            started: Timestamp::now(),
+            born: Instant::now(),
+            connection: connection.into_inner(),
+        };
         self.write_processes(Some(&life.running), life.started, restarts);
         if life.running.is_waiting() {
             event::note(self.layout, ContainerEvent::Init, &self.record);
@@ -381,11 +427,28 @@ impl<'a> Launch<'a> {
         Ok(life)
     }
 
+    /// What is to connect the network of the next life, which keeps the ports of the one before.
+    fn connection(&self) -> Result<Option<Connection>, Failure> {
+        let plan = self.plan.borrow();
+        let Some(plan) = plan.network.user() else { return Ok(None) };
+        let connection = Connection::new(self.layout, &self.record, plan, self.ports.take())?;
+        self.ports.replace(Some(connection.ports().to_vec()));
+        Ok(Some(connection))
+    }
+
     /// Launches it: with its root file system made as planned, or in the next way that can be had.
-    fn launch(&self, proof: &SingleThreaded, given: &Given) -> Result<Running, LaunchError> {
+    fn launch(
+        &self,
+        proof: &SingleThreaded,
+        given: &Given,
+        mut connect: Option<&mut dyn Connect>,
+        membership: Option<&spawn::Membership>,
+    ) -> Result<Running, LaunchError> {
         loop {
             let mut plan = self.plan.borrow_mut();
-            let error = match spawn::launch(proof, &plan, given, None) {
+            let connect = connect.as_mut().map(|connect| &mut **connect as &mut dyn Connect);
+            let company = Company { interrupt: None, connect, membership };
+            let error = match spawn::launch(proof, &plan, given, company) {
                 Ok(running) => {
                     if self.detour.borrow().is_none() && self.layout.storage_driver().is_some() {
                         let driver = plan.driver().unwrap_or_default();
@@ -482,7 +545,8 @@ impl<'a> Launch<'a> {
         let (mut delay, longest) = RESTART_DELAY;
         let mut restarts = 0;
         loop {
-            let Life { mut running, channels, started, born } = life;
+            let Life { mut running, channels, started, born, connection } = life;
+            let names = running.name_servers.take();
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let is_degraded = || {
@@ -497,9 +561,15 @@ impl<'a> Launch<'a> {
                 is_ill: &is_ill,
                 stop_signal: self.stands_alone.get().then(|| self.stop_signal().number()),
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
+                connection,
+                name_servers: names
+                    .map(|file| NameServers::new(file, &self.plan.borrow().network, &self.request.resolution)),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
             let ids_needed = running.ids.take().map(|keeper| keeper.borrow().was_needed());
+            if let Some(connection) = monitor.take_connection() {
+                connection.close(self.restart_policy() != RestartPolicy::No);
+            }
             let lack = running.group.as_ref().and_then(group::lack_of_memory);
             if let Some(group) = &running.group {
                 // What cannot be removed now is removed by the next command that looks.
@@ -599,6 +669,7 @@ impl<'a> Launch<'a> {
     }
 
     fn finish(&self, exit: ExitRecord) {
+        self.leave_networks();
         volumes::let_go(self.layout, &self.record);
         remove::discard_overlays(self.layout, &self.id);
         if self.request.removal == Removal::AtExit {
@@ -623,6 +694,7 @@ impl<'a> Launch<'a> {
             self.layout.ids_socket(&self.id),
             self.layout.stop_marker(&self.id),
             self.layout.health_record(&self.id),
+            self.layout.connection_record(&self.id),
         ] {
             let _ = fs::remove_file(path);
         }

@@ -17,26 +17,29 @@ use self::resources::{SHM_SIZE, Share};
 use super::accounts::Accounts;
 use super::base::Base;
 use super::environment::DEFAULT_PATH;
-use super::request::{Access, Init, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal};
+use super::request::{Access, Init, PortRequest, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal};
 use super::user::ContainerUser;
-use super::{devices, hardening, host_view, network_files};
+use super::{devices, hardening, host_view, joined_network, network_files};
 use crate::failure::{Explain, Failure};
-use crate::host::kernel;
+use crate::host::{kernel, program, sockets};
 use crate::identity::choice::{Choice, Ids};
 use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
+use crate::name::port::ExposedPorts;
 use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::storage_driver::Driver;
 use crate::name::volume_options::OptionRefused;
-use crate::net::plan::NetworkPlan;
+use crate::net::plan::{self as network, NetworkPlan};
 use crate::rootfs::view::View;
-use crate::runtime::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, WindowSize};
+use crate::runtime::blueprint::{Blueprint, IdMaps, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, DeviceRecord, IdsRecord, ImageOrigin, ProcessRecord, Timestamp};
+use crate::state::schema::container::{
+    ContainerRecord, DeviceRecord, IdsRecord, ImageOrigin, ProcessRecord, Timestamp,
+};
 use crate::state::schema::image::RunDefaults;
 use crate::volume::VolumeError;
 
@@ -189,18 +192,23 @@ pub fn translate(
     let choice = ids::choice(request, surroundings)?;
     ids::check_limits(choice.ids, &limits)?;
     let edits = devices::resolve(request)?;
-    let (process, argv) =
-        process(request, surroundings, &defaults, (&hostname, &edits.env), limits, choice.ids)?;
+    let (process, argv) = process(request, surroundings, &defaults, (&hostname, &edits.env), limits, choice.ids)?;
     let mut mounts = mounts::mounts(request, &edits.mounts, surroundings.layout, id)?;
     if request.privileged {
         mounts.extend(mounts::nested_store(&mounts, &surroundings.user.home, id)?);
     }
-    let described =
-        Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records };
+    let described = Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records };
     let record = record(request, surroundings, id, name, &defaults, &described);
-    let network = NetworkPlan::new(&request.network)?;
+    let exposed = exposed_ports(request, &defaults);
+    let host = network::Host {
+        find: program::find,
+        has_route: sockets::has_default_route,
+        is_of_users_below: joined_network::is_of_users_below,
+    };
+    let network = NetworkPlan::new(&request.network, &request.ports, &exposed, host)?;
     let host_network = !network.is_own();
-    let mut files = network_files::given(&network, &hostname);
+    let mut files =
+        network_files::given(&network, &request.resolution, (&hostname, name.as_str()), &surroundings.view)?;
     files.extend(process::time_zone(request, &surroundings.view)?);
     let writes_to_files = request.rootfs_access == Access::ReadWrite && !writes_through(request);
     let lines = match writes_to_files {
@@ -223,7 +231,7 @@ pub fn translate(
         falls_back: surroundings.layout.storage_driver().is_none(),
         read_only: request.rootfs_access == Access::ReadOnly,
         ids,
-        network: if host_network { Network::Host } else { Network::Isolated },
+        network,
         hostname,
         mounts,
         files,
@@ -460,7 +468,20 @@ fn record(
         limits: request.limits.clone(),
         ids: Some(IdsRecord { mode: described.ids.ids.mode(), reason: described.ids.reason.into() }),
         asked: request.process.clone(),
+        ports: PortRequest { exposed: exposed_ports(request, defaults), ..request.ports.clone() },
     }
+}
+
+/// Those of the image, then those of the command line, each once. What an image says that is no port is left out.
+fn exposed_ports(request: &Request, defaults: &RunDefaults) -> Vec<ExposedPorts> {
+    let of_image = defaults.exposed_ports.iter().filter_map(|text| text.parse().ok());
+    let mut ports: Vec<ExposedPorts> = Vec::new();
+    for exposed in of_image.chain(request.ports.exposed.iter().copied()) {
+        if !ports.contains(&exposed) {
+            ports.push(exposed);
+        }
+    }
+    ports
 }
 
 fn process_record(

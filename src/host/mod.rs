@@ -15,4 +15,5 @@ pub mod processes;
 pub mod program;
 pub mod report;
 pub mod security;
+pub mod sockets;
 pub mod userns;

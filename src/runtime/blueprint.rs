@@ -12,6 +12,7 @@ use crate::name::mount::Propagation;
 use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
+use crate::net::plan::NetworkPlan;
 use crate::seccomp::{Filter, Key};
 
 /// A container to be launched.
@@ -31,8 +32,8 @@ pub struct Blueprint {
     pub read_only: bool,
     /// The user namespace's maps.
     pub ids: IdMaps,
-    /// The network namespace.
-    pub network: Network,
+    /// The network.
+    pub network: NetworkPlan,
     /// Host name.
     pub hostname: String,
     /// Mounts that the user asked for, in order.
@@ -92,6 +93,8 @@ pub struct GivenFile {
     pub destination: &'static str,
     /// Whether it is an error if it cannot be shown there.
     pub required: bool,
+    /// Whether the monitor may have to change it.
+    pub shared: bool,
 }
 
 /// A device of the host.
@@ -215,15 +218,6 @@ pub enum IdMaps {
         /// `gid_map`.
         gid_map: String,
     },
-}
-
-/// The network namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
-    /// A new one, with a loopback device.
-    Isolated,
-    /// The caller's.
-    Host,
 }
 
 /// A mount that the user asked for. All are `nosuid` and `nodev`.

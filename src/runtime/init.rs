@@ -20,7 +20,7 @@ use super::overlay_mount;
 use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
-use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
+use super::sync::{CONNECTED, Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
 use crate::identity::{passwd, table};
 use crate::lsm::capability::Sets;
 use crate::name::mount::Propagation;
@@ -199,11 +199,15 @@ impl Init<'_> {
             Step::MakeLink { at, target } => {
                 nix::unistd::symlinkat(target.as_c_str(), self.slot(at.base)?, at.path.as_c_str())?;
             }
-            Step::WriteFile { at, content } => {
+            Step::WriteFile { at, content, shared } => {
                 let path = at.path.as_c_str();
-                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_RDWR | OFlag::O_CLOEXEC;
                 let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(0o644))?;
-                File::from(file).write_all(content.as_bytes())?;
+                let mut file = File::from(file);
+                file.write_all(content.as_bytes())?;
+                if *shared {
+                    socket::send(self.channel, &FromInit::NameServers.encode(), Some(file.as_fd()))?;
+                }
             }
             Step::WriteSecret { at, content, mode, owner } => {
                 let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
@@ -234,7 +238,13 @@ impl Init<'_> {
             Step::SetOomScore(score) => write_file(c"/proc/self/oom_score_adj", score.to_string().as_bytes())?,
             Step::SetAppArmorProfile(name) => set_apparmor_profile(name)?,
             Step::BeginNetwork => self.network = Some(network_namespace::begin()?),
-            Step::EnterNetwork => self.network.take().ok_or(Errno::EBADF)?.enter()?,
+            Step::EnterNetwork { shared } => {
+                let namespace = self.network.take().ok_or(Errno::EBADF)?.enter()?;
+                if *shared {
+                    socket::send(self.channel, &FromInit::Namespace.encode(), Some(namespace.as_fd()))?;
+                }
+            }
+            Step::AwaitNetwork => self.await_network()?,
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
             Step::SetDomainName(name) => process::set_domain_name(name.to_bytes())?,
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
@@ -295,6 +305,13 @@ impl Init<'_> {
             return Err(Errno::EPIPE);
         }
         credentials::become_user(0, 0)
+    }
+
+    fn await_network(&self) -> Result<(), Errno> {
+        socket::send(self.channel, &FromInit::Unconnected.encode(), None)?;
+        let mut message = [0; MESSAGE_LEN];
+        let (len, _) = socket::receive(self.channel, &mut message)?;
+        if message[..len] == CONNECTED { Ok(()) } else { Err(Errno::EPIPE) }
     }
 
     /// Waits before the program. Whoever copies files meanwhile joins our namespaces, which a process that hides does not
@@ -734,7 +751,7 @@ fn make_target(base: BorrowedFd<'_>, path: &CStr, kind: TargetKind, mode: u32, l
         TargetKind::Directory => mkdirat(parent_fd, name_c.as_c_str(), Mode::from_bits_truncate(mode))
             .and_then(|()| open_below(parent_fd, &name_c, OFlag::O_PATH | OFlag::O_NOFOLLOW, Resolve::NoSymlinks)),
         TargetKind::File => {
-            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_RDWR | OFlag::O_CLOEXEC;
             openat(parent_fd, name_c.as_c_str(), flags, Mode::from_bits_truncate(0o644))
         }
     };

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use nix::sched::CloneFlags;
 
-use super::blueprint::{Blueprint, IdMaps, Network, Process, ProcessIds, Rootfs, ViewEntry};
+use super::blueprint::{Blueprint, IdMaps, Process, ProcessIds, Rootfs, ViewEntry};
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use crate::cgroup::draft::Draft;
 use crate::cgroup::group::Group;
@@ -23,6 +23,7 @@ use crate::name::mount::Propagation;
 use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
+use crate::net::plan::NetworkPlan;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
 
@@ -37,6 +38,8 @@ pub struct LaunchPlan {
     pub group: Option<Draft>,
     /// What is known for the supervisor of virtual ids that stands beside it.
     pub virtual_ids: Option<Rc<keeper::Draft>>,
+    /// The network, which somebody may have to connect meanwhile.
+    pub network: NetworkPlan,
     /// Whether its root file system may be made in another way than planned.
     pub falls_back: bool,
     /// What the child does.
@@ -92,9 +95,11 @@ impl LaunchPlan {
         let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
         // Whoever is among a container's processes can be stopped by them, and we with it.
         let is_exposed = self.joined().is_some();
+        let joins = matches!(self.network, NetworkPlan::Join(_));
+        let is_helped = self.network.is_connected() || self.id_maps.is_some() || joins;
         // The monitor starts what serves it.
         let is_served = self.drivers().any(|driver| driver != Driver::Overlay);
-        if stays || is_exposed || is_served || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
+        if stays || is_exposed || is_served || is_helped { ChildMemory::Own } else { ChildMemory::Shared }
     }
 
     /// The ways in which its overlays are made.
@@ -147,12 +152,15 @@ impl LaunchPlan {
             IdMaps::Ranges { .. } => (join, None),
         };
         planner.steps.extend(early);
-        let id_maps = planner.identity(&blueprint.ids);
-        if blueprint.network == Network::Isolated {
+        let id_maps = planner.identity(&blueprint.ids, blueprint.network.shares_users());
+        if blueprint.network.is_made() {
             planner.steps.push(Step::BeginNetwork);
         }
         planner.steps.extend(late);
         let mut namespaces = NAMESPACES;
+        if blueprint.network.shares_users() {
+            namespaces.remove(CloneFlags::CLONE_NEWUSER);
+        }
         if blueprint.group.is_some() || blueprint.group_namespace == GroupNamespace::Host {
             namespaces.remove(CloneFlags::CLONE_NEWCGROUP);
         }
@@ -175,7 +183,7 @@ impl LaunchPlan {
         let mounts = planner.make_mounts(&blueprint);
         let secrets = planner.make_secrets(&blueprint.secrets, &blueprint.mountpoint);
         let files = planner.give_files(&blueprint);
-        planner.network(blueprint.network, kernels_attrs(&blueprint));
+        planner.network(&blueprint.network, kernels_attrs(&blueprint));
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
         for (slot, on, kind) in parts {
             planner.attach(slot, on, kind, Links::Refuse);
@@ -194,10 +202,15 @@ impl LaunchPlan {
         }
         planner.kernel_settings(&blueprint);
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
+        if blueprint.network.is_connected() {
+            // As late as can be: what connects it takes longer than all of this.
+            planner.steps.push(Step::AwaitNetwork);
+        }
         let (group, virtual_ids) = (blueprint.group.take(), blueprint.virtual_ids.take().map(Rc::new));
+        let network = std::mem::replace(&mut blueprint.network, NetworkPlan::None);
         let falls_back = blueprint.falls_back;
         planner.process(blueprint);
-        Self { namespaces, id_maps, group, virtual_ids, falls_back, steps: planner.steps }
+        Self { namespaces, id_maps, group, virtual_ids, network, falls_back, steps: planner.steps }
     }
 }
 
@@ -228,8 +241,10 @@ impl Planner {
         slot
     }
 
-    fn identity(&mut self, ids: &IdMaps) -> Option<(String, String)> {
+    /// In a user namespace that somebody else has made there is nothing to map.
+    fn identity(&mut self, ids: &IdMaps, is_shared: bool) -> Option<(String, String)> {
         let maps = match ids {
+            _ if is_shared => None,
             IdMaps::Single { uid, gid, host_uid, host_gid } => {
                 let (uid_map, gid_map) = (format!("{uid} {host_uid} 1\n"), format!("{gid} {host_gid} 1\n"));
                 self.steps.push(Step::MapOwnIds { uid_map, gid_map });
@@ -388,7 +403,7 @@ impl Planner {
                 self.new_filesystem(CGROUP, c"cgroup2", &[], kernels_attrs(blueprint));
             }
             // With the host's network its sysfs has them.
-            GroupNamespace::Host if blueprint.network == Network::Isolated => self.steps.push(Step::CloneHost {
+            GroupNamespace::Host if blueprint.network.is_own() => self.steps.push(Step::CloneHost {
                 slot: CGROUP,
                 path: text(crate::host::cgroup::ROOT),
                 expect: None,
@@ -401,14 +416,16 @@ impl Planner {
     }
 
     /// The network namespace, which has been in the making since the beginning, and the sysfs that shows it.
-    fn network(&mut self, network: Network, attrs: MountAttrs) {
-        match network {
-            Network::Isolated => {
-                self.steps.push(Step::EnterNetwork);
+    fn network(&mut self, network: &NetworkPlan, attrs: MountAttrs) {
+        if network.is_made() {
+            self.steps.push(Step::EnterNetwork { shared: network.is_connected() });
+        }
+        match network.is_own() {
+            true => {
                 self.new_filesystem(SYS, c"sysfs", &[], attrs);
             }
             // A sysfs belongs to a network namespace: only its owner may make one.
-            Network::Host => self.steps.push(Step::CloneHost {
+            false => self.steps.push(Step::CloneHost {
                 slot: SYS,
                 path: c"/sys".into(),
                 expect: None,
@@ -450,7 +467,7 @@ impl Planner {
         let files: Vec<_> = blueprint.files.iter().filter(|file| !covered(file.destination)).collect();
         for file in &files {
             let (at, content) = (Place::new(FILES, file.name), file.content.clone());
-            self.steps.push(Step::WriteFile { at, content });
+            self.steps.push(Step::WriteFile { at, content, shared: file.shared });
         }
         self.steps.push(Step::AttachOnHost { slot: FILES, on: text(&blueprint.mountpoint) });
         let mut clone = |slot, name: &str, attrs| {
@@ -482,7 +499,7 @@ impl Planner {
         directory(self, PROC, ROOT, "proc");
         directory(self, SYS, ROOT, "sys");
         let shows_groups = blueprint.cgroup2 || blueprint.group_namespace == GroupNamespace::Host;
-        if shows_groups && blueprint.network == Network::Isolated {
+        if shows_groups && blueprint.network.is_own() {
             directory(self, CGROUP, SYS, "fs/cgroup");
         }
         directory(self, DEV, ROOT, "dev");

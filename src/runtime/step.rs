@@ -247,6 +247,8 @@ pub enum Step {
         at: Place,
         /// Its contents.
         content: OsString,
+        /// Whether the monitor gets it, too, to change it later.
+        shared: bool,
     },
     /// Add a line to a file, if it is there and has no such line. One that may not be written to stays as it is.
     AddLine {
@@ -302,7 +304,12 @@ pub enum Step {
     /// Begin to make a network namespace, with a loopback device that is up.
     BeginNetwork,
     /// Enter the network namespace that was begun.
-    EnterNetwork,
+    EnterNetwork {
+        /// Whether the monitor gets it, too, to have it connected.
+        shared: bool,
+    },
+    /// Wait until the network is connected.
+    AwaitNetwork,
     /// Name the host.
     SetHostname(CString),
     /// Name its NIS domain.

@@ -4,11 +4,15 @@
 //!   monitor                          init
 //!      | -- (fork) ------------------> |
 //!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
+//!      | <--------- Namespace + fd --- |   only where somebody connects the network
+//!      | <----- NameServers + fd ----- |   only where they follow the host's
 //!      | <-------- Descriptor + fd --- |   only with a file system to be served: what for
 //!      | <------------------ Serve --- |   and then this
 //!      | -- Served ------------------> |   answers it
 //!      | <---------- Terminal + fd --- |   only with a terminal
 //!      | <-- Listener, .. + fds ------- |   only where ids are virtual
+//!      | <---------- Unconnected ----- |   only where somebody connects the network
+//!      | -- Connected ---------------> |   answers that
 //!      | <------------------ Ready ---- |   only where the program is to wait
 //!      | -- Start -------------------> |   answers that, some day
 //!      | <---------------- Failed ---- |   at most once, the last message
@@ -26,6 +30,8 @@ pub const ID_MAPS_WRITTEN: [u8; MESSAGE_LEN] = *b"idmaps\0\0";
 /// What the monitor says to an init that waits before the program.
 pub const START: [u8; MESSAGE_LEN] = *b"start\0\0\0";
 
+/// What the monitor says when the network that init waits for is there.
+pub const CONNECTED: [u8; MESSAGE_LEN] = *b"connect\0";
 /// What the monitor says once a file system is served.
 pub const SERVED: [u8; MESSAGE_LEN] = *b"served\0\0";
 
@@ -40,6 +46,12 @@ pub enum FromInit {
     UserNamespace,
     /// The mount namespace comes with this message.
     MountNamespace,
+    /// The network namespace, which is to be connected, comes with this message.
+    Namespace,
+    /// The file `/etc/resolv.conf`, which is to follow the host's, comes with this message.
+    NameServers,
+    /// There is nothing more to do without the network.
+    Unconnected,
     /// A descriptor for the process that is to serve the root file system comes with this message: first what `/dev/fuse` was
     /// opened as, then the user namespace, then `upperdir` and `workdir` if there are any, then the layers, topmost first.
     Descriptor,
@@ -83,6 +95,9 @@ impl FromInit {
     pub fn encode(self) -> [u8; MESSAGE_LEN] {
         match self {
             Self::Terminal => *b"terminal",
+            Self::Namespace => *b"netspace",
+            Self::NameServers => *b"resolver",
+            Self::Unconnected => *b"no link!",
             Self::Ready => *b"is ready",
             Self::Listener => *b"listener",
             Self::UserNamespace => *b"user ns\0",
@@ -104,6 +119,9 @@ impl FromInit {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [b't', b'e', b'r', b'm', b'i', b'n', b'a', b'l'] => Some(Self::Terminal),
+            [b'n', b'e', b't', b's', b'p', b'a', b'c', b'e'] => Some(Self::Namespace),
+            [b'r', b'e', b's', b'o', b'l', b'v', b'e', b'r'] => Some(Self::NameServers),
+            [b'n', b'o', b' ', b'l', b'i', b'n', b'k', b'!'] => Some(Self::Unconnected),
             [b'i', b's', b' ', b'r', b'e', b'a', b'd', b'y'] => Some(Self::Ready),
             [b'l', b'i', b's', b't', b'e', b'n', b'e', b'r'] => Some(Self::Listener),
             [b'u', b's', b'e', b'r', b' ', b'n', b's', 0] => Some(Self::UserNamespace),
@@ -135,9 +153,10 @@ mod tests {
     fn messages_survive_the_wire() {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
         let handles = [FromInit::Listener, FromInit::UserNamespace, FromInit::MountNamespace];
-        let served = [FromInit::Descriptor, FromInit::Serve(300)];
-        let all = [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)];
-        for message in all.into_iter().chain(handles).chain(served) {
+        let plain =
+            [FromInit::Terminal, FromInit::Namespace, FromInit::NameServers, FromInit::Unconnected, FromInit::Ready];
+        let more = [FromInit::Descriptor, FromInit::Serve(300), FromInit::Failed(failed)];
+        for message in plain.into_iter().chain(handles).chain(more) {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }
         assert_eq!(FromInit::decode(b""), None);

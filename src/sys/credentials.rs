@@ -112,6 +112,13 @@ pub fn raise_ambient(number: u8, key: u64) -> Result<(), Errno> {
     change_ambient(libc::PR_CAP_AMBIENT_RAISE, number.into(), key)
 }
 
+/// Lets programs that this thread executes have all that it may do itself, though it is not root (capabilities(7), ambient set).
+pub fn keep_all_capabilities() -> Result<(), Errno> {
+    let own = capabilities()?;
+    set_capabilities(ThreadCapabilities { inheritable: own.permitted, ..own })?;
+    (0..64_u8).filter(|number| own.permitted >> number & 1 == 1).try_for_each(|number| raise_ambient(number, 0))
+}
+
 /// Whether a change from user id 0 to others keeps the permitted set, until the next execve (PR_SET_KEEPCAPS). The
 /// effective set is emptied all the same.
 pub fn keep_capabilities_over_setuid(keep: KeepCapabilities) -> Result<(), Errno> {

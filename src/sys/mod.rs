@@ -3,6 +3,7 @@
 //! Wrappers take `BorrowedFd`/`OwnedFd`, return `Errno`, allocate nothing where they are used between fork and exec, and
 //! decide nothing.
 
+pub mod beside;
 pub mod clone;
 pub mod credentials;
 pub mod exec;
@@ -28,4 +29,5 @@ pub mod socket;
 pub mod status;
 pub mod syscall;
 pub mod tty;
+pub mod unix_socket;
 pub mod xattr;

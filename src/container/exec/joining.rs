@@ -20,7 +20,7 @@ use crate::host::{limits, security};
 use crate::name::process::namespace_mode::NamespaceMode;
 use crate::runtime::init::Given;
 use crate::runtime::plan::{Execution, LaunchPlan};
-use crate::runtime::spawn::{self, Running};
+use crate::runtime::spawn::{self, Company, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::sys::signal::SignalQueue;
@@ -172,7 +172,8 @@ impl Joining<'_> {
         // Ours are closed once the process has them.
         let preserved = std::mem::take(&mut self.preserved);
         let given = Given { streams, preserved, execution: Execution::AtOnce, group: leaf.map(OwnedFd::from) };
-        let running = spawn::launch(proof, &self.plan, &given, Some(interrupt));
+        let company = Company { interrupt: Some(interrupt), ..Company::default() };
+        let running = spawn::launch(proof, &self.plan, &given, company);
         drop(given);
         let mut running = running.map_err(|error| self.explained(error.into()))?;
         if let (Some(supervision), Some(listener)) = (self.supervision.take(), running.handles.listener.take()) {

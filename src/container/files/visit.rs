@@ -17,6 +17,7 @@ use crate::host::boot::process_start;
 use crate::identity::map::{Caller, Ranges};
 use crate::name::capability::CapabilitySet;
 use crate::name::ids::IdsMode;
+use crate::net::plan::NetworkPlan;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn;
@@ -58,6 +59,7 @@ pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
         id_maps,
         group: None,
         virtual_ids: None,
+        network: NetworkPlan::Host,
         falls_back,
         steps: begin.into_iter().chain(steps).collect(),
     })

@@ -5,7 +5,7 @@ mod client;
 pub mod detach_keys;
 pub mod frame;
 pub mod health;
-pub mod listener;
+pub use crate::sys::unix_socket as listener;
 pub mod log;
 pub mod raw_mode;
 pub mod streams;
@@ -26,6 +26,8 @@ use client::Said;
 use frame::{Frame, STREAM_LIMIT};
 use log::Stream;
 
+use crate::container::connection::Connection;
+use crate::container::name_servers::NameServers;
 use crate::identity::table;
 use crate::name::health::OnFailure;
 use crate::runtime::spawn::Running;
@@ -83,6 +85,8 @@ pub struct Monitor<'a> {
     buffer: Vec<u8>,
     requests_to_end: Vec<Instant>,
     health: Option<health::Watch>,
+    connection: Option<Connection>,
+    name_servers: Option<NameServers>,
     stop_signal: Option<i32>,
     is_asked_to_end: bool,
     /// Whether what serves the root file system has died.
@@ -99,6 +103,7 @@ enum Source {
     Server(usize),
     Signals,
     HealthCheck,
+    Network,
     Listener,
     Client(usize),
     Output(usize),
@@ -118,6 +123,10 @@ pub struct Care<'a> {
     pub is_ill: &'a dyn Fn(OnFailure) -> Cure,
     /// How long one that is asked to end, for its ill health or by us, may take.
     pub patience: Duration,
+    /// What connects its network.
+    pub connection: Option<Connection>,
+    /// Its file that follows the host's.
+    pub name_servers: Option<NameServers>,
     /// With it the container is asked to end when SIGTERM asks a monitor to end that stands alone: the user logs out, or the
     /// machine goes down.
     pub stop_signal: Option<i32>,
@@ -131,6 +140,8 @@ impl Default for Care<'_> {
             is_degraded: &|| {},
             is_ill: &|_| Cure::Kill,
             patience: Duration::ZERO,
+            connection: None,
+            name_servers: None,
             stop_signal: None,
         }
     }
@@ -189,6 +200,8 @@ impl<'a> Monitor<'a> {
             buffer: Vec::new(),
             requests_to_end: Vec::new(),
             health: None,
+            connection: None,
+            name_servers: None,
             stop_signal: None,
             is_asked_to_end: false,
             is_degraded: false,
@@ -225,13 +238,26 @@ impl<'a> Monitor<'a> {
     pub fn serve(&mut self, running: &Running, channels: Vec<Channel>, care: Care<'_>) -> Result<u8, Errno> {
         self.channels = channels;
         self.health = care.health;
+        self.connection = care.connection;
+        self.name_servers = care.name_servers;
         self.stop_signal = care.stop_signal;
         let mut deadline = care.limit.map(|limit| Instant::now() + limit);
         let mut is_waiting = false;
         loop {
-            let next = [deadline, self.health.as_ref().and_then(health::Watch::deadline)];
+            let next = [
+                deadline,
+                self.health.as_ref().and_then(health::Watch::deadline),
+                self.connection.as_ref().and_then(Connection::deadline),
+                self.name_servers.as_ref().map(NameServers::deadline),
+            ];
             if self.turn(Some(running), next.into_iter().flatten().min())? {
                 break;
+            }
+            if let Some(connection) = &mut self.connection {
+                connection.turn();
+            }
+            if let Some(name_servers) = &mut self.name_servers {
+                name_servers.turn();
             }
             if std::mem::take(&mut self.is_degraded) {
                 (care.is_degraded)();
@@ -254,6 +280,7 @@ impl<'a> Monitor<'a> {
             }
         }
         self.health = None;
+        self.name_servers = None;
         running.servers.finish();
         let code = match pidfd::wait(running.child.pidfd.as_fd())? {
             WaitStatus::Exited(_, code) => code as u8,
@@ -262,6 +289,11 @@ impl<'a> Monitor<'a> {
         };
         self.drain();
         Ok(code)
+    }
+
+    /// What has connected the network of the container that has ended.
+    pub fn take_connection(&mut self) -> Option<Connection> {
+        self.connection.take()
     }
 
     /// Waits while no container runs.
@@ -301,6 +333,11 @@ impl<'a> Monitor<'a> {
                 }
                 // Looked at in any case.
                 Source::HealthCheck => {}
+                Source::Network => {
+                    if let Some(connection) = &mut self.connection {
+                        connection.died();
+                    }
+                }
                 Source::Listener => self.clients.accept(),
                 Source::Client(index) => {
                     if events.contains(PollFlags::POLLOUT) {
@@ -376,6 +413,8 @@ impl<'a> Monitor<'a> {
         wanted.push((Source::Signals, self.signals.as_fd(), read));
         let check = self.health.as_ref().and_then(health::Watch::process);
         wanted.extend(check.map(|process| (Source::HealthCheck, process, read)));
+        let helper = self.connection.as_ref().and_then(Connection::process);
+        wanted.extend(helper.map(|process| (Source::Network, process, read)));
         let check = self.health.as_ref().and_then(health::Watch::output);
         wanted.extend(check.map(|output| (Source::HealthCheck, output, read)));
         wanted.extend(self.clients.listener().map(|listener| (Source::Listener, listener, read)));

@@ -152,6 +152,7 @@ pub fn time_zone(request: &Request, view: &View) -> Result<Option<GivenFile>, Fa
         content: OsString::from_vec(content),
         destination: "/etc/localtime",
         required: true,
+        shared: false,
     }))
 }
 
@@ -177,7 +178,13 @@ pub fn account_files(accounts: &Accounts, view: &View) -> Result<Vec<GivenFile>,
             content.extend_from_slice(line.as_bytes());
             content.push(b'\n');
         }
-        files.push(GivenFile { name, content: OsString::from_vec(content), destination: shown, required: false });
+        files.push(GivenFile {
+            name,
+            content: OsString::from_vec(content),
+            destination: shown,
+            required: false,
+            shared: false,
+        });
     }
     Ok(files)
 }

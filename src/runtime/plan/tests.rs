@@ -37,10 +37,16 @@ fn blueprint() -> Blueprint {
         falls_back: true,
         read_only: false,
         ids: single(),
-        network: Network::Isolated,
+        network: NetworkPlan::None,
         hostname: "box".into(),
         mounts: Vec::new(),
-        files: vec![GivenFile { name: "hosts", content: "hosts".into(), destination: "/etc/hosts", required: false }],
+        files: vec![GivenFile {
+            name: "hosts",
+            content: "hosts".into(),
+            destination: "/etc/hosts",
+            required: false,
+            shared: false,
+        }],
         lines: Vec::new(),
         cgroup2: false,
         group: None,
@@ -102,7 +108,7 @@ fn combinations() -> Vec<Blueprint> {
         let mut blueprint = blueprint();
         blueprint.read_only = on(0);
         blueprint.ids = if on(1) { ranges() } else { single() };
-        blueprint.network = if on(2) { Network::Host } else { Network::Isolated };
+        blueprint.network = if on(2) { NetworkPlan::Host } else { NetworkPlan::None };
         blueprint.process.terminal = on(3).then(WindowSize::default);
         blueprint.process.no_new_privileges = on(4);
         blueprint.reaper = on(5);

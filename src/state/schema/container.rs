@@ -1,6 +1,7 @@
 //! Records of containers.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::name::ids::IdsMode;
 use crate::name::image_selector::ImageSelector;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
+use crate::name::port::{PortRequest, Published};
 use crate::name::process::ProcessRequest;
 use crate::name::secret::SecretName;
 use crate::name::storage_driver::Driver;
@@ -87,6 +89,9 @@ pub struct ContainerRecord {
     /// How its ids are made. Absent in records of versions that knew one way, by the kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<IdsRecord>,
+    /// What was asked for about its ports; the exposed ones are the image's, too.
+    #[serde(default)]
+    pub ports: PortRequest,
 }
 
 /// How the ids of a container are made.
@@ -271,6 +276,37 @@ pub struct ExitRecord {
 impl Record for ExitRecord {
     const VERSION: u32 = 1;
     const KIND: &'static str = "exit record";
+}
+
+/// `RUNTIME/containers/ID.network.json`: what connects the network of a container that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionRecord {
+    /// The program that does.
+    pub helper: String,
+    /// Its process; 0 while none lives.
+    pub pid: i32,
+    /// The container's device.
+    pub device: String,
+    /// The container's address.
+    pub address: Ipv4Addr,
+    /// The length of its network's prefix.
+    pub prefix_length: u8,
+    /// Its gateway.
+    pub gateway: Ipv4Addr,
+    /// Published ports.
+    pub ports: Vec<Published>,
+    /// Whether a port without an address is one of IPv6, too.
+    pub publishes_both: bool,
+    /// How many times the program has died.
+    pub deaths: u32,
+    /// Why it died the last time, if it does not live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Record for ConnectionRecord {
+    const VERSION: u32 = 1;
+    const KIND: &'static str = "record of a network's connection";
 }
 
 /// `RUNTIME/containers/ID.health.json`: what the checks of a container that runs have shown.
