@@ -108,7 +108,9 @@ pub fn execute(store: &Store, container: &Listed, request: Request) -> Result<(I
     let new = NewImage { config, layers, format: request.format, reference: request.reference };
     let id = assemble::image(store, new)?;
     if record.ids.as_ref().is_some_and(|ids| ids.mode == IdsMode::Fake) {
-        warnings.push("what the container gave to other users belongs to root: with --ids=fake nothing of it is recorded".into());
+        warnings.push(
+            "what the container gave to other users belongs to root: with --ids=fake nothing of it is recorded".into(),
+        );
     }
     let more = [(event::IMAGE_ID, id.hex().to_owned())];
     event::note_with(store.layout(), ContainerEvent::Commit, record, &more);

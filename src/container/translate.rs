@@ -36,7 +36,9 @@ use crate::runtime::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, Win
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, DeviceRecord, IdsRecord, ImageOrigin, ProcessRecord, Timestamp};
+use crate::state::schema::container::{
+    ContainerRecord, DeviceRecord, IdsRecord, ImageOrigin, ProcessRecord, Timestamp,
+};
 use crate::state::schema::image::RunDefaults;
 use crate::volume::VolumeError;
 
@@ -189,14 +191,12 @@ pub fn translate(
     let choice = ids::choice(request, surroundings)?;
     ids::check_limits(choice.ids, &limits)?;
     let edits = devices::resolve(request)?;
-    let (process, argv) =
-        process(request, surroundings, &defaults, (&hostname, &edits.env), limits, choice.ids)?;
+    let (process, argv) = process(request, surroundings, &defaults, (&hostname, &edits.env), limits, choice.ids)?;
     let mut mounts = mounts::mounts(request, &edits.mounts, surroundings.layout, id)?;
     if request.privileged {
         mounts.extend(mounts::nested_store(&mounts, &surroundings.user.home, id)?);
     }
-    let described =
-        Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records };
+    let described = Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records };
     let record = record(request, surroundings, id, name, &defaults, &described);
     let network = NetworkPlan::new(&request.network)?;
     let host_network = !network.is_own();
