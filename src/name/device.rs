@@ -171,6 +171,9 @@ impl fmt::Display for CdiName {
 
 as_text!(CdiName);
 
+/// So many can be asked for.
+const MOST_GPUS: usize = 256;
+
 /// `--gpus`'s value: docker-run(1).
 pub fn parse_gpus(text: &str) -> Result<DeviceRequest, DeviceRefused> {
     let refused = || DeviceRefused::Gpus(shown(text));
@@ -179,12 +182,13 @@ pub fn parse_gpus(text: &str) -> Result<DeviceRequest, DeviceRefused> {
         Some(("device", names)) => names.split(',').map(str::to_owned).collect(),
         None if unquoted == "all" || unquoted == "-1" => vec!["all".into()],
         None => {
-            let count: u32 = unquoted.parse().map_err(|_| refused())?;
+            // Looked at before anything is made of it: no machine has more.
+            let count = unquoted.parse::<usize>().ok().filter(|&count| count <= MOST_GPUS).ok_or_else(refused)?;
             (0..count).map(|number| number.to_string()).collect()
         }
         _ => return Err(refused()),
     };
-    match !names.is_empty() && names.iter().all(|name| is_word(name, ":")) && names.len() <= 256 {
+    match !names.is_empty() && names.iter().all(|name| is_word(name, ":")) && names.len() <= MOST_GPUS {
         true => Ok(DeviceRequest::Gpus(names)),
         false => Err(refused()),
     }
