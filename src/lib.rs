@@ -30,6 +30,7 @@ pub mod role;
 pub mod rootfs;
 pub mod runtime;
 pub mod seccomp;
+pub mod secret;
 pub mod state;
 pub mod store;
 pub mod sys;

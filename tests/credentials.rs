@@ -40,8 +40,8 @@ fn apply(sets: &Sets) {
     };
     credentials::set_capabilities(wanted).expect("a smaller set");
     assert_eq!(credentials::capabilities(), Ok(wanted));
-    credentials::clear_ambient_set().expect("Linux 4.3");
-    sets.ambient.iter().for_each(|capability| credentials::raise_ambient(capability as u8).expect("inheritable"));
+    credentials::clear_ambient_set(0).expect("Linux 4.3");
+    sets.ambient.iter().for_each(|capability| credentials::raise_ambient(capability as u8, 0).expect("inheritable"));
 }
 
 fn reported() -> Sets {

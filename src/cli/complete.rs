@@ -261,6 +261,7 @@ impl<'c> Line<'c> {
             ["push"] | ["image", "push" | "scp"] | ["manifest", "push"] if first => self.images(),
             ["manifest", "inspect" | "rm" | "exists" | "add" | "annotate" | "remove"] => self.images(),
             ["volume", "rm" | "inspect" | "exists"] => self.volumes(),
+            ["network", "rm" | "inspect" | "exists" | "update" | "connect" | "disconnect"] => self.networks(),
             ["unshare"] => Answer::of(More::Files),
             ["rm"] | ["container", "rm"] => self.containers(self.has("force")),
             ["init"] | ["container", "init"] => self.containers(false),
@@ -371,6 +372,14 @@ impl<'c> Line<'c> {
         let mut answer = self.containers(true);
         answer.candidates.retain(|(_, what)| what == "running");
         answer
+    }
+
+    /// Names of networks.
+    fn networks(&self) -> Answer {
+        let Some(layout) = self.layout() else { return Answer::of(More::None) };
+        let (records, _) = crate::net::named::list(&layout);
+        let candidates = records.iter().map(|record| (record.name.to_string(), "network".into())).collect();
+        Answer { candidates, more: More::None }
     }
 
     /// Names of volumes.

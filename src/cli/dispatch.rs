@@ -4,14 +4,17 @@ mod archives;
 mod images;
 pub mod manifest;
 mod mounts;
+pub mod networks;
 pub mod push;
 pub mod registry;
+mod secrets;
 mod store;
 mod volumes;
 
 pub use archives::*;
 pub use images::*;
 pub use mounts::*;
+pub use secrets::*;
 pub use store::*;
 pub use volumes::*;
 
@@ -40,6 +43,7 @@ use crate::container::launch::{Presence, Report};
 use crate::container::list::{Listed, NotFound};
 use crate::container::logs::{Audience, Selection, Source};
 use crate::container::monitor::detach_keys::DetachKeys;
+use crate::container::published::{self, Binding};
 use crate::container::remove::{IfRunning, OwnVolumes};
 use crate::container::request::{EnvSetting, Request, RootfsSource, Stdin, Terminal};
 use crate::container::size::Size;
@@ -461,6 +465,15 @@ fn measured(store: &Store, container: &Summary) -> Result<Size, Failure> {
 /// The container of this name, identifier or beginning of one; `E_NOTFOUND`, and exit code 125, if there is none.
 pub fn find_container(layout: &Layout, name: &str) -> Result<ContainerId, Failure> {
     Ok(container::list::find(layout, name)?)
+}
+
+/// What the containers that `name` stands for publish, all where it is absent, with their identifiers.
+pub fn published(layout: &Layout, name: Option<&str>) -> Result<Vec<(ContainerId, Vec<Binding>)>, Failure> {
+    let (listed, _) = remove::collect_leftovers(layout);
+    let of = |container: &Listed| (container.record.id.clone(), published::bindings(container.connection.as_ref()));
+    let Some(name) = name else { return Ok(listed.iter().map(of).collect()) };
+    let id = container::list::find(layout, name)?;
+    Ok(container::list::load(layout, &id)?.iter().map(of).collect())
 }
 
 /// Changes what a container may use, and what happens when it ends.

@@ -3,12 +3,14 @@
 use clap::Args;
 
 use super::dispatch;
+use super::render::output;
 use super::tree::{Globals, Invocation};
 use crate::failure::Failure;
+use crate::name::port::ExposedPorts;
 
 /// List the ports that containers publish
 ///
-/// No container publishes any yet: nothing is printed.
+/// A line for each: the container's port, and where it is published on the host. With PORT only where that is.
 #[derive(Args, Clone, Debug)]
 pub struct PortArgs {
     /// All containers
@@ -37,13 +39,32 @@ impl Invocation for PortArgs {
             (_, true) => Some(dispatch::latest_container(&layout)?.to_string()),
             (name, false) => name.clone(),
         };
-        let Some(container) = container else { return Ok(0) };
-        dispatch::find_container(&layout, &container)?;
-        match port {
-            Some(port) => {
-                Err(Failure::new("E_NOTFOUND", format!("container {container} does not publish the port {port:?}")))
+        let published = dispatch::published(&layout, container.as_deref())?;
+        let mut lines = String::new();
+        for (id, bindings) in published {
+            // With several containers a line says whose it is, as podman's does.
+            let owner = if container.is_none() { format!("{}\t", id.short()) } else { String::new() };
+            match port {
+                None => {
+                    for binding in &bindings {
+                        lines.push_str(&format!("{owner}{} -> {}\n", binding.inside(), binding.outside()));
+                    }
+                }
+                Some(port) => {
+                    let wanted: ExposedPorts = port.parse()?;
+                    let is_wanted = |inside: u16| wanted.ports.ports().any(|port| port == inside);
+                    let mut found = bindings
+                        .iter()
+                        .filter(|binding| binding.protocol == wanted.protocol && is_wanted(binding.container))
+                        .peekable();
+                    if found.peek().is_none() {
+                        let message = format!("container {} does not publish the port {port:?}", id.short());
+                        return Err(Failure::new("E_NOTFOUND", message));
+                    }
+                    found.for_each(|binding| lines.push_str(&format!("{}\n", binding.outside())));
+                }
             }
-            None => Ok(0),
         }
+        output::write(&lines).map(|()| 0)
     }
 }

@@ -191,7 +191,7 @@ fn prune(
 }
 
 /// Asks whether to go on, on a terminal; who cannot be asked has decided.
-fn agrees(what: &str) -> bool {
+pub(super) fn agrees(what: &str) -> bool {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return true;

@@ -317,7 +317,9 @@ impl PsArgs {
             "ExitedAt" => times.finished.into(),
             "StartedAt" => times.started.into(),
             "AutoRemove" => container.remove_at_exit.into(),
-            // Ports, networks and pods.
+            "Ports" => container.ports.column.as_str().into(),
+            "ExposedPorts" => container.ports.exposed.join(", ").into(),
+            // Networks and pods.
             _ => "".into(),
         }
     }
@@ -345,7 +347,7 @@ fn item(container: &Summary, now: Timestamp, with_namespaces: bool) -> Value {
         "Pid": times.pid,
         "Pod": "",
         "PodName": "",
-        "Ports": null,
+        "Ports": container.ports.items,
         "Size": container.size.map(|size| json!({"rootFsSize": size.base, "rwSize": size.written})),
         "StartedAt": times.started,
         "State": container.status.as_str(),
@@ -434,6 +436,7 @@ mod tests {
             restarts: 0,
             health: None,
             size: Some(Size { written: 1000 * u64::from(byte), base: 4_500_000 }),
+            ports: crate::container::summary::Ports::default(),
         };
         vec![
             of(1, "new", 0, Status::Created),

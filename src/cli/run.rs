@@ -1,6 +1,7 @@
 //! `run`.
 
 pub mod defaults;
+mod devices;
 pub mod health;
 pub mod network;
 pub mod process;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueHint};
 
+use self::devices::DeviceFlags;
 use self::health::HealthFlags;
 use self::network::{NetworkFlags, Networking};
 use self::process::ProcessFlags;
@@ -149,6 +151,9 @@ pub struct ContainerFlags {
     /// User, and group, by name or by number
     #[arg(short, long, value_name = "USER[:GROUP]", help_heading = "Process")]
     user: Option<String>,
+    /// How other users of the image are made: auto, range, native, emulate, fake
+    #[arg(long, value_name = "MODE", help_heading = "Process")]
+    ids: Option<String>,
     /// Replace the image's entrypoint: one program, a JSON array of words, or "" for none
     #[arg(long, value_name = "PROGRAM", help_heading = "Process")]
     entrypoint: Option<String>,
@@ -194,6 +199,9 @@ pub struct ContainerFlags {
     /// Option of the storage driver: size=SIZE, what may be written into the container's root file system
     #[arg(long, value_name = "KEY=VALUE")]
     storage_opt: Vec<String>,
+
+    #[command(flatten, next_help_heading = "Devices, secrets and hooks")]
+    devices: DeviceFlags,
 
     #[command(flatten)]
     refused: RefusedFlags,
@@ -409,6 +417,13 @@ impl ContainerFlags {
         }
         let size_limit = size_limit(&self.storage_opt)?;
         let terminal = if self.tty { Terminal::New } else { Terminal::None };
+        let devices::Given { devices, privileged, secrets, hooks_dirs } = self.devices.parsed(working_directory)?;
+        let mut capabilities = CapabilityChanges {
+            add: all_parsed("--cap-add", &self.cap_add)?,
+            drop: all_parsed("--cap-drop", &self.cap_drop)?,
+        };
+        let mut security = self.security_options(modules)?;
+        self.devices.widen(&mut capabilities, &mut security);
         let request = Request {
             rootfs,
             name: parsed("--name", self.name.as_deref())?,
@@ -419,6 +434,7 @@ impl ContainerFlags {
             env: env_settings(&self.env_file, &self.env)?,
             workdir: with("--workdir", self.workdir.as_deref(), parse_container_path)?,
             user: parsed("--user", self.user.as_deref())?,
+            ids: parsed("--ids", self.ids.as_deref())?.unwrap_or_default(),
             entrypoint: with("--entrypoint", self.entrypoint.as_deref(), parse_entrypoint)?,
             command: self.image_and_command[1..].to_vec(),
             hostname: with("--hostname", self.hostname.as_deref(), parse_host_name)?,
@@ -427,11 +443,12 @@ impl ContainerFlags {
             ports,
             resolution,
             init: if self.init == Some(true) { Init::Reaper } else { Init::Payload },
-            capabilities: CapabilityChanges {
-                add: all_parsed("--cap-add", &self.cap_add)?,
-                drop: all_parsed("--cap-drop", &self.cap_drop)?,
-            },
-            security: self.security_options(modules)?,
+            capabilities,
+            security,
+            devices,
+            privileged,
+            secrets,
+            hooks_dirs,
             mounts: binds,
             tmpfs,
             volumes,

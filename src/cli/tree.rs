@@ -256,6 +256,33 @@ pub static ENTRIES: &[Entry] = &[
         ],
     ),
     Entry::Group(
+        "secret",
+        "Manage secrets",
+        &[
+            Verb::of::<super::secret::create::CreateArgs>("create", &[]),
+            Verb::of::<super::secret::list::ListArgs>("ls", &["list"]),
+            Verb::of::<super::secret::inspect::InspectArgs>("inspect", &[]),
+            Verb::of::<super::secret::remove::RmArgs>("rm", &["remove"]),
+            Verb::of::<super::secret::inspect::ExistsArgs>("exists", &[]),
+        ],
+    ),
+    Entry::Group(
+        "network",
+        "Manage networks",
+        &[
+            Verb::of::<super::network::create::CreateArgs>("create", &[]),
+            Verb::of::<super::network::list::ListArgs>("ls", &["list"]),
+            Verb::of::<super::network::remove::RmArgs>("rm", &["remove"]),
+            Verb::of::<super::network::inspect::InspectArgs>("inspect", &[]),
+            Verb::of::<super::network::inspect::ExistsArgs>("exists", &[]),
+            Verb::of::<super::network::connect::ConnectArgs>("connect", &[]),
+            Verb::of::<super::network::connect::DisconnectArgs>("disconnect", &[]),
+            Verb::of::<super::network::update::UpdateArgs>("update", &[]),
+            Verb::of::<super::network::update::ReloadArgs>("reload", &[]),
+            Verb::of::<super::network::prune::PruneArgs>("prune", &[]),
+        ],
+    ),
+    Entry::Group(
         "manifest",
         "Manage lists of images for several platforms",
         &[

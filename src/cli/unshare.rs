@@ -7,6 +7,7 @@ use std::process::Command;
 
 use clap::Args;
 
+use super::dispatch::networks as dispatch;
 use super::tree::{Globals, Invocation};
 use crate::failure::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Failure};
 use crate::host::env;
@@ -19,6 +20,9 @@ use crate::runtime::unshare::{self, Namespaces};
 /// shell.
 #[derive(Args, Clone, Debug)]
 pub struct UnshareArgs {
+    /// Enter the namespace of a network instead: there its bridge, its firewall and its resolver can be looked at, and changed
+    #[arg(long, value_name = "NETWORK", num_args = 0..=1, require_equals = true, default_missing_value = "bridge")]
+    rootless_netns: Option<String>,
     /// The command and its arguments
     #[arg(value_name = "COMMAND", trailing_var_arg = true, num_args = 0..)]
     words: Vec<OsString>,
@@ -27,6 +31,7 @@ pub struct UnshareArgs {
 impl Invocation for UnshareArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] = &[
         ("A shell", "coracle unshare"),
+        ("Look at a network", "coracle unshare --rootless-netns=front ip address"),
         ("Look into an image", "coracle unshare sh -c 'ls $(coracle image mount debian)/etc'"),
     ];
     const EXIT_STATUS: &'static [(&'static str, &'static str)] = &[
@@ -44,20 +49,31 @@ impl Invocation for UnshareArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
         let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+        if let Some(network) = &self.rootless_netns {
+            dispatch::enter(&layout, network)?;
+            let (program, mut command) = command(self.words);
+            return Err(not_started(&program, &command.exec()));
+        }
         if uid.is_root() {
             let failure = Failure::new("E_UNSUPPORTED", "unshare: you are root already");
             return Err(failure.with_hint("run the command itself"));
         }
         unshare::enter(Namespaces::UserAndMount)?;
-        let shell = || env::get(&env::SHELL).unwrap_or_else(|| "/bin/sh".into());
-        let mut words = self.words.into_iter();
-        let program = words.next().unwrap_or_else(shell);
-        let mut command = Command::new(&program);
-        command.args(words).env("_CONTAINERS_USERNS_CONFIGURED", "done");
+        let (program, mut command) = command(self.words);
+        command.env("_CONTAINERS_USERNS_CONFIGURED", "done");
         command.env("_CONTAINERS_ROOTLESS_UID", uid.to_string()).env("_CONTAINERS_ROOTLESS_GID", gid.to_string());
         command.env("CONTAINERS_GRAPHROOT", layout.data()).env("CONTAINERS_RUNROOT", layout.runtime());
         Err(not_started(&program, &command.exec()))
     }
+}
+
+/// The command, or the user's shell.
+fn command(words: Vec<OsString>) -> (OsString, Command) {
+    let mut words = words.into_iter();
+    let program = words.next().unwrap_or_else(|| env::get(&env::SHELL).unwrap_or_else(|| "/bin/sh".into()));
+    let mut command = Command::new(&program);
+    command.args(words);
+    (program, command)
 }
 
 fn not_started(program: &OsString, cause: &std::io::Error) -> Failure {

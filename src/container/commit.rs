@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::host::env;
 use crate::image::assemble::{self, Format, LayerWriter, NewImage};
 use crate::name::config_change::ConfigChange;
+use crate::name::ids::IdsMode;
 use crate::name::reference::Reference;
 use crate::oci::digest::ImageId;
 use crate::oci::manifest::MAX_CONFIG;
@@ -79,7 +80,7 @@ pub fn execute(store: &Store, container: &Listed, request: Request) -> Result<(I
     let layers = if base.is_none() { Layers::Squashed } else { request.layers };
     let stored =
         if request.pause { standing_still(store, container, layers) } else { stored(store, container, layers) };
-    let Stored { layer, warnings, alone } = stored?;
+    let Stored { layer, mut warnings, alone } = stored?;
     let mut config = match &base {
         Some(image) => image_config(store, image)?,
         None => assemble::empty_config(&Platform::host()),
@@ -106,6 +107,11 @@ pub fn execute(store: &Store, container: &Listed, request: Request) -> Result<(I
     let layers = below.into_iter().chain([layer]).collect();
     let new = NewImage { config, layers, format: request.format, reference: request.reference };
     let id = assemble::image(store, new)?;
+    if record.ids.as_ref().is_some_and(|ids| ids.mode == IdsMode::Fake) {
+        warnings.push(
+            "what the container gave to other users belongs to root: with --ids=fake nothing of it is recorded".into(),
+        );
+    }
     let more = [(event::IMAGE_ID, id.hex().to_owned())];
     event::note_with(store.layout(), ContainerEvent::Commit, record, &more);
     Ok((id, warnings))

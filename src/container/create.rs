@@ -161,6 +161,10 @@ pub fn create(
         let path = building.path().join(directory);
         make_directory(&path, mode).map_err(io(&path))?;
     }
+    if record.privileged {
+        let nested = building.path().join("nested");
+        make_directory(&nested, 0o700).map_err(io(&nested))?;
+    }
     publish(layout, building, id, name)?;
     Ok(Owned { id: id.clone(), lock })
 }

@@ -35,6 +35,9 @@ pub const MEMORY_LIMIT: &str = "memoryLimit";
 /// The attribute of `commit` that tells what was made, docker's.
 pub const IMAGE_ID: &str = "imageID";
 
+/// The attribute of `network_lost` that tells why.
+pub const ERROR: &str = "error";
+
 /// The attribute of `health_status` that tells it.
 pub const HEALTH_STATUS: &str = "health_status";
 

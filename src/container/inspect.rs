@@ -14,16 +14,17 @@ use self::limits::Limits;
 use self::process::{ProcessConfig, ProcessHostConfig};
 use super::list::Listed;
 use super::size::Size;
-use super::status;
 use super::summary::{Status, time};
+use super::{published, status};
 use crate::cgroup::group::Group;
 use crate::lsm::capability;
 use crate::name::capability::{Capability, CapabilitySet};
 use crate::name::health::{HealthCheck, OnFailure};
+use crate::name::ids::IdsMode;
 use crate::name::log_request::LogDriver;
 use crate::name::restart_policy;
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, HealthRecord, HealthResult, MountRecord};
+use crate::state::schema::container::{ContainerRecord, DeviceRecord, HealthRecord, HealthResult, MountRecord};
 
 /// One container. Times are RFC 3339; one that has not come yet is `0001-01-01T00:00:00Z`. Lists are never absent.
 #[derive(Clone, Debug, Serialize)]
@@ -56,6 +57,8 @@ pub struct Report {
     pub network_settings: NetworkSettings,
     pub config: Config,
     pub host_config: HostConfig,
+    /// How its user and group ids are made.
+    pub ids: Ids,
     /// The digest of the image's manifest; empty without an image.
     pub image_digest: String,
     /// Where its output is kept, if in a file.
@@ -71,6 +74,34 @@ pub struct Report {
     pub size_root_fs: Option<u64>,
     #[serde(flatten)]
     pub absent: Absent,
+}
+
+/// How the ids of a container are made.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Ids {
+    /// `range`, `native`, `emulate` or `fake`.
+    pub mode: String,
+    /// Why.
+    pub reason: String,
+    /// Whether it has needed other ids than its own: without, `--ids=native` does the same for less. Absent until it has ended,
+    /// and where ids are not emulated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed: Option<bool>,
+}
+
+impl Ids {
+    fn of(listed: &Listed) -> Self {
+        let ids = listed.record.ids.as_ref();
+        Self {
+            mode: ids.map_or(IdsMode::Native, |ids| ids.mode).to_string(),
+            reason: ids.map_or_else(|| "made by an earlier version".into(), |ids| ids.reason.clone()),
+            needed: match &listed.status {
+                status::Status::Stopped(stopped) => stopped.ids_needed,
+                _ => None,
+            },
+        }
+    }
 }
 
 /// How the root file system is made, and of what.
@@ -206,10 +237,49 @@ pub struct Mount {
 pub struct NetworkSettings {
     #[serde(rename = "IPAddress")]
     pub ip_address: String,
+    #[serde(rename = "IPPrefixLen")]
+    pub ip_prefix_length: u8,
     pub gateway: String,
     pub mac_address: String,
     pub ports: BTreeMap<String, serde_json::Value>,
     pub networks: BTreeMap<String, serde_json::Value>,
+    /// Ours: the program that connects the network, its process, and how many times it has died.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helper: Option<Helper>,
+}
+
+/// What connects a container's network.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "they are what they are called")]
+pub struct Helper {
+    pub name: String,
+    pub pid: i32,
+    pub deaths: u32,
+    /// Why it died the last time, if it does not live.
+    pub error: String,
+}
+
+impl NetworkSettings {
+    fn of(listed: &Listed) -> Self {
+        let connection = listed.connection.as_ref();
+        let ports = published::settings(&listed.record.ports, connection);
+        let Some(connection) = connection else { return Self { ports, ..Self::default() } };
+        Self {
+            ip_address: connection.address.to_string(),
+            ip_prefix_length: connection.prefix_length,
+            gateway: connection.gateway.to_string(),
+            mac_address: String::new(),
+            ports,
+            networks: BTreeMap::new(),
+            helper: Some(Helper {
+                name: connection.helper.clone(),
+                pid: connection.pid,
+                deaths: connection.deaths,
+                error: connection.error.clone().unwrap_or_default(),
+            }),
+        }
+    }
 }
 
 /// What runs in the container.
@@ -221,6 +291,8 @@ pub struct Config {
     pub user: String,
     pub tty: bool,
     pub open_stdin: bool,
+    /// By `PORT/PROTOCOL`.
+    pub exposed_ports: BTreeMap<String, serde_json::Value>,
     /// `NAME=value`.
     pub env: Vec<String>,
     pub cmd: Vec<String>,
@@ -231,6 +303,8 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     /// A signal's name.
     pub stop_signal: String,
+    /// Those that it has; what is secret is not in the record.
+    pub secrets: Vec<Secret>,
     #[serde(flatten)]
     pub process: ProcessConfig,
     /// Seconds.
@@ -280,12 +354,16 @@ pub struct HostConfig {
     pub binds: Vec<String>,
     pub log_config: LogConfig,
     pub network_mode: String,
+    /// What was asked for, by `PORT/PROTOCOL`.
+    pub port_bindings: BTreeMap<String, serde_json::Value>,
+    pub publish_all_ports: bool,
     pub auto_remove: bool,
     /// What the bounding set has more than by default.
     pub cap_add: Vec<String>,
     /// What the bounding set has less than by default.
     pub cap_drop: Vec<String>,
     pub privileged: bool,
+    pub devices: Vec<Device>,
     pub readonly_rootfs: bool,
     pub security_opt: Vec<String>,
     /// Options by destination.
@@ -297,6 +375,34 @@ pub struct HostConfig {
     #[serde(flatten)]
     pub process: ProcessHostConfig,
     pub absent: AbsentHost,
+}
+
+/// A device of the host.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct Device {
+    pub path_on_host: String,
+    pub path_in_container: String,
+    pub cgroup_permissions: String,
+}
+
+/// A secret, by name.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are podman's")]
+pub struct Secret {
+    pub name: String,
+}
+
+impl Device {
+    fn of(record: &DeviceRecord) -> Self {
+        Self {
+            path_on_host: record.source.clone(),
+            path_in_container: record.destination.clone(),
+            cgroup_permissions: record.permissions.clone(),
+        }
+    }
 }
 
 /// What happens when the container ends.
@@ -347,9 +453,10 @@ impl Report {
             effective_caps: process.effective.clone(),
             bounding_caps: process.bounding.clone(),
             mounts: record.mounts.iter().map(Mount::of).collect(),
-            network_settings: NetworkSettings::default(),
+            network_settings: NetworkSettings::of(listed),
             config: Config::of(record),
             host_config: HostConfig::of(record),
+            ids: Ids::of(listed),
             image_digest: String::new(),
             log_path: log_path(layout, record),
             static_dir: layout.container(&record.id).display().to_string(),
@@ -427,6 +534,12 @@ impl Mount {
     }
 }
 
+/// Those that are published are exposed, too.
+fn exposed_ports(record: &ContainerRecord) -> BTreeMap<String, serde_json::Value> {
+    let published = published::asked(&record.ports).into_keys();
+    published.chain(published::exposed(&record.ports)).map(|port| (port, serde_json::json!({}))).collect()
+}
+
 impl Config {
     fn of(record: &ContainerRecord) -> Self {
         let process = &record.process;
@@ -435,6 +548,7 @@ impl Config {
             user: process.user.clone(),
             tty: process.terminal,
             open_stdin: process.stdin,
+            exposed_ports: exposed_ports(record),
             env: process.env.clone(),
             cmd: process.command.clone(),
             image: record.image.as_ref().map(|image| image.name.clone()).unwrap_or_default(),
@@ -442,6 +556,7 @@ impl Config {
             entrypoint: process.entrypoint.clone(),
             labels: record.labels.clone(),
             stop_signal: process.stop_signal.clone(),
+            secrets: record.secrets.iter().map(|name| Secret { name: name.to_string() }).collect(),
             process: ProcessConfig::of(&record.asked),
             stop_timeout: record.stop_timeout,
             healthcheck: record.health.as_ref().map(Healthcheck::of),
@@ -474,10 +589,13 @@ impl HostConfig {
             binds: of_kind("bind").chain(of_kind("volume").filter(|mount| !mount.anonymous)).map(bind).collect(),
             log_config: LogConfig { kind: record.log.driver.as_str().to_owned(), config: record.log.options() },
             network_mode: record.network.clone(),
+            port_bindings: published::asked(&record.ports),
+            publish_all_ports: record.ports.all,
             auto_remove: record.remove_at_exit,
             cap_add: names(bounding, capability::DEFAULT),
             cap_drop: names(capability::DEFAULT, bounding),
-            privileged: false,
+            privileged: record.privileged,
+            devices: record.devices.iter().map(Device::of).collect(),
             readonly_rootfs: record.read_only,
             security_opt: record.security.clone(),
             tmpfs: of_kind("tmpfs").map(|mount| (mount.destination.clone(), mount.options.join(","))).collect(),
@@ -510,6 +628,7 @@ mod tests {
             writable,
         };
         let record = ContainerRecord {
+            ids: None,
             id: crate::name::container::ContainerId::from_random([0xab; 32]),
             name: "web".parse().unwrap(),
             created: Timestamp(1_795_373_526_549_105_125),
@@ -535,6 +654,9 @@ mod tests {
             },
             hostname: "abababababab".into(),
             network: "none".into(),
+            devices: Vec::new(),
+            privileged: false,
+            secrets: Vec::new(),
             mounts: vec![mount("bind", "/a", "/b", false), mount("tmpfs", "", "/t", true)],
             labels: [("k".to_owned(), "v".to_owned())].into(),
             read_only: false,
@@ -547,8 +669,9 @@ mod tests {
             asked: crate::name::process::ProcessRequest::default(),
             log: crate::name::log_request::LogRequest::default(),
             limits: crate::name::limit_request::LimitRequest::default(),
+            ports: crate::name::port::PortRequest::default(),
         };
-        Listed { record, status, is_paused: false, health: None, group: None, driver: None }
+        Listed { record, status, is_paused: false, health: None, connection: None, group: None, driver: None }
     }
 
     fn json(status: status::Status) -> serde_json::Value {
@@ -598,6 +721,7 @@ mod tests {
         let running = json(status::Status::Running(processes));
         assert_eq!((&running["State"]["Pid"], &running["State"]["Running"]), (&42.into(), &true.into()));
         let exit = ExitRecord {
+            ids_needed: None,
             code: 137,
             started: Timestamp(0),
             finished: Timestamp(1_000_000_000),
@@ -607,6 +731,7 @@ mod tests {
             error: None,
         };
         let stopped = status::Stopped {
+            ids_needed: None,
             restarts: 0,
             oom_killed: false,
             by_user: false,

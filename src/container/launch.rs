@@ -4,30 +4,37 @@ use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::attach::{self, Attachment};
+use super::connection::Connection;
 use super::create::Owned;
+use super::hooks::{self, Hook, Stage};
 use super::monitor::frame::Frame;
 use super::monitor::log::LogTarget;
 use super::monitor::streams::{self, Caller, Streams};
 use super::monitor::{self, Care, Channel, Clients, Cure, Hold, Monitor, Pause, health, listener};
+use super::name_servers::NameServers;
+use super::networks::{self, Held, Membership};
 use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
 use super::update::Changes;
-use super::{driver, event, exec, group, list, remove, stand_alone, stop, volumes};
+use super::{driver, event, exec, group, joined_network, list, remove, stand_alone, stop, volumes};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
+use crate::identity::keeper::{Draft, Keeper};
 use crate::name::container::ContainerId;
+use crate::name::port::Published;
 use crate::name::storage_driver::Driver;
 use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::{Execution, LaunchPlan};
-use crate::runtime::spawn::{self, Running};
+use crate::runtime::spawn::{self, Company, Connect, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
@@ -100,10 +107,18 @@ pub struct Launch<'a> {
     stands_alone: Cell<bool>,
     /// Whether it was there before: the marks of its past go with its start.
     has_past: bool,
+    /// What is executed beside it.
+    hooks: RefCell<Vec<Hook>>,
     /// When the program of its first life is executed.
     execution: Cell<Execution>,
     /// Descriptors that its first process gets.
     preserved: Cell<Vec<OwnedFd>>,
+    /// The networks in which it has addresses.
+    memberships: Vec<Membership>,
+    /// Whether this process is in the user namespace to which they belong.
+    is_on_ground: Cell<bool>,
+    /// Ports of the host that it has had since its first life.
+    ports: RefCell<Option<Vec<Published>>>,
 }
 
 /// A container that runs, and what is relayed for it.
@@ -113,6 +128,8 @@ struct Life {
     started: Timestamp,
     /// The same by a clock that nobody sets.
     born: Instant,
+    /// What connects its network.
+    connection: Option<Connection>,
 }
 
 impl<'a> Launch<'a> {
@@ -139,8 +156,12 @@ impl<'a> Launch<'a> {
             has_company: Cell::new(false),
             stands_alone: Cell::new(false),
             has_past: false,
+            hooks: RefCell::new(Vec::new()),
             execution: Cell::new(Execution::AtOnce),
             preserved: Cell::default(),
+            memberships: Vec::new(),
+            is_on_ground: Cell::new(false),
+            ports: RefCell::new(None),
         }
     }
 
@@ -156,6 +177,17 @@ impl<'a> Launch<'a> {
         Self { has_past: true, ..Self::new(layout, request, record, plan, owned, notice) }
     }
 
+    /// The same in networks.
+    #[must_use]
+    pub fn in_networks(self, memberships: Vec<Membership>) -> Self {
+        Self { memberships, ..self }
+    }
+
+    /// Takes back its addresses.
+    pub fn leave_networks(&self) {
+        networks::give_back(self.layout, &self.id, &self.memberships);
+    }
+
     /// Whether the container's process was executed.
     pub fn was_executed(&self) -> bool {
         self.was_executed.get()
@@ -168,6 +200,7 @@ impl<'a> Launch<'a> {
             let message = "--log-driver passthrough: a container whose monitor stands alone is not given the terminal";
             return Err(Failure::new("E_CONFIG", message).with_hint("redirect standard output and error"));
         }
+        self.hooks.replace(hooks::of(self.request, &self.record)?);
         self.preserved.set(exec::preserved(&self.request.preserved)?);
         self.stands_alone.set(stands_alone);
         self.has_company.set(!matches!(presence, Presence::Detached | Presence::Ready));
@@ -209,7 +242,14 @@ impl<'a> Launch<'a> {
             _ => self.request.removal == Removal::Never || self.request.log.is_chosen,
         };
         let log = is_logged.then(|| self.open_log()).transpose()?;
-        let listener = log.as_ref().and_then(|_| self.listen());
+        // Who joins a container whose ids are virtual asks its monitor for its own.
+        let listener = match &log {
+            Some(_) => self.listen(),
+            None if self.plan.borrow().virtual_ids.is_some() => {
+                listener::listen_at(&self.layout.ids_socket(&self.id)).ok()
+            }
+            None => None,
+        };
         let mut monitor = Monitor::new(&signals, Clients::new(listener, None));
         let streams = || streams::attached(self.request.stdin, log.as_ref());
         let life = self.begin(&streams, log.as_ref(), 0)?;
@@ -299,11 +339,18 @@ impl<'a> Launch<'a> {
             }
         };
         let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
-        let execution = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
+        let wanted = if restarts == 0 { self.execution.get() } else { Execution::AtOnce };
+        let has_hooks = hooks::has(&self.hooks.borrow(), Stage::BeforeStart);
+        let execution = if has_hooks { Execution::WhenTold } else { wanted };
         let pid_files = &self.request.pid_files;
         for file in [&pid_files.container, &pid_files.monitor].into_iter().flatten() {
             write_pid(file, None)?;
         }
+        let connection = RefCell::new(self.connection()?);
+        let is_attached = !self.memberships.is_empty();
+        let attach = || networks::hold(self.layout, &self.memberships, &self.is_on_ground);
+        let attached = RefCell::new(is_attached.then(attach).transpose()?);
+        let membership = joined_network::open(self.layout, &self.plan.borrow().network, &self.record)?;
         let draft = self.plan.borrow_mut().group.take();
         let group = draft.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose();
         self.plan.borrow_mut().group = draft;
@@ -311,14 +358,45 @@ impl<'a> Launch<'a> {
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
             let given = Given { streams: given, preserved: self.preserved.take(), execution, group };
-            Ok(self.launch(&proof, &given)?)
+            let (mut attached, mut connection) = (attached.borrow_mut(), connection.borrow_mut());
+            let connect = match (attached.as_mut(), connection.as_mut()) {
+                (Some(attached), _) => Some(attached as &mut dyn Connect),
+                (None, connection) => connection.map(|connection| connection as &mut dyn Connect),
+            };
+            Ok(self.launch(&proof, &given, connect, membership.as_ref())?)
         });
         if launched.is_err() {
             group::remove_left(self.layout, &self.id);
         }
+        if let Some(refusal) = attached.borrow_mut().as_mut().and_then(Held::refusal) {
+            return Err(refusal);
+        }
+        networks::note(self.layout, &self.id, &self.memberships);
         let mut running = launched?;
         running.group = group;
+        if has_hooks {
+            self.run_hooks(Stage::BeforeStart, running.child.pid.as_raw())
+                .and_then(|()| match wanted {
+                    Execution::AtOnce => Ok(running.release(&self.plan.borrow())?),
+                    Execution::WhenTold => Ok(()),
+                })
+                .inspect_err(|_| {
+                    running.kill();
+                    let _ = pidfd::wait(running.child.pidfd.as_fd());
+                    group::remove_left(self.layout, &self.id);
+                })?;
+        }
         self.was_executed.set(true);
+        let virtual_ids = self.plan.borrow().virtual_ids.clone();
+        if let Some(draft) = virtual_ids {
+            let ids = emulate(&proof, draft, &mut running);
+            if ids.is_err() {
+                running.kill();
+                let _ = pidfd::wait(running.child.pidfd.as_fd());
+                group::remove_left(self.layout, &self.id);
+            }
+            running.ids = Some(RefCell::new(ids?));
+        }
         for (file, pid) in
             [(&pid_files.container, running.child.pid.as_raw()), (&pid_files.monitor, std::process::id().cast_signed())]
         {
@@ -328,7 +406,13 @@ impl<'a> Launch<'a> {
         if let Some(master) = &running.terminal {
             channels = streams::terminal(master, self.request.stdin, log).map_err(prepare)?;
         }
-        let life = Life { running, channels, started: Timestamp::now(), born: Instant::now() };
+        let life = Life {
+            running,
+            channels,
+            started: Timestamp::now(),
+            born: Instant::now(),
+            connection: connection.into_inner(),
+        };
         self.write_processes(Some(&life.running), life.started, restarts);
         if life.running.is_waiting() {
             event::note(self.layout, ContainerEvent::Init, &self.record);
@@ -338,14 +422,33 @@ impl<'a> Launch<'a> {
         let is_joined = self.has_company.get() && restarts == 0;
         event::note_all(self.layout, &happened[..2 + usize::from(is_joined)], &self.record);
         self.forget_past();
+        // The container runs, whatever comes of them.
+        let _ = self.run_hooks(Stage::AfterStart, life.running.child.pid.as_raw());
         Ok(life)
     }
 
+    /// What is to connect the network of the next life, which keeps the ports of the one before.
+    fn connection(&self) -> Result<Option<Connection>, Failure> {
+        let plan = self.plan.borrow();
+        let Some(plan) = plan.network.user() else { return Ok(None) };
+        let connection = Connection::new(self.layout, &self.record, plan, self.ports.take())?;
+        self.ports.replace(Some(connection.ports().to_vec()));
+        Ok(Some(connection))
+    }
+
     /// Launches it: with its root file system made as planned, or in the next way that can be had.
-    fn launch(&self, proof: &SingleThreaded, given: &Given) -> Result<Running, LaunchError> {
+    fn launch(
+        &self,
+        proof: &SingleThreaded,
+        given: &Given,
+        mut connect: Option<&mut dyn Connect>,
+        membership: Option<&spawn::Membership>,
+    ) -> Result<Running, LaunchError> {
         loop {
             let mut plan = self.plan.borrow_mut();
-            let error = match spawn::launch(proof, &plan, given, None) {
+            let connect = connect.as_mut().map(|connect| &mut **connect as &mut dyn Connect);
+            let company = Company { interrupt: None, connect, membership };
+            let error = match spawn::launch(proof, &plan, given, company) {
                 Ok(running) => {
                     if self.detour.borrow().is_none() && self.layout.storage_driver().is_some() {
                         let driver = plan.driver().unwrap_or_default();
@@ -362,7 +465,12 @@ impl<'a> Launch<'a> {
             };
             match driver::next(&mut plan, &error) {
                 Some(reason) => self.detour.replace(Some(reason)),
-                None => return Err(error),
+                None => {
+                    if let Some(reason) = self.detour.take() {
+                        (self.notice)(&format!("tried before: {reason}"));
+                    }
+                    return Err(error);
+                }
             };
         }
     }
@@ -389,9 +497,15 @@ impl<'a> Launch<'a> {
             self.write_processes(Some(&life.running), life.started, 0);
             event::note(self.layout, ContainerEvent::Start, &self.record);
             self.forget_past();
+            let _ = self.run_hooks(Stage::AfterStart, life.running.child.pid.as_raw());
             monitor.tell_start();
         }
         Ok(life)
+    }
+
+    /// Executes the hooks of a stage; `pid` is the container's process, or 0.
+    fn run_hooks(&self, stage: Stage, pid: i32) -> Result<(), Failure> {
+        hooks::run(&self.hooks.borrow(), stage, &hooks::State { layout: self.layout, record: &self.record, pid })
     }
 
     /// With its start the container is none any more that was only made, or has ended.
@@ -431,7 +545,8 @@ impl<'a> Launch<'a> {
         let (mut delay, longest) = RESTART_DELAY;
         let mut restarts = 0;
         loop {
-            let Life { running, channels, started, born } = life;
+            let Life { mut running, channels, started, born, connection } = life;
+            let names = running.name_servers.take();
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let is_degraded = || {
@@ -446,14 +561,22 @@ impl<'a> Launch<'a> {
                 is_ill: &is_ill,
                 stop_signal: self.stands_alone.get().then(|| self.stop_signal().number()),
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
+                connection,
+                name_servers: names
+                    .map(|file| NameServers::new(file, &self.plan.borrow().network, &self.request.resolution)),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
+            let ids_needed = running.ids.take().map(|keeper| keeper.borrow().was_needed());
+            if let Some(connection) = monitor.take_connection() {
+                connection.close(self.restart_policy() != RestartPolicy::No);
+            }
             let lack = running.group.as_ref().and_then(group::lack_of_memory);
             if let Some(group) = &running.group {
                 // What cannot be removed now is removed by the next command that looks.
                 let _ = group::remove(self.layout, &self.id, group);
             }
             drop(running);
+            let _ = self.run_hooks(Stage::AfterEnd, 0);
             let mut more = vec![(event::EXIT_CODE, code.to_string())];
             if let Some(lack) = &lack {
                 group::note(self.layout, &self.record, lack);
@@ -469,13 +592,13 @@ impl<'a> Launch<'a> {
             life = loop {
                 let is_restarted = must_restart.take() || self.restart_policy().restarts(code, restarts);
                 if !is_restarted || self.was_stopped() || monitor.is_asked_to_end() {
-                    self.finish(ExitRecord { error, oom_killed, ..self.exit(code, started, restarts) });
+                    self.finish(ExitRecord { error, oom_killed, ids_needed, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
                 restarts += 1;
                 self.write_processes(None, started, restarts);
                 if monitor.pause(delay).map_err(watching)? == Pause::AskedToEnd {
-                    self.finish(ExitRecord { error, oom_killed, ..self.exit(code, started, restarts) });
+                    self.finish(ExitRecord { error, oom_killed, ids_needed, ..self.exit(code, started, restarts) });
                     return Ok(code);
                 }
                 delay = (delay * 2).min(longest);
@@ -511,7 +634,16 @@ impl<'a> Launch<'a> {
     fn exit(&self, code: u8, started: Timestamp, restarts: u32) -> ExitRecord {
         let stopped_by_user = self.layout.stop_marker(&self.id).exists();
         let finished = Timestamp::now();
-        ExitRecord { code, started, finished, restarts, stopped_by_user, oom_killed: false, error: None }
+        ExitRecord {
+            code,
+            started,
+            finished,
+            restarts,
+            stopped_by_user,
+            oom_killed: false,
+            ids_needed: None,
+            error: None,
+        }
     }
 
     /// What happens when it ends: it can be changed at any time.
@@ -537,6 +669,7 @@ impl<'a> Launch<'a> {
     }
 
     fn finish(&self, exit: ExitRecord) {
+        self.leave_networks();
         volumes::let_go(self.layout, &self.record);
         remove::discard_overlays(self.layout, &self.id);
         if self.request.removal == Removal::AtExit {
@@ -558,8 +691,10 @@ impl<'a> Launch<'a> {
         for path in [
             self.layout.process_record(&self.id),
             self.layout.attach_socket(&self.id),
+            self.layout.ids_socket(&self.id),
             self.layout.stop_marker(&self.id),
             self.layout.health_record(&self.id),
+            self.layout.connection_record(&self.id),
         ] {
             let _ = fs::remove_file(path);
         }
@@ -577,6 +712,13 @@ pub fn tidy(layout: &Layout, request: &Request, id: &ContainerId) {
             let _ = crate::state::temporary::remove(&entry.path());
         }
     }
+}
+
+/// Starts the supervisor of virtual ids of a container that has just been started.
+fn emulate(proof: &SingleThreaded, draft: Rc<Draft>, running: &mut Running) -> Result<Keeper, Failure> {
+    let failed = |errno| internal("starting the supervisor of the container's ids", errno);
+    let handles = running.handles.take().ok_or_else(|| failed(Errno::EPROTO))?;
+    Keeper::start(proof, draft, handles).map_err(failed)
 }
 
 /// Writes a process id, or nothing yet: whether it can be written is known before anything is started.

@@ -5,17 +5,17 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use super::driver;
 use super::freeze;
 use super::group;
 use super::status::{self, Status};
 use super::update::Changes;
+use super::{connection, driver};
 use crate::cgroup::group::Group;
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::layout::Layout;
 use crate::state::record;
-use crate::state::schema::container::{ContainerRecord, DriverRecord, HealthRecord};
+use crate::state::schema::container::{ConnectionRecord, ContainerRecord, DriverRecord, HealthRecord};
 
 /// A container and what it is doing.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Listed {
     pub is_paused: bool,
     /// What its health checks have shown since it was started.
     pub health: Option<HealthRecord>,
+    /// What connects its network, if it runs and that is connected.
+    pub connection: Option<ConnectionRecord>,
     /// Its control group, if it runs and has one; known of a container that was loaded by itself.
     pub group: Option<Group>,
     /// How its root file system is made, if not as it is tried first; as above.
@@ -138,7 +140,12 @@ fn load_knowing(
         (Some(_), Status::Running(_)) => record::read(&layout.health_record(id)).ok().flatten(),
         _ => None,
     };
-    Ok(Some(Listed { record, status, is_paused, health, group: None, driver: None }))
+    let may_be_connected = !matches!(record.network.as_str(), "none" | "host");
+    let connection = match &status {
+        Status::Running(_) | Status::Initialized(_) if may_be_connected => connection::of(layout, id),
+        _ => None,
+    };
+    Ok(Some(Listed { record, status, is_paused, health, connection, group: None, driver: None }))
 }
 
 /// The name in the file that `rename` writes; absent for a container that was not renamed.

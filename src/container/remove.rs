@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::create::{Owned, Taken};
 use super::list::{self, Listed};
 use super::status::{self, Status};
-use super::{event, group, stop, volumes};
+use super::{connection, event, group, stop, volumes};
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::journal::ContainerEvent;
@@ -180,6 +180,7 @@ fn hide(
     name: Option<&ContainerName>,
 ) -> Result<Option<TemporaryDirectory>, RemoveError> {
     group::remove_left(layout, id);
+    connection::forget_left(layout, id);
     let container = layout.container(id);
     let bin = match TemporaryDirectory::take(&container, &layout.tmp(), Kind::Trash) {
         Ok(bin) => Some(bin),
@@ -189,6 +190,7 @@ fn hide(
     for path in [
         layout.process_record(id),
         layout.attach_socket(id),
+        layout.ids_socket(id),
         layout.stop_marker(id),
         layout.paused_marker(id),
         layout.health_record(id),

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::name::capability_change::{CapabilityChanges, CapabilityName};
 use crate::name::container::ContainerName;
+pub use crate::name::device::DeviceRequest;
 pub use crate::name::env_setting::EnvSetting;
 pub use crate::name::health::{HealthCheck, HealthRequest, OnFailure};
+pub use crate::name::ids::IdsMode;
 use crate::name::image_location::ArchiveLocation;
 pub use crate::name::image_selector::ImageSelector;
 pub use crate::name::limit_request::{Enforcement, GroupMode, GroupNamespace, LimitRequest};
@@ -24,6 +26,7 @@ pub use crate::name::port::PortRequest;
 pub use crate::name::process::ProcessRequest;
 pub use crate::name::pull_policy::PullPolicy;
 pub use crate::name::restart_policy::RestartPolicy;
+pub use crate::name::secret::{SecretForm, SecretRequest};
 pub use crate::name::security_option::{SeccompChoice, SecurityOptions, Unmask};
 pub use crate::name::signal::Signal;
 pub use crate::name::user::{UserName, UserSpec};
@@ -63,6 +66,9 @@ pub struct Request {
     pub hostname: Option<String>,
     /// Whether the rootfs can be written to.
     pub rootfs_access: Access,
+    /// How its ids are made. Requests of versions that had one way do not say it.
+    #[serde(default = "IdsMode::before_there_were_others")]
+    pub ids: IdsMode,
     /// Network of the container.
     pub network: NetworkMode,
     /// `--publish`, `--publish-all`, `--expose`.
@@ -93,6 +99,18 @@ pub struct Request {
     /// Whether a rootfs that cannot be written to has some directories in memory that can (`--read-only-tmpfs`).
     #[serde(default = "yes")]
     pub read_only_tmpfs: bool,
+    /// Devices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceRequest>,
+    /// Whether it gets all that can be given (`--privileged`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
+    /// Secrets, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretRequest>,
+    /// Directories of hooks (`--hooks-dir`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks_dirs: Vec<PathBuf>,
     /// `--volumes-from`; once the container is made, what that means is among the other mounts.
     #[serde(skip)]
     pub volumes_from: Vec<VolumesFrom>,

@@ -12,14 +12,15 @@ use super::base::Base;
 use super::create::{self, CreateError, Owned};
 use super::launch::{Launch, Presence, Report};
 use super::monitor::{self, streams};
+use super::networks::{self, Membership};
 use super::remove::OwnVolumes;
-use super::request::{ProcessRequest, Removal, Request};
-use super::translate::resources::{self, Share};
+use super::request::{IdsMode, NetworkMode, ProcessRequest, Removal, Request};
+use super::translate::resources;
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
-use super::{driver, environment, event, random_name, remove, volumes};
+use super::{driver, environment, event, joined_network, random_name, remove, secrets, volumes};
 use crate::failure::Failure;
-use crate::host::kernel;
+use crate::host::{kernel, program};
 use crate::identity::map::Caller;
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
@@ -46,17 +47,26 @@ pub fn execute(
 ) -> Result<Report, Failure> {
     let surroundings = surroundings(layout, request, base, None)?;
     let keeps = if request.removal == Removal::AtExit { Keeps::Nothing } else { Keeps::Request };
+    networks::check(layout, request)?;
     let (owned, record, mut blueprint) = make(request, &surroundings, keeps)?;
     release();
     event::note(layout, ContainerEvent::Create, &record);
     let id = owned.id.clone();
-    if let Err(failure) = complete(layout, &record, &mut blueprint) {
-        let _ = remove::delete(layout, &id, OwnVolumes::Remove);
-        return Err(failure);
-    }
-    let launch = Launch::new(layout, request, record, LaunchPlan::new(blueprint), owned, notice);
+    let memberships = match complete(layout, request, &record, &mut blueprint)
+        .and_then(|()| networks::take(layout, request, &id, &record.name, &blueprint.network))
+    {
+        Ok(memberships) => memberships,
+        Err(failure) => {
+            let _ = remove::delete(layout, &id, OwnVolumes::Remove);
+            return Err(failure);
+        }
+    };
+    networks::tell(&mut blueprint, request, &record.name, &memberships);
+    let plan = LaunchPlan::new(blueprint);
+    let launch = Launch::new(layout, request, record, plan, owned, notice).in_networks(memberships);
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
     if result.is_err() && !launch.was_executed() {
+        launch.leave_networks();
         // Nothing of a container that never ran is left behind; what one wrote is not thrown away with an error.
         let _ = remove::delete(layout, &id, OwnVolumes::Remove);
     }
@@ -64,13 +74,20 @@ pub fn execute(
 }
 
 /// Adds what is fetched for each life of a container.
-fn complete(layout: &Layout, record: &ContainerRecord, blueprint: &mut Blueprint) -> Result<(), Failure> {
+fn complete(
+    layout: &Layout,
+    request: &Request,
+    record: &ContainerRecord,
+    blueprint: &mut Blueprint,
+) -> Result<(), Failure> {
+    secrets::give(layout, request, blueprint)?;
     volumes::mount_by_drivers(layout, record, blueprint).inspect_err(|_| volumes::let_go(layout, record))
 }
 
 /// Makes the container and leaves it to be started. `release` as above.
 pub fn create(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<ContainerId, Failure> {
     let surroundings = surroundings(layout, request, base, None)?;
+    networks::check(layout, request)?;
     let (owned, record, _) = make(request, &surroundings, Keeps::Request)?;
     release();
     let marked = File::create(layout.created_marker(&owned.id));
@@ -99,28 +116,46 @@ pub fn plan_again(
     base: &Base,
     id: &ContainerId,
     name: &ContainerName,
-) -> Result<LaunchPlan, Failure> {
+) -> Result<(LaunchPlan, Vec<Membership>), Failure> {
     let _held = volumes::hold(layout, request)?;
     let (mut blueprint, record) = translate(request, &surroundings(layout, request, base, Some(id))?, id, name)?;
     volumes::make(layout, request)?;
-    complete(layout, &record, &mut blueprint)?;
-    Ok(LaunchPlan::new(blueprint))
+    complete(layout, request, &record, &mut blueprint)?;
+    let memberships = networks::take(layout, request, id, name, &blueprint.network)?;
+    networks::tell(&mut blueprint, request, name, &memberships);
+    Ok((LaunchPlan::new(blueprint), memberships))
 }
 
 /// What a container would get otherwise than it was asked for.
 pub fn warnings(request: &Request) -> Result<Vec<String>, Failure> {
-    if request.limits.is_default() {
-        return Ok(Vec::new());
+    let mut warnings = network_warnings(request);
+    if !request.limits.is_default() {
+        let id = ContainerId::from_random([0; 32]);
+        let per_namespace = kernel::version() >= PER_NAMESPACE_PROCESS_COUNT;
+        warnings.extend(resources::share(&request.limits, &id, per_namespace)?.warnings);
     }
-    let id = ContainerId::from_random([0; 32]);
-    let per_namespace = kernel::version() >= PER_NAMESPACE_PROCESS_COUNT;
-    resources::share(&request.limits, &id, per_namespace).map(|Share { warnings, .. }| warnings)
+    Ok(warnings)
+}
+
+fn network_warnings(request: &Request) -> Vec<String> {
+    let publishes = request.ports.all || !request.ports.published.is_empty();
+    let lacks_helper = || program::find("slirp4netns").or_else(|| program::find("pasta")).is_none();
+    match request.network {
+        NetworkMode::Host if publishes => {
+            vec!["with --network host nothing is published: the container's ports are the host's".into()]
+        }
+        NetworkMode::Default if !publishes && lacks_helper() => vec![
+            "the container has no network: install slirp4netns (or passt) for one; --network none is quiet about it"
+                .into(),
+        ],
+        _ => Vec::new(),
+    }
 }
 
 /// The plan of a container that is not made.
 pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
     let id = ContainerId::from_random([0; 32]);
-    let request = &*volumes::settled(layout, request, base)?;
+    let request = &*joined_network::settled(layout, volumes::settled(layout, request, base)?)?;
     let (blueprint, _) = translate(request, &surroundings(layout, request, base, None)?, &id, &name_from(&id))?;
     Ok(LaunchPlan::new(blueprint))
 }
@@ -169,8 +204,10 @@ fn make(
 ) -> Result<(Owned, ContainerRecord, Blueprint), Failure> {
     let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
     let id = ContainerId::from_random(random()?);
-    let request = &*volumes::settled(surroundings.layout, request, surroundings.base)?;
+    let request = volumes::settled(surroundings.layout, request, surroundings.base)?;
+    let request = &*joined_network::settled(surroundings.layout, request)?;
     let layout = surroundings.layout;
+    secrets::check(layout, request)?;
     let held = volumes::hold(layout, request)?;
     let mut attempt = 0;
     loop {
@@ -180,7 +217,8 @@ fn make(
         };
         let (blueprint, mut record) = translate(request, surroundings, &id, &name)?;
         if keeps == Keeps::Request {
-            record.request = Some(kept(request)?);
+            let ids = record.ids.as_ref().map_or(request.ids, |ids| ids.mode);
+            record.request = Some(kept(request, ids)?);
         }
         match create::create(layout, &id, &name, &record) {
             Ok(owned) => {
@@ -197,11 +235,11 @@ fn make(
     }
 }
 
-/// The request as it is kept: what it takes from our environment is taken now.
-fn kept(request: &Request) -> Result<Box<serde_json::value::RawValue>, Failure> {
+/// The request as it is kept: what it takes from our environment is taken now, and what was chosen stays chosen.
+fn kept(request: &Request, ids: IdsMode) -> Result<Box<serde_json::value::RawValue>, Failure> {
     let base_env = environment::settled(&request.process.base_env);
     let process = ProcessRequest { base_env, ..request.process.clone() };
-    let settled = Request { env: environment::settled(&request.env), process, ..request.clone() };
+    let settled = Request { env: environment::settled(&request.env), ids, process, ..request.clone() };
     serde_json::value::to_raw_value(&settled)
         .map_err(|cause| Failure::new("E_STATE", format!("keeping what the container was asked for: {cause}")))
 }

@@ -7,7 +7,8 @@ use super::create::{Owned, Taken};
 use super::group;
 use super::launch::{self, Launch, Presence, Report};
 use super::list::{self, Listed};
-use super::request::{Request, RootfsSource};
+use super::networks;
+use super::request::{NetworkMode, Request, RootfsSource};
 use super::run;
 use super::status::Status;
 use crate::failure::Failure;
@@ -63,6 +64,9 @@ pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
         failure.with_hint("remove it, and make it anew")
     })?;
     // As it was changed.
+    if let Some(kept) = networks::kept(layout, &id) {
+        request.network = if kept.is_empty() { NetworkMode::None } else { NetworkMode::Networks(kept) };
+    }
     request.limits = container.record.limits.clone();
     request.restart = container.record.restart.parse().unwrap_or(request.restart);
     Ok(Found::Startable(Box::new(Startable { container, owned, request })))
@@ -101,8 +105,13 @@ impl Startable {
         let id = &record.id.clone();
         launch::tidy(layout, &self.request, id);
         group::remove_left(layout, id);
-        let plan = run::plan_again(layout, &self.request, base, id, &record.name)?;
+        let (plan, memberships) = run::plan_again(layout, &self.request, base, id, &record.name)?;
         let _ = fs::remove_file(layout.stop_marker(id));
-        Launch::again(layout, &self.request, record, plan, self.owned, notice).execute(presence)
+        let launch = Launch::again(layout, &self.request, record, plan, self.owned, notice).in_networks(memberships);
+        let result = launch.execute(presence);
+        if result.is_err() && !launch.was_executed() {
+            launch.leave_networks();
+        }
+        result
     }
 }

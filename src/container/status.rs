@@ -44,6 +44,8 @@ pub struct Stopped {
     pub by_user: bool,
     /// Whether processes of it were killed for lack of memory.
     pub oom_killed: bool,
+    /// Whether it needed other ids than its own, where these were emulated.
+    pub ids_needed: Option<bool>,
 }
 
 /// Exit code of a container whose end nobody saw: it was killed with its monitor.
@@ -78,7 +80,8 @@ pub fn of_open(layout: &Layout, id: &ContainerId, record: Option<&File>) -> Resu
         Some(exit) => {
             let (restarts, by_user, oom_killed) = (exit.restarts, exit.stopped_by_user, exit.oom_killed);
             let (started, finished) = (Some(exit.started), Some(exit.finished));
-            Stopped { code: exit.code, started, finished, reason: exit.error, restarts, by_user, oom_killed }
+            let (code, reason, ids_needed) = (exit.code, exit.error, exit.ids_needed);
+            Stopped { code, started, finished, reason, restarts, by_user, oom_killed, ids_needed }
         }
         None => {
             let processes = processes();
@@ -92,6 +95,7 @@ pub fn of_open(layout: &Layout, id: &ContainerId, record: Option<&File>) -> Resu
                 restarts,
                 by_user: false,
                 oom_killed: false,
+                ids_needed: None,
             }
         }
     }))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::list::Listed;
+use super::published;
 use super::size::Size;
 use super::status;
 use crate::name::container::{ContainerId, ContainerName};
@@ -40,6 +41,19 @@ pub struct Summary {
     pub health: Option<String>,
     /// How much room it takes, where that was asked for.
     pub size: Option<Size>,
+    /// Published and exposed ports.
+    pub ports: Ports,
+}
+
+/// Ports of a container.
+#[derive(Clone, Debug, Default)]
+pub struct Ports {
+    /// As a table shows them.
+    pub column: String,
+    /// The published ones in podman's JSON.
+    pub items: serde_json::Value,
+    /// The exposed ones, as `PORT/PROTOCOL`.
+    pub exposed: Vec<String>,
 }
 
 /// What a container is doing.
@@ -112,6 +126,11 @@ impl Summary {
             restarts: listed.restarts(),
             health: listed.health.as_ref().map(|health| health.status.clone()),
             size: None,
+            ports: Ports {
+                column: published::column(&record.ports, listed.connection.as_ref()),
+                items: published::items(listed.connection.as_ref()),
+                exposed: published::exposed(&record.ports).collect(),
+            },
         }
     }
 }

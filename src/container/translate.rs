@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+pub mod ids;
 mod mounts;
 mod process;
 pub mod resources;
@@ -16,25 +17,29 @@ use self::resources::{SHM_SIZE, Share};
 use super::accounts::Accounts;
 use super::base::Base;
 use super::environment::DEFAULT_PATH;
-use super::request::{Access, Init, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal};
+use super::request::{Access, Init, PortRequest, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal};
 use super::user::ContainerUser;
-use super::{hardening, host_view, network_files};
+use super::{devices, hardening, host_view, joined_network, network_files};
 use crate::failure::{Explain, Failure};
-use crate::host::kernel;
+use crate::host::{kernel, program, sockets};
+use crate::identity::choice::{Choice, Ids};
 use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
+use crate::name::port::ExposedPorts;
 use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::storage_driver::Driver;
 use crate::name::volume_options::OptionRefused;
-use crate::net::plan::NetworkPlan;
+use crate::net::plan::{self as network, NetworkPlan};
 use crate::rootfs::view::View;
-use crate::runtime::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, WindowSize};
+use crate::runtime::blueprint::{Blueprint, IdMaps, Process, Rootfs, WindowSize};
 use crate::seccomp::table::Arch;
 use crate::seccomp::{Filter, ForeignAbi, KernelVersion};
 use crate::state::layout::Layout;
-use crate::state::schema::container::{ContainerRecord, ImageOrigin, ProcessRecord, Timestamp};
+use crate::state::schema::container::{
+    ContainerRecord, DeviceRecord, IdsRecord, ImageOrigin, ProcessRecord, Timestamp,
+};
 use crate::state::schema::image::RunDefaults;
 use crate::volume::VolumeError;
 
@@ -184,13 +189,26 @@ pub fn translate(
     };
     let per_namespace = surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT;
     let Share { group, limits, .. } = resources::share(&request.limits, id, per_namespace)?;
-    let (process, argv) = process(request, surroundings, &defaults, &hostname, limits)?;
-    let mounts = mounts::mounts(request, surroundings.layout, id)?;
-    let record =
-        record(request, surroundings, id, name, &defaults, &Described { hostname: &hostname, process: &process, argv });
-    let network = NetworkPlan::new(&request.network)?;
+    let choice = ids::choice(request, surroundings)?;
+    ids::check_limits(choice.ids, &limits)?;
+    let edits = devices::resolve(request)?;
+    let (process, argv) = process(request, surroundings, &defaults, (&hostname, &edits.env), limits, choice.ids)?;
+    let mut mounts = mounts::mounts(request, &edits.mounts, surroundings.layout, id)?;
+    if request.privileged {
+        mounts.extend(mounts::nested_store(&mounts, &surroundings.user.home, id)?);
+    }
+    let described = Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records };
+    let record = record(request, surroundings, id, name, &defaults, &described);
+    let exposed = exposed_ports(request, &defaults);
+    let host = network::Host {
+        find: program::find,
+        has_route: sockets::has_default_route,
+        is_of_users_below: joined_network::is_of_users_below,
+    };
+    let network = NetworkPlan::new(&request.network, &request.ports, &exposed, host)?;
     let host_network = !network.is_own();
-    let mut files = network_files::given(&network, &hostname);
+    let mut files =
+        network_files::given(&network, &request.resolution, (&hostname, name.as_str()), &surroundings.view)?;
     files.extend(process::time_zone(request, &surroundings.view)?);
     let writes_to_files = request.rootfs_access == Access::ReadWrite && !writes_through(request);
     let lines = match writes_to_files {
@@ -200,7 +218,7 @@ pub fn translate(
             Vec::new()
         }
     };
-    let ids = id_maps(surroundings);
+    let ids = ids::maps(choice.ids, surroundings);
     let groups = match &ids {
         IdMaps::Single { gid, .. } => (*gid, *gid),
         IdMaps::Ranges { .. } => (0, 65_534),
@@ -213,7 +231,7 @@ pub fn translate(
         falls_back: surroundings.layout.storage_driver().is_none(),
         read_only: request.rootfs_access == Access::ReadOnly,
         ids,
-        network: if host_network { Network::Host } else { Network::Isolated },
+        network,
         hostname,
         mounts,
         files,
@@ -231,6 +249,9 @@ pub fn translate(
             .iter()
             .map(|&(name, major, minor)| (name, libc::makedev(major as u32, minor as u32)))
             .collect(),
+        host_devices: edits.devices,
+        secrets: Vec::new(),
+        privileged: request.privileged,
         masked: [
             hardening::masked_paths(&request.security, host_network),
             hardening::thermal_throttle_paths(&request.security),
@@ -238,6 +259,7 @@ pub fn translate(
         .concat(),
         read_only_paths: hardening::read_only_paths(&request.security),
         sysctls: process::sysctls(request, groups)?,
+        virtual_ids: (choice.ids == Ids::Emulate).then(|| ids::draft(request, surroundings, id, &process.capabilities)),
         process,
         reaper: request.init == Init::Reaper,
     };
@@ -255,16 +277,6 @@ fn relative(id: &ContainerId, name: &str) -> String {
 
 pub(super) fn c_string(bytes: impl Into<Vec<u8>>) -> Result<CString, Refused> {
     CString::new(bytes).map_err(|_| Refused::Nul)
-}
-
-fn id_maps(surroundings: &Surroundings<'_>) -> IdMaps {
-    let Caller { uid, gid, ranges } = &surroundings.caller;
-    match ranges {
-        Some(ranges) => IdMaps::Ranges { uid_map: ranges.uid_map.clone(), gid_map: ranges.gid_map.clone() },
-        None => {
-            IdMaps::Single { uid: surroundings.user.uid, gid: surroundings.user.gid, host_uid: *uid, host_gid: *gid }
-        }
-    }
 }
 
 fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) -> Result<Rootfs, Failure> {
@@ -306,12 +318,13 @@ fn process(
     request: &Request,
     surroundings: &Surroundings<'_>,
     defaults: &RunDefaults,
-    hostname: &str,
+    (hostname, of_devices): (&str, &[String]),
     limits: Vec<(u32, u64, u64)>,
+    ids: Ids,
 ) -> Result<(Process, Vec<OsString>), Failure> {
     let argv = arguments(request, defaults);
     let program = argv.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
-    let environment = process::environment(request, surroundings, defaults, hostname);
+    let environment = process::environment(request, surroundings, defaults, (hostname, of_devices));
     let candidates = candidates(program, environment.get("PATH"))?;
     let workdir = request.workdir.as_deref().unwrap_or(&defaults.working_dir);
     let user = &surroundings.user;
@@ -329,6 +342,12 @@ fn process(
         groups: user.groups.clone(),
         capabilities,
         no_new_privileges,
+        ids: ids::of_process(
+            ids,
+            &request.security.seccomp,
+            surroundings.has_32_bit_programs,
+            ids::first_limit(surroundings),
+        )?,
         filter: filter(&request.security.seccomp, surroundings.has_32_bit_programs, surroundings.kernel, bounding)?,
         limits,
         oom_score_adj: request.limits.oom_score_adj.map(resources::oom_score_adj),
@@ -400,7 +419,9 @@ pub(super) fn candidates(program: &OsStr, path: Option<&OsStr>) -> Result<Vec<CS
 struct Described<'a> {
     hostname: &'a str,
     process: &'a Process,
+    ids: Choice,
     argv: Vec<OsString>,
+    devices: Vec<DeviceRecord>,
 }
 
 fn record(
@@ -432,6 +453,9 @@ fn record(
         hostname: described.hostname.to_owned(),
         network: request.network.to_string(),
         mounts: mounts::records(request, surroundings.layout),
+        devices: described.devices.clone(),
+        privileged: request.privileged,
+        secrets: request.secrets.iter().map(|secret| secret.name.clone()).collect(),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,
         init: request.init == Init::Reaper || request.process.pid == NamespaceMode::Host,
@@ -442,8 +466,22 @@ fn record(
         request: None,
         log: request.log.clone(),
         limits: request.limits.clone(),
+        ids: Some(IdsRecord { mode: described.ids.ids.mode(), reason: described.ids.reason.into() }),
         asked: request.process.clone(),
+        ports: PortRequest { exposed: exposed_ports(request, defaults), ..request.ports.clone() },
     }
+}
+
+/// Those of the image, then those of the command line, each once. What an image says that is no port is left out.
+fn exposed_ports(request: &Request, defaults: &RunDefaults) -> Vec<ExposedPorts> {
+    let of_image = defaults.exposed_ports.iter().filter_map(|text| text.parse().ok());
+    let mut ports: Vec<ExposedPorts> = Vec::new();
+    for exposed in of_image.chain(request.ports.exposed.iter().copied()) {
+        if !ports.contains(&exposed) {
+            ports.push(exposed);
+        }
+    }
+    ports
 }
 
 fn process_record(

@@ -1,6 +1,7 @@
 //! What this machine and this user's surroundings are: environment, directories, kernel.
 
 pub mod boot;
+pub mod cdi;
 pub mod cgroup;
 pub mod config;
 pub mod device;
@@ -14,4 +15,5 @@ pub mod processes;
 pub mod program;
 pub mod report;
 pub mod security;
+pub mod sockets;
 pub mod userns;

@@ -130,6 +130,13 @@ impl DnsServers {
 }
 
 impl NameResolution {
+    /// Looks up short names in `domain`, too, before all others: those of `of_host` where none were given.
+    pub fn search_also(&mut self, domain: &str, of_host: &[&str]) {
+        let others = || of_host.iter().map(|word| DnsWord((*word).to_owned())).collect();
+        let others = self.search.take().unwrap_or_else(others);
+        self.search = Some(std::iter::once(DnsWord(domain.to_owned())).chain(others).collect());
+    }
+
     /// Domains of all `--dns-search`; a single dot stands for none.
     pub fn parse_search(words: &[String]) -> Result<Option<Vec<DnsWord>>, ResolutionRefused> {
         let domain = |word: &&String| {

@@ -110,6 +110,29 @@ pub struct PortRequest {
     pub exposed: Vec<ExposedPorts>,
 }
 
+/// A port that is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The address of the host; all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_ip: Option<IpAddr>,
+    /// The port of the host.
+    pub host_port: u16,
+    /// The port of the container.
+    pub container_port: u16,
+    /// Of which protocol.
+    pub protocol: Protocol,
+}
+
+impl Published {
+    /// Whether both take something of the host that only one can have.
+    pub fn collides_with(&self, other: &Self) -> bool {
+        let covers = |ip: Option<IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
+        let same_place = self.host_ip == other.host_ip || covers(self.host_ip) || covers(other.host_ip);
+        same_place && (self.host_port, self.protocol) == (other.host_port, other.protocol)
+    }
+}
+
 /// Why ports were refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PortRefused {
@@ -249,7 +272,7 @@ impl fmt::Display for PortMapping {
     }
 }
 
-as_text!(ExposedPorts, PortMapping);
+as_text!(Protocol, ExposedPorts, PortMapping);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Documents and words of the OCI specifications. Pure: no I/O, no clock, no environment.
 
+pub mod cdi;
 pub mod digest;
 pub mod distribution;
 pub mod image_config;

@@ -3,14 +3,17 @@
 use std::ffi::{CString, OsString};
 use std::path::PathBuf;
 
-use crate::cgroup::draft::Draft;
+use crate::cgroup::draft::Draft as GroupDraft;
+use crate::identity::keeper::Draft;
 use crate::lsm::capability::Sets;
+use crate::name::concealed::Concealed;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::mount::Propagation;
 use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
-use crate::seccomp::Filter;
+use crate::net::plan::NetworkPlan;
+use crate::seccomp::{Filter, Key};
 
 /// A container to be launched.
 #[derive(Debug)]
@@ -29,8 +32,8 @@ pub struct Blueprint {
     pub read_only: bool,
     /// The user namespace's maps.
     pub ids: IdMaps,
-    /// The network namespace.
-    pub network: Network,
+    /// The network.
+    pub network: NetworkPlan,
     /// Host name.
     pub hostname: String,
     /// Mounts that the user asked for, in order.
@@ -42,7 +45,7 @@ pub struct Blueprint {
     /// Whether `/sys/fs/cgroup` shows the container's subtree of a cgroup v2 hierarchy.
     pub cgroup2: bool,
     /// Its control group, if it gets one.
-    pub group: Option<Draft>,
+    pub group: Option<GroupDraft>,
     /// What it sees of the control groups.
     pub group_namespace: GroupNamespace,
     /// Whose messages and shared memory it sees.
@@ -59,6 +62,12 @@ pub struct Blueprint {
     pub shm_size: Bound,
     /// Devices of the host shown in `/dev`: name and `st_rdev`.
     pub devices: Vec<(&'static str, u64)>,
+    /// Devices of the host that were asked for.
+    pub host_devices: Vec<HostDevice>,
+    /// Secrets, as files.
+    pub secrets: Vec<GivenSecret>,
+    /// Whether the kernel's file systems can be written to as far as the kernel lets the container.
+    pub privileged: bool,
     /// Absolute paths to hide.
     pub masked: Vec<String>,
     /// Absolute paths to make read-only.
@@ -67,6 +76,8 @@ pub struct Blueprint {
     pub sysctls: Vec<(String, String)>,
     /// The process.
     pub process: Process,
+    /// What is known of it for the supervisor of virtual ids, if its ids are virtual.
+    pub virtual_ids: Option<Draft>,
     /// Whether our reaper is pid 1.
     pub reaper: bool,
 }
@@ -82,6 +93,34 @@ pub struct GivenFile {
     pub destination: &'static str,
     /// Whether it is an error if it cannot be shown there.
     pub required: bool,
+    /// Whether the monitor may have to change it.
+    pub shared: bool,
+}
+
+/// A device of the host.
+#[derive(Clone, Debug)]
+pub struct HostDevice {
+    /// Its path on the host, absolute.
+    pub source: PathBuf,
+    /// Its path in the container, absolute.
+    pub destination: String,
+    /// The number it must have: `st_rdev`.
+    pub number: u64,
+    /// Whether it is a block device, and not a character device.
+    pub block: bool,
+}
+
+/// A secret that is shown in the container as a file in memory.
+#[derive(Clone, Debug)]
+pub struct GivenSecret {
+    /// What is secret.
+    pub content: Concealed,
+    /// Where it is shown, absolute.
+    pub destination: String,
+    /// Its permissions.
+    pub mode: u32,
+    /// User and group that it is given to; ours where absent.
+    pub owner: Option<(u32, u32)>,
 }
 
 /// The root file system.
@@ -181,15 +220,6 @@ pub enum IdMaps {
     },
 }
 
-/// The network namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
-    /// A new one, with a loopback device.
-    Isolated,
-    /// The caller's.
-    Host,
-}
-
 /// A mount that the user asked for. All are `nosuid` and `nodev`.
 #[derive(Clone, Debug)]
 pub struct Mount {
@@ -281,6 +311,24 @@ pub struct WindowSize {
     pub columns: u16,
 }
 
+/// What answers a process's questions for its ids.
+#[derive(Debug)]
+pub enum ProcessIds {
+    /// The kernel.
+    Kernels,
+    /// A supervisor.
+    Virtual {
+        /// The filter that hands it the questions.
+        filter: Filter,
+        /// What lets our own init pass that.
+        key: Key,
+        /// The limit that stands for the credentials that the process begins with.
+        limit: u64,
+    },
+    /// Nobody: a filter has changes succeed that are not made.
+    Pretended(Filter),
+}
+
 /// The container's process.
 #[derive(Debug)]
 pub struct Process {
@@ -302,6 +350,8 @@ pub struct Process {
     pub capabilities: Sets,
     /// Whether no_new_privs is set.
     pub no_new_privileges: bool,
+    /// What answers its questions for ids.
+    pub ids: ProcessIds,
     /// The seccomp filter.
     pub filter: Option<Filter>,
     /// Resource limits: `RLIMIT_*`, soft, hard; lowered to what we may have.

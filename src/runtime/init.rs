@@ -20,17 +20,20 @@ use super::overlay_mount;
 use super::plan::{Execution, OVERFLOW_ID};
 use super::reaper;
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
-use super::sync::{Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
-use crate::identity::passwd;
+use super::sync::{CONNECTED, Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, START, StepFailed};
+use crate::identity::{passwd, table};
 use crate::lsm::capability::Sets;
 use crate::name::mount::Propagation;
 use crate::name::storage_driver::Driver;
+use crate::seccomp::{Filter, Key};
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
 use crate::sys::in_root::{Resolve, open_below};
 use crate::sys::mount::{self, Depth, FsContext, MountAttrs};
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{credentials, exec, keyring, namespace, network_namespace, process, seccomp, socket, tty};
+use crate::sys::{
+    credentials, exec, keyring, namespace, network_namespace, notification, process, seccomp, socket, tty,
+};
 
 /// Length of a chain of dangling links that is followed to make a mount's target.
 const LINK_LIMIT: usize = 8;
@@ -87,6 +90,8 @@ struct Init<'a> {
     /// The network namespace that is being made.
     network: Option<network_namespace::Making>,
     slots: Vec<Option<Held>>,
+    /// What the filter of virtual ids lets pass, once that is installed.
+    key: Key,
     /// Of the step that is executed.
     index: u16,
 }
@@ -100,7 +105,7 @@ fn write_file(path: &CStr, content: &[u8]) -> Result<(), Errno> {
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
 pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
-    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new(), index: 0 };
+    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new(), index: 0, key: [0; 2] };
     let mut execution = given.execution;
     for (index, step) in steps.iter().enumerate() {
         init.index = index as u16;
@@ -128,7 +133,8 @@ pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
 /// failed, which the other end of the channel has been told.
 pub fn prepare(steps: &[Step], channel: BorrowedFd<'_>) -> Option<Vec<Option<OwnedFd>>> {
     let given = Given::default();
-    let mut init = Init { channel, given: &given, terminal: None, network: None, slots: Vec::new(), index: 0 };
+    let mut init =
+        Init { channel, given: &given, terminal: None, network: None, slots: Vec::new(), index: 0, key: [0; 2] };
     for (index, step) in steps.iter().enumerate() {
         init.index = index as u16;
         if let Err(cause) = init.execute(step) {
@@ -193,11 +199,24 @@ impl Init<'_> {
             Step::MakeLink { at, target } => {
                 nix::unistd::symlinkat(target.as_c_str(), self.slot(at.base)?, at.path.as_c_str())?;
             }
-            Step::WriteFile { at, content } => {
+            Step::WriteFile { at, content, shared } => {
                 let path = at.path.as_c_str();
-                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_RDWR | OFlag::O_CLOEXEC;
                 let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(0o644))?;
-                File::from(file).write_all(content.as_bytes())?;
+                let mut file = File::from(file);
+                file.write_all(content.as_bytes())?;
+                if *shared {
+                    socket::send(self.channel, &FromInit::NameServers.encode(), Some(file.as_fd()))?;
+                }
+            }
+            Step::WriteSecret { at, content, mode, owner } => {
+                let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+                let path = at.path.as_c_str();
+                let file = openat(self.slot(at.base)?, path, flags, Mode::from_bits_truncate(*mode))?;
+                if let Some((uid, gid)) = *owner {
+                    nix::unistd::fchown(&file, Some(uid.into()), Some(gid.into()))?;
+                }
+                File::from(file).write_all(content.reveal())?;
             }
             Step::AddLine { at, line } => self.add_line(at, line)?,
             Step::CloneBelow { slot, directory, path, depth, attrs } => {
@@ -219,7 +238,13 @@ impl Init<'_> {
             Step::SetOomScore(score) => write_file(c"/proc/self/oom_score_adj", score.to_string().as_bytes())?,
             Step::SetAppArmorProfile(name) => set_apparmor_profile(name)?,
             Step::BeginNetwork => self.network = Some(network_namespace::begin()?),
-            Step::EnterNetwork => self.network.take().ok_or(Errno::EBADF)?.enter()?,
+            Step::EnterNetwork { shared } => {
+                let namespace = self.network.take().ok_or(Errno::EBADF)?.enter()?;
+                if *shared {
+                    socket::send(self.channel, &FromInit::Namespace.encode(), Some(namespace.as_fd()))?;
+                }
+            }
+            Step::AwaitNetwork => self.await_network()?,
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
             Step::SetDomainName(name) => process::set_domain_name(name.to_bytes())?,
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,
@@ -238,13 +263,15 @@ impl Init<'_> {
             Step::SetUmask(mask) => drop(nix::sys::stat::umask(Mode::from_bits_truncate(*mask))),
             Step::EnterDirectory { place, missing } => self.enter_directory(place, *missing)?,
             Step::SetNoNewPrivileges => credentials::set_no_new_privileges()?,
+            Step::CarryCredentials(value) => carry_credentials(*value)?,
+            Step::InstallListener { filter, key, proc } => self.install_listener(filter, *key, *proc)?,
             Step::InstallFilter(filter) => seccomp::install(filter.instructions(), filter.flags)?,
             Step::LimitBoundingSet(set) => credentials::limit_bounding_set(set.bits())?,
             Step::BecomeUser { uid, gid, groups } => become_user(*uid, *gid, groups.as_deref())?,
-            Step::SetCapabilities(set) => set_capabilities(set)?,
+            Step::SetCapabilities(set) => set_capabilities(set, self.key)?,
             Step::AdoptOrphans => nix::sys::prctl::set_child_subreaper(true)?,
             Step::Reap => return self.fork_payload(),
-            Step::Execute { candidates, argv, envp } => return Err(execute(candidates, argv, envp)),
+            Step::Execute { candidates, argv, envp } => return Err(execute(candidates, argv, envp, self.key)),
         }
         Ok(Next::Step)
     }
@@ -278,6 +305,13 @@ impl Init<'_> {
             return Err(Errno::EPIPE);
         }
         credentials::become_user(0, 0)
+    }
+
+    fn await_network(&self) -> Result<(), Errno> {
+        socket::send(self.channel, &FromInit::Unconnected.encode(), None)?;
+        let mut message = [0; MESSAGE_LEN];
+        let (len, _) = socket::receive(self.channel, &mut message)?;
+        if message[..len] == CONNECTED { Ok(()) } else { Err(Errno::EPIPE) }
     }
 
     /// Waits before the program. Whoever copies files meanwhile joins our namespaces, which a process that hides does not
@@ -546,6 +580,21 @@ impl Init<'_> {
         Ok(())
     }
 
+    /// What is sent is received once the program is executed: there is room for it.
+    fn install_listener(&mut self, filter: &Filter, key: Key, proc: Option<Slot>) -> Result<(), Errno> {
+        if let Some(proc) = proc {
+            let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+            let own = [(FromInit::UserNamespace, c"self/ns/user"), (FromInit::MountNamespace, c"self/ns/mnt")];
+            for (message, path) in own {
+                let namespace = openat(self.slot(proc)?, path, flags, Mode::empty())?;
+                socket::send(self.channel, &message.encode(), Some(namespace.as_fd()))?;
+            }
+        }
+        let listener = notification::install_with_listener(filter.instructions())?;
+        self.key = key;
+        socket::send(self.channel, &FromInit::Listener.encode(), Some(listener.as_fd()))
+    }
+
     fn take_streams(&mut self) -> Result<(), Errno> {
         for (number, stream) in self.given.streams.iter().flatten().enumerate() {
             process::duplicate_onto(stream.as_fd(), number as i32)?;
@@ -628,14 +677,17 @@ fn attach_on_host(mount: BorrowedFd<'_>, on: &CStr) -> Result<(), Errno> {
 fn is_expected(clone: &OwnedFd, expect: Expect) -> bool {
     fstat(clone).is_ok_and(|stat| match expect {
         Expect::Inode { device, inode } => stat.st_dev == device && stat.st_ino == inode,
-        Expect::CharacterDevice(number) => {
-            SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR && stat.st_rdev == number
-        }
+        Expect::CharacterDevice(number) => kind_of(&stat) == SFlag::S_IFCHR && stat.st_rdev == number,
+        Expect::BlockDevice(number) => kind_of(&stat) == SFlag::S_IFBLK && stat.st_rdev == number,
     })
 }
 
+fn kind_of(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
+}
+
 fn is_directory(stat: &FileStat) -> bool {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+    kind_of(stat) == SFlag::S_IFDIR
 }
 
 /// Whether a file is the kernel's own: of proc, sysfs or a control group.
@@ -699,7 +751,7 @@ fn make_target(base: BorrowedFd<'_>, path: &CStr, kind: TargetKind, mode: u32, l
         TargetKind::Directory => mkdirat(parent_fd, name_c.as_c_str(), Mode::from_bits_truncate(mode))
             .and_then(|()| open_below(parent_fd, &name_c, OFlag::O_PATH | OFlag::O_NOFOLLOW, Resolve::NoSymlinks)),
         TargetKind::File => {
-            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_RDWR | OFlag::O_CLOEXEC;
             openat(parent_fd, name_c.as_c_str(), flags, Mode::from_bits_truncate(0o644))
         }
     };
@@ -738,15 +790,21 @@ fn limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     process::set_rlimit(resource, soft.min(hard), hard)
 }
 
+fn carry_credentials(value: u64) -> Result<(), Errno> {
+    let (_, hard) = process::rlimit(table::RESOURCE)?;
+    process::set_rlimit(table::RESOURCE, value, hard)
+}
+
 /// The bounding set has been cut before: inheritable must be set while CAP_SETPCAP may still be effective.
-fn set_capabilities(sets: &Sets) -> Result<(), Errno> {
-    credentials::set_capabilities(ThreadCapabilities {
+fn set_capabilities(sets: &Sets, key: Key) -> Result<(), Errno> {
+    let wanted = ThreadCapabilities {
         effective: sets.effective.bits(),
         permitted: sets.permitted.bits(),
         inheritable: sets.inheritable.bits(),
-    })?;
-    credentials::clear_ambient_set()?;
-    sets.ambient.iter().try_for_each(|capability| credentials::raise_ambient(capability as u8))
+    };
+    credentials::set_capabilities_unasked(wanted, key)?;
+    credentials::clear_ambient_set(key[1])?;
+    sets.ambient.iter().try_for_each(|capability| credentials::raise_ambient(capability as u8, key[1]))
 }
 
 fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Errno> {
@@ -761,10 +819,10 @@ fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Errno> 
 
 /// Tries the candidates in order, as execvp(3) does: one that is not there does not end the search, nor does one that may
 /// not be executed, but the latter is remembered.
-fn execute(candidates: &[CString], argv: &StringVector, envp: &StringVector) -> Cause {
+fn execute(candidates: &[CString], argv: &StringVector, envp: &StringVector, key: Key) -> Cause {
     let mut verdict = Cause { errno: Errno::ENOENT, detail: Detail::None };
     for path in candidates {
-        match exec::execve(path, argv, envp) {
+        match exec::execve(path, argv, envp, key) {
             Errno::ENOENT if nix::unistd::access(path.as_c_str(), nix::unistd::AccessFlags::F_OK).is_ok() => {
                 return Cause { errno: Errno::ENOENT, detail: Detail::NoInterpreter };
             }

@@ -8,6 +8,7 @@ use super::sync::Detail;
 use crate::failure::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN_FAILURE, Explain};
 use crate::host::userns;
 use crate::name::storage_driver::Driver;
+use crate::net::error::NetworkError;
 
 /// Why a container could not be launched.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,12 @@ pub enum LaunchError {
     /// We were asked to end while it was being set up.
     #[error("starting a process in the container: interrupted")]
     Interrupted,
+    /// The network of somebody else.
+    #[error("joining the network namespace of somebody else")]
+    JoinNetwork(#[source] Errno),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A step of the plan.
     #[error("{what}")]
     Step {
@@ -65,6 +72,8 @@ impl Explain for LaunchError {
             Self::Channel(_) | Self::Threads(_) => "E_IO",
             Self::Serve(_) => "E_HELPER_DIED",
             Self::Killed | Self::Interrupted => "E_STATE",
+            Self::JoinNetwork(_) => "E_NETWORK",
+            Self::Network(error) => error.code(),
             Self::Step { code, .. } => code,
         }
     }
@@ -82,6 +91,12 @@ impl Explain for LaunchError {
                 Some("the group around this process and the container's is not ours: see coracle info".into())
             }
             Self::Serve(_) | Self::Channel(_) | Self::Threads(_) | Self::Interrupted => None,
+            Self::JoinNetwork(Errno::EUSERS) => {
+                Some("the container's user must be the one that made that namespace: choose it with --user".into())
+            }
+            Self::JoinNetwork(Errno::EPERM) => Some("it is another user's, or root's".into()),
+            Self::JoinNetwork(_) => None,
+            Self::Network(error) => error.hint(),
             Self::Step { hint, .. } => hint.clone(),
         }
     }
@@ -162,7 +177,7 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             "E_NOPROC",
             "too many processes: raise --pids-limit, or see ulimit -u",
         ),
-        Step::BeginNetwork | Step::EnterNetwork => {
+        Step::BeginNetwork | Step::EnterNetwork { .. } => {
             let what = "making the container's network namespace".into();
             Story { hint: Some(userns::cure(errno)), ..Story::plain(what, "E_USERNS_DISABLED") }
         }
@@ -182,6 +197,7 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
                 _ => Story::plain(what, if errno == Errno::ENOENT { "E_NOTFOUND" } else { "E_MOUNT_TARGET" }),
             }
         }
+        Step::WriteSecret { .. } => Story::plain("writing a secret into the container's memory".into(), "E_IO"),
         Step::CloneBelow { path, .. } => Story::plain(
             format!("mounting {} of a volume into the container", path.to_string_lossy()),
             "E_MOUNT_TARGET",
@@ -216,6 +232,19 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
             "E_QUOTA",
             "the quota of keys is used up: sysctl kernel.keys.maxkeys (as root) raises it",
         ),
+        Step::CarryCredentials(_) => Story::hinted(
+            "setting the limit that carries virtual ids".into(),
+            "E_IDS",
+            "choose --ids=native or --ids=fake",
+        ),
+        Step::InstallListener { .. } => {
+            let hint = match errno {
+                Errno::EBUSY => "this is a container whose ids are emulated: choose --ids=native or --ids=fake in it",
+                Errno::EINVAL => "emulated ids need Linux 5.19: choose --ids=native or --ids=fake",
+                _ => "choose --ids=native or --ids=fake",
+            };
+            Story::hinted("installing the filter of emulated ids".into(), "E_IDS", hint)
+        }
         Step::InstallFilter(_) => Story::hinted(
             "installing the container's seccomp filter".into(),
             "E_SECCOMP",

@@ -1,6 +1,7 @@
 //! From a [`Blueprint`] to a [`LaunchPlan`]: a pure function, so that every decision can be read and tested without a
 //! kernel.
 
+mod devices;
 pub mod join;
 mod mounts;
 
@@ -8,18 +9,21 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::sched::CloneFlags;
 
-use super::blueprint::{Blueprint, IdMaps, Network, Process, Rootfs, ViewEntry};
+use super::blueprint::{Blueprint, IdMaps, Process, ProcessIds, Rootfs, ViewEntry};
 use super::step::{Expect, Links, Missing, Otherwise, Place, Slot, Step, TargetKind, Upper};
 use crate::cgroup::draft::Draft;
 use crate::cgroup::group::Group;
+use crate::identity::keeper;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::mount::Propagation;
 use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
+use crate::net::plan::NetworkPlan;
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
 
@@ -32,6 +36,10 @@ pub struct LaunchPlan {
     pub id_maps: Option<(String, String)>,
     /// The control group that is made for it before.
     pub group: Option<Draft>,
+    /// What is known for the supervisor of virtual ids that stands beside it.
+    pub virtual_ids: Option<Rc<keeper::Draft>>,
+    /// The network, which somebody may have to connect meanwhile.
+    pub network: NetworkPlan,
     /// Whether its root file system may be made in another way than planned.
     pub falls_back: bool,
     /// What the child does.
@@ -69,7 +77,8 @@ const CGROUP: Slot = Slot(8);
 const SCRATCH: Slot = Slot(9);
 const FILES: Slot = Slot(10);
 const SETTINGS: Slot = Slot(11);
-const FIRST_FREE: usize = 12;
+const SECRETS: Slot = Slot(12);
+const FIRST_FREE: usize = 13;
 
 /// What the kernel shows for an owner that has no id in the namespace (`kernel.overflowuid`).
 pub const OVERFLOW_ID: u32 = 65_534;
@@ -86,9 +95,11 @@ impl LaunchPlan {
         let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
         // Whoever is among a container's processes can be stopped by them, and we with it.
         let is_exposed = self.joined().is_some();
+        let joins = matches!(self.network, NetworkPlan::Join(_));
+        let is_helped = self.network.is_connected() || self.id_maps.is_some() || joins;
         // The monitor starts what serves it.
         let is_served = self.drivers().any(|driver| driver != Driver::Overlay);
-        if stays || is_exposed || is_served || self.id_maps.is_some() { ChildMemory::Own } else { ChildMemory::Shared }
+        if stays || is_exposed || is_served || is_helped { ChildMemory::Own } else { ChildMemory::Shared }
     }
 
     /// The ways in which its overlays are made.
@@ -141,12 +152,15 @@ impl LaunchPlan {
             IdMaps::Ranges { .. } => (join, None),
         };
         planner.steps.extend(early);
-        let id_maps = planner.identity(&blueprint.ids);
-        if blueprint.network == Network::Isolated {
+        let id_maps = planner.identity(&blueprint.ids, blueprint.network.shares_users());
+        if blueprint.network.is_made() {
             planner.steps.push(Step::BeginNetwork);
         }
         planner.steps.extend(late);
         let mut namespaces = NAMESPACES;
+        if blueprint.network.shares_users() {
+            namespaces.remove(CloneFlags::CLONE_NEWUSER);
+        }
         if blueprint.group.is_some() || blueprint.group_namespace == GroupNamespace::Host {
             namespaces.remove(CloneFlags::CLONE_NEWCGROUP);
         }
@@ -165,15 +179,19 @@ impl LaunchPlan {
         let parts = planner.rootfs(&blueprint.rootfs, &blueprint.mountpoint);
         planner.own_filesystems(&blueprint);
         let devices = planner.clone_devices(&blueprint.devices);
+        let host_devices = planner.clone_host_devices(&blueprint.host_devices);
         let mounts = planner.make_mounts(&blueprint);
+        let secrets = planner.make_secrets(&blueprint.secrets, &blueprint.mountpoint);
         let files = planner.give_files(&blueprint);
-        planner.network(blueprint.network);
+        planner.network(&blueprint.network, kernels_attrs(&blueprint));
         planner.steps.push(Step::EnterRoot { slot: ROOT, mountpoint: text(&blueprint.mountpoint) });
         for (slot, on, kind) in parts {
             planner.attach(slot, on, kind, Links::Refuse);
         }
         planner.attach_own(&blueprint, &devices);
         planner.attach_mounts(&blueprint.mounts, &mounts);
+        planner.attach_host_devices(&blueprint.host_devices, &host_devices);
+        planner.attach_secrets(&blueprint.secrets, &secrets);
         for (slot, destination, missing) in files {
             let on = Place::new(ROOT, destination);
             let links = Links::Follow;
@@ -184,10 +202,15 @@ impl LaunchPlan {
         }
         planner.kernel_settings(&blueprint);
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
-        let group = blueprint.group.take();
-        let blueprint_falls_back = blueprint.falls_back;
+        if blueprint.network.is_connected() {
+            // As late as can be: what connects it takes longer than all of this.
+            planner.steps.push(Step::AwaitNetwork);
+        }
+        let (group, virtual_ids) = (blueprint.group.take(), blueprint.virtual_ids.take().map(Rc::new));
+        let network = std::mem::replace(&mut blueprint.network, NetworkPlan::None);
+        let falls_back = blueprint.falls_back;
         planner.process(blueprint);
-        Self { namespaces, id_maps, group, falls_back: blueprint_falls_back, steps: planner.steps }
+        Self { namespaces, id_maps, group, virtual_ids, network, falls_back, steps: planner.steps }
     }
 }
 
@@ -198,6 +221,11 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWIPC)
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
+
+/// Attributes of the kernel's file systems that tell of, and change, the whole machine.
+fn kernels_attrs(blueprint: &Blueprint) -> MountAttrs {
+    if blueprint.privileged { NO_EXEC_SUID_DEV } else { READ_ONLY_KERNEL }
+}
 
 struct Planner {
     /// How overlays are made.
@@ -213,8 +241,10 @@ impl Planner {
         slot
     }
 
-    fn identity(&mut self, ids: &IdMaps) -> Option<(String, String)> {
+    /// In a user namespace that somebody else has made there is nothing to map.
+    fn identity(&mut self, ids: &IdMaps, is_shared: bool) -> Option<(String, String)> {
         let maps = match ids {
+            _ if is_shared => None,
             IdMaps::Single { uid, gid, host_uid, host_gid } => {
                 let (uid_map, gid_map) = (format!("{uid} {host_uid} 1\n"), format!("{gid} {host_gid} 1\n"));
                 self.steps.push(Step::MapOwnIds { uid_map, gid_map });
@@ -370,10 +400,10 @@ impl Planner {
         }
         match blueprint.group_namespace {
             GroupNamespace::Private if blueprint.cgroup2 => {
-                self.new_filesystem(CGROUP, c"cgroup2", &[], READ_ONLY_KERNEL);
+                self.new_filesystem(CGROUP, c"cgroup2", &[], kernels_attrs(blueprint));
             }
             // With the host's network its sysfs has them.
-            GroupNamespace::Host if blueprint.network == Network::Isolated => self.steps.push(Step::CloneHost {
+            GroupNamespace::Host if blueprint.network.is_own() => self.steps.push(Step::CloneHost {
                 slot: CGROUP,
                 path: text(crate::host::cgroup::ROOT),
                 expect: None,
@@ -386,19 +416,21 @@ impl Planner {
     }
 
     /// The network namespace, which has been in the making since the beginning, and the sysfs that shows it.
-    fn network(&mut self, network: Network) {
-        match network {
-            Network::Isolated => {
-                self.steps.push(Step::EnterNetwork);
-                self.new_filesystem(SYS, c"sysfs", &[], READ_ONLY_KERNEL);
+    fn network(&mut self, network: &NetworkPlan, attrs: MountAttrs) {
+        if network.is_made() {
+            self.steps.push(Step::EnterNetwork { shared: network.is_connected() });
+        }
+        match network.is_own() {
+            true => {
+                self.new_filesystem(SYS, c"sysfs", &[], attrs);
             }
             // A sysfs belongs to a network namespace: only its owner may make one.
-            Network::Host => self.steps.push(Step::CloneHost {
+            false => self.steps.push(Step::CloneHost {
                 slot: SYS,
                 path: c"/sys".into(),
                 expect: None,
                 depth: Depth::Recursive,
-                attrs: READ_ONLY_KERNEL,
+                attrs,
                 propagation: Propagation::Private,
             }),
         }
@@ -435,7 +467,7 @@ impl Planner {
         let files: Vec<_> = blueprint.files.iter().filter(|file| !covered(file.destination)).collect();
         for file in &files {
             let (at, content) = (Place::new(FILES, file.name), file.content.clone());
-            self.steps.push(Step::WriteFile { at, content });
+            self.steps.push(Step::WriteFile { at, content, shared: file.shared });
         }
         self.steps.push(Step::AttachOnHost { slot: FILES, on: text(&blueprint.mountpoint) });
         let mut clone = |slot, name: &str, attrs| {
@@ -467,7 +499,7 @@ impl Planner {
         directory(self, PROC, ROOT, "proc");
         directory(self, SYS, ROOT, "sys");
         let shows_groups = blueprint.cgroup2 || blueprint.group_namespace == GroupNamespace::Host;
-        if shows_groups && blueprint.network == Network::Isolated {
+        if shows_groups && blueprint.network.is_own() {
             directory(self, CGROUP, SYS, "fs/cgroup");
         }
         directory(self, DEV, ROOT, "dev");
@@ -531,7 +563,7 @@ impl Planner {
             self.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: Some(Place::new(DEV, "console")), size });
         }
         self.surroundings(&process);
-        self.privileges(&process, &blueprint.ids);
+        self.privileges(&process, &blueprint.ids, Some(PROC));
         if blueprint.pid == NamespaceMode::Host {
             self.steps.push(Step::AdoptOrphans);
         }
@@ -557,11 +589,21 @@ impl Planner {
     }
 
     /// The filter comes last where no_new_privs allows it; else it needs CAP_SYS_ADMIN and comes before the sets are cut.
-    fn privileges(&mut self, process: &Process, ids: &IdMaps) {
+    /// What answers for ids lies below it, and is always installed with CAP_SYS_ADMIN: its own refusals are weaker.
+    fn privileges(&mut self, process: &Process, ids: &IdMaps, proc: Option<Slot>) {
+        // What is asked about once the listener is there comes before it.
+        self.steps.push(Step::LimitBoundingSet(process.capabilities.bounding));
+        match &process.ids {
+            ProcessIds::Kernels => {}
+            ProcessIds::Virtual { filter, key, limit } => {
+                self.steps.push(Step::CarryCredentials(*limit));
+                self.steps.push(Step::InstallListener { filter: filter.clone(), key: *key, proc });
+            }
+            ProcessIds::Pretended(filter) => self.steps.push(Step::InstallFilter(filter.clone())),
+        }
         let filter = process.filter.clone().map(Step::InstallFilter);
         let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
         self.steps.extend(early);
-        self.steps.push(Step::LimitBoundingSet(process.capabilities.bounding));
         if let IdMaps::Ranges { .. } = ids {
             let groups = process.groups.clone();
             self.steps.push(Step::BecomeUser { uid: process.uid, gid: process.gid, groups });

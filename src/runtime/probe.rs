@@ -9,9 +9,10 @@ use nix::sched::CloneFlags;
 use super::init::Given;
 use super::launch_error::LaunchError;
 use super::plan::LaunchPlan;
-use super::spawn;
+use super::spawn::{self, Company};
 use super::step::{Slot, Step, Upper};
 use crate::name::storage_driver::Driver;
+use crate::net::plan::NetworkPlan;
 use crate::sys::exec::StringVector;
 use crate::sys::single_threaded::SingleThreaded;
 
@@ -44,8 +45,9 @@ pub fn overlay(driver: Driver, directory: &Path) -> Result<(), LaunchError> {
     ];
     let last = steps.len() - 1;
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    let plan = LaunchPlan { namespaces, id_maps: None, group: None, falls_back: false, steps };
-    match spawn::launch(&proof, &plan, &Given::default(), None) {
+    let (network, falls_back) = (NetworkPlan::None, false);
+    let plan = LaunchPlan { namespaces, id_maps: None, group: None, virtual_ids: None, network, falls_back, steps };
+    match spawn::launch(&proof, &plan, &Given::default(), Company::default()) {
         Ok(_) => Ok(()),
         Err(LaunchError::Step { step, .. }) if step == last => Ok(()),
         Err(error) => Err(error),

@@ -30,10 +30,11 @@ pub fn fork(proof: &SingleThreaded, terminal: Option<BorrowedFd<'_>>) -> Result<
 
 /// Serves until `payload` has ended, and gives its exit status: its code, or 128 and the signal's number.
 pub fn reap(payload: Pid) -> u8 {
+    // The container's streams stay open in its own processes only, so that readers see their end; so does the monitor's channel,
+    // whose end is what it waits for: first of all, for where system calls are answered they are not until then.
+    crate::sys::process::close_all_from(0);
     crate::sys::process::set_name(c"coracle-init");
     crate::sys::memory::set_command_line("coracle-init");
-    // The container's streams stay open in its own processes only, so that readers see their end.
-    crate::sys::process::close_all_from(0);
     let signals = SigSet::all();
     loop {
         match signals.wait() {

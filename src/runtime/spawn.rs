@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
@@ -15,11 +16,13 @@ use super::init::{self, Given};
 use super::launch_error::LaunchError;
 use super::plan::{ChildMemory, Execution, LaunchPlan};
 use super::step::Step;
-use super::sync::{FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, SERVED, START, StepFailed};
+use super::sync::{CONNECTED, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, SERVED, START, StepFailed};
 use crate::cgroup::group::Group;
 use crate::host::processes;
+use crate::identity::keeper::{Handles, Keeper};
+use crate::net::error::NetworkError;
 use crate::rootfs::fuse;
-use crate::sys::clone::{Child, fork_into, spawn_sharing_memory};
+use crate::sys::clone::{Child, NoChild, fork_into, fork_within, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{pidfd, process, socket};
 
@@ -32,10 +35,59 @@ pub struct Running {
     pub terminal: Option<OwnedFd>,
     /// Its control group, if it has one of its own.
     pub group: Option<Group>,
+    /// What it has sent for the supervisor of virtual ids, until that has it.
+    pub handles: Sent,
+    /// The supervisor, if its ids are virtual.
+    pub ids: Option<RefCell<Keeper>>,
+    /// Its `/etc/resolv.conf`, if that is to follow the host's.
+    pub name_servers: Option<OwnedFd>,
     /// What serves its root file system, if that is served.
     pub servers: Servers,
     /// Where an init that waits before the program is told to go on.
     waiting: Option<OwnedFd>,
+}
+
+/// Who connects a container's network while its init goes on.
+pub trait Connect {
+    /// Begins to connect the namespace.
+    fn begin(&mut self, namespace: OwnedFd) -> Result<(), NetworkError>;
+
+    /// Waits until it is connected: what is sent from then on is not lost.
+    fn finish(&mut self) -> Result<(), NetworkError>;
+}
+
+/// Namespaces of somebody else that a container is made in.
+#[derive(Debug)]
+pub struct Membership {
+    /// The user namespace; the container makes its own where absent.
+    pub users: Option<OwnedFd>,
+    /// The network namespace.
+    pub network: OwnedFd,
+    /// User and group that we are to be in that user namespace.
+    pub ids: (u32, u32),
+}
+
+impl Membership {
+    fn enter(&self) -> Result<(), Errno> {
+        if let Some(users) = &self.users {
+            nix::sched::setns(users, CloneFlags::CLONE_NEWUSER)?;
+            if (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()) != self.ids {
+                return Err(Errno::EUSERS);
+            }
+        }
+        nix::sched::setns(&self.network, CloneFlags::CLONE_NEWNET)
+    }
+}
+
+/// Who has a part in a launch.
+#[derive(Default)]
+pub struct Company<'a> {
+    /// Has something to say when the launch is to be given up.
+    pub interrupt: Option<BorrowedFd<'a>>,
+    /// Connects the network, where the plan wants that.
+    pub connect: Option<&'a mut dyn Connect>,
+    /// Whose namespaces it is made in, where the plan wants that.
+    pub membership: Option<&'a Membership>,
 }
 
 impl Running {
@@ -57,7 +109,9 @@ impl Running {
         let Some(channel) = self.waiting.take() else { return Ok(()) };
         let told = socket::send(channel.as_fd(), &START, None).map_err(LaunchError::Channel);
         let mut heard = Heard::default();
-        told.and_then(|()| hear(plan, &channel, None, &mut heard)).map(drop).inspect_err(|_| end(&self.child))
+        told.and_then(|()| hear(plan, &channel, Company::default(), &mut heard))
+            .map(drop)
+            .inspect_err(|_| end(&self.child))
     }
 }
 
@@ -102,13 +156,13 @@ impl Servers {
 /// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be; or, where
 /// it is executed when told, once it waits for that. Signals are expected to be blocked: the child resets them.
 ///
-/// Where the plan joins a container, whose processes may stop and kill the child, the wait ends when `interrupt` has something to
-/// say, too, with the child's life.
+/// Where the plan joins a container, whose processes may stop and kill the child, the wait ends when `company.interrupt` has
+/// something to say, too, with the child's life.
 pub fn launch(
     proof: &SingleThreaded,
     plan: &LaunchPlan,
     given: &Given,
-    interrupt: Option<BorrowedFd<'_>>,
+    company: Company<'_>,
 ) -> Result<Running, LaunchError> {
     let kept: Vec<RawFd> = given.descriptors().map(AsRawFd::as_raw_fd).collect();
     let memory = match (given.execution, &given.group) {
@@ -117,14 +171,15 @@ pub fn launch(
     };
     let run_init = |channel: BorrowedFd<'_>| init::run(&plan.steps, channel, given);
     let group = given.group.as_ref().map(AsFd::as_fd);
-    let (child, heard) = fork(proof, plan, (c"coracle-init", memory, group), &kept, run_init, interrupt)?;
+    let (child, heard) = fork(proof, plan, (c"coracle-init", memory, group), &kept, run_init, company)?;
     // The end of the report is the program's execution, or the child's death.
     if plan.joined().is_some() && !processes::has_executed(child.pid.as_raw()) {
         end(&child);
         return Err(LaunchError::Killed);
     }
-    let Heard { terminal, servers, waiting } = heard;
-    Ok(Running { child, terminal, group: None, servers: Servers::new(servers), waiting })
+    let Heard { terminal, handles, name_servers, servers, waiting } = heard;
+    let servers = Servers::new(servers);
+    Ok(Running { child, terminal, group: None, handles, ids: None, name_servers, servers, waiting })
 }
 
 /// Leaves nothing behind of a child that may be gone already.
@@ -150,7 +205,8 @@ pub fn visit(
         }
         None => crate::failure::EXIT_OWN_FAILURE,
     };
-    fork(proof, plan, (c"coracle-visit", plan.child_memory(), None), kept, prepare, None)
+    let company = Company::default();
+    fork(proof, plan, (c"coracle-visit", plan.child_memory(), None), kept, prepare, company)
         .map(|(child, heard)| (child, heard.servers))
 }
 
@@ -161,7 +217,7 @@ fn fork(
     (name, memory, group): (&CStr, ChildMemory, Option<BorrowedFd<'_>>),
     kept: &[RawFd],
     execute: impl FnOnce(BorrowedFd<'_>) -> u8,
-    interrupt: Option<BorrowedFd<'_>>,
+    company: Company<'_>,
 ) -> Result<(Child, Heard), LaunchError> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(LaunchError::Channel)?;
@@ -175,16 +231,20 @@ fn fork(
         process::close_others(&kept);
         execute(theirs.as_fd())
     };
-    let child = match memory {
-        ChildMemory::Shared => spawn_sharing_memory(proof, plan.namespaces, run),
-        ChildMemory::Own => fork_into(proof, plan.namespaces, group, run),
+    let child = match (memory, company.membership) {
+        (_, Some(membership)) => fork_within(proof, || membership.enter(), plan.namespaces, group, run),
+        (ChildMemory::Shared, None) => spawn_sharing_memory(proof, plan.namespaces, run).map_err(NoChild::Fork),
+        (ChildMemory::Own, None) => fork_into(proof, plan.namespaces, group, run).map_err(NoChild::Fork),
     };
-    let child = child.map_err(|errno| match (group, errno) {
-        (Some(_), Errno::EACCES | Errno::EBUSY | Errno::ENODEV | Errno::EOPNOTSUPP) => LaunchError::EnterGroup(errno),
-        _ => LaunchError::Fork(errno),
+    let child = child.map_err(|no_child| match (group, no_child) {
+        (Some(_), NoChild::Fork(errno @ (Errno::EACCES | Errno::EBUSY | Errno::ENODEV | Errno::EOPNOTSUPP))) => {
+            LaunchError::EnterGroup(errno)
+        }
+        (_, NoChild::Fork(errno)) => LaunchError::Fork(errno),
+        (_, NoChild::Enter(errno)) => LaunchError::JoinNetwork(errno),
     })?;
     drop(theirs);
-    match start(plan, ours, &child, interrupt) {
+    match start(plan, ours, &child, company) {
         Ok(heard) => Ok((child, heard)),
         Err(error) => {
             end(&child);
@@ -193,29 +253,45 @@ fn fork(
     }
 }
 
+/// What init has sent for the supervisor of virtual ids.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Where system calls come from.
+    pub listener: Option<OwnedFd>,
+    user: Option<OwnedFd>,
+    mount: Option<OwnedFd>,
+}
+
+impl Sent {
+    /// All of it, if it is all there.
+    pub fn take(&mut self) -> Option<Handles> {
+        let Self { listener, user, mount } = std::mem::take(self);
+        Some(Handles { listener: listener?, namespaces: [user?, mount?] })
+    }
+}
+
 /// What init has said.
 #[derive(Default)]
 struct Heard {
     /// The master of the terminal that it has opened.
     terminal: Option<OwnedFd>,
+    /// What it has sent for the supervisor.
+    handles: Sent,
+    /// The file `/etc/resolv.conf`.
+    name_servers: Option<OwnedFd>,
     /// The processes that were started to serve its file systems.
     servers: Vec<Child>,
     /// The channel, if it waits before the program.
     waiting: Option<OwnedFd>,
 }
 
-fn start(
-    plan: &LaunchPlan,
-    channel: OwnedFd,
-    child: &Child,
-    interrupt: Option<BorrowedFd<'_>>,
-) -> Result<Heard, LaunchError> {
+fn start(plan: &LaunchPlan, channel: OwnedFd, child: &Child, company: Company<'_>) -> Result<Heard, LaunchError> {
     if let Some((uid_map, gid_map)) = &plan.id_maps {
         write_id_maps(child.pid, uid_map, gid_map).map_err(LaunchError::IdMaps)?;
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
     }
     let mut heard = Heard::default();
-    match hear(plan, &channel, interrupt, &mut heard) {
+    match hear(plan, &channel, company, &mut heard) {
         Ok(Told::Ready) => heard.waiting = Some(channel),
         Ok(Told::Everything) => {}
         Err(error) => {
@@ -239,12 +315,12 @@ enum Told {
 fn hear(
     plan: &LaunchPlan,
     channel: &OwnedFd,
-    interrupt: Option<BorrowedFd<'_>>,
+    mut company: Company<'_>,
     heard: &mut Heard,
 ) -> Result<Told, LaunchError> {
     let mut descriptors = Vec::new();
     loop {
-        await_message(channel, interrupt)?;
+        await_message(channel, company.interrupt)?;
         let mut message = [0; MESSAGE_LEN];
         let (len, fd) = match socket::receive(channel.as_fd(), &mut message) {
             Err(Errno::EINTR) => continue,
@@ -252,6 +328,20 @@ fn hear(
         };
         match FromInit::decode(&message[..len]) {
             Some(FromInit::Terminal) => heard.terminal = fd,
+            Some(FromInit::Listener) => heard.handles.listener = fd,
+            Some(FromInit::UserNamespace) => heard.handles.user = fd,
+            Some(FromInit::MountNamespace) => heard.handles.mount = fd,
+            Some(FromInit::NameServers) => heard.name_servers = fd,
+            Some(FromInit::Namespace) => match (&mut company.connect, fd) {
+                (Some(connect), Some(namespace)) => connect.begin(namespace)?,
+                _ => return Err(LaunchError::Channel(Errno::EPROTO)),
+            },
+            Some(FromInit::Unconnected) => {
+                if let Some(connect) = &mut company.connect {
+                    connect.finish()?;
+                }
+                socket::send(channel.as_fd(), &CONNECTED, None).map_err(LaunchError::Channel)?;
+            }
             Some(FromInit::Descriptor) => descriptors.extend(fd),
             Some(FromInit::Serve(step)) => {
                 heard.servers.push(serve(plan, usize::from(step), std::mem::take(&mut descriptors))?);

@@ -11,9 +11,10 @@ use nix::sched::CloneFlags;
 use super::blueprint::WindowSize;
 use crate::lsm::capability::Sets;
 use crate::name::capability::CapabilitySet;
+use crate::name::concealed::Concealed;
 use crate::name::mount::Propagation;
 use crate::name::storage_driver::Driver;
-use crate::seccomp::Filter;
+use crate::seccomp::{Filter, Key};
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
 
@@ -71,6 +72,8 @@ pub enum Expect {
     },
     /// A character device of this number (`st_rdev`).
     CharacterDevice(u64),
+    /// A block device of this number (`st_rdev`).
+    BlockDevice(u64),
 }
 
 /// Where an overlay's writes go.
@@ -244,6 +247,8 @@ pub enum Step {
         at: Place,
         /// Its contents.
         content: OsString,
+        /// Whether the monitor gets it, too, to change it later.
+        shared: bool,
     },
     /// Add a line to a file, if it is there and has no such line. One that may not be written to stays as it is.
     AddLine {
@@ -251,6 +256,17 @@ pub enum Step {
         at: Place,
         /// The line, without its end.
         line: String,
+    },
+    /// Write a new file that holds a secret.
+    WriteSecret {
+        /// Where.
+        at: Place,
+        /// Its contents.
+        content: Concealed,
+        /// Its permissions.
+        mode: u32,
+        /// User and group that it is given to; ours where absent.
+        owner: Option<(u32, u32)>,
     },
     /// Copy what the root has at a place into a mount that is about to cover it.
     CopyUp {
@@ -288,7 +304,12 @@ pub enum Step {
     /// Begin to make a network namespace, with a loopback device that is up.
     BeginNetwork,
     /// Enter the network namespace that was begun.
-    EnterNetwork,
+    EnterNetwork {
+        /// Whether the monitor gets it, too, to have it connected.
+        shared: bool,
+    },
+    /// Wait until the network is connected.
+    AwaitNetwork,
     /// Name the host.
     SetHostname(CString),
     /// Name its NIS domain.
@@ -349,6 +370,18 @@ pub enum Step {
     },
     /// Set no_new_privs.
     SetNoNewPrivileges,
+    /// Set the limit that says what ids a process has whose ids are virtual.
+    CarryCredentials(u64),
+    /// Install the filter of a process whose ids are virtual, and send the monitor the listener, and the container's user and mount
+    /// namespaces as the procfs in a slot shows them.
+    InstallListener {
+        /// The filter.
+        filter: Filter,
+        /// What lets the rest of the steps pass it.
+        key: Key,
+        /// The procfs; no namespaces are sent where absent.
+        proc: Option<Slot>,
+    },
     /// Install a seccomp filter.
     InstallFilter(Filter),
     /// Drop everything from the bounding set that is not in this set.

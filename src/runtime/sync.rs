@@ -4,10 +4,15 @@
 //!   monitor                          init
 //!      | -- (fork) ------------------> |
 //!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
+//!      | <--------- Namespace + fd --- |   only where somebody connects the network
+//!      | <----- NameServers + fd ----- |   only where they follow the host's
 //!      | <-------- Descriptor + fd --- |   only with a file system to be served: what for
 //!      | <------------------ Serve --- |   and then this
 //!      | -- Served ------------------> |   answers it
 //!      | <---------- Terminal + fd --- |   only with a terminal
+//!      | <-- Listener, .. + fds ------- |   only where ids are virtual
+//!      | <---------- Unconnected ----- |   only where somebody connects the network
+//!      | -- Connected ---------------> |   answers that
 //!      | <------------------ Ready ---- |   only where the program is to wait
 //!      | -- Start -------------------> |   answers that, some day
 //!      | <---------------- Failed ---- |   at most once, the last message
@@ -25,6 +30,8 @@ pub const ID_MAPS_WRITTEN: [u8; MESSAGE_LEN] = *b"idmaps\0\0";
 /// What the monitor says to an init that waits before the program.
 pub const START: [u8; MESSAGE_LEN] = *b"start\0\0\0";
 
+/// What the monitor says when the network that init waits for is there.
+pub const CONNECTED: [u8; MESSAGE_LEN] = *b"connect\0";
 /// What the monitor says once a file system is served.
 pub const SERVED: [u8; MESSAGE_LEN] = *b"served\0\0";
 
@@ -33,6 +40,18 @@ pub const SERVED: [u8; MESSAGE_LEN] = *b"served\0\0";
 pub enum FromInit {
     /// A terminal's master comes with this message.
     Terminal,
+    /// The listener of system calls comes with this message.
+    Listener,
+    /// The user namespace comes with this message.
+    UserNamespace,
+    /// The mount namespace comes with this message.
+    MountNamespace,
+    /// The network namespace, which is to be connected, comes with this message.
+    Namespace,
+    /// The file `/etc/resolv.conf`, which is to follow the host's, comes with this message.
+    NameServers,
+    /// There is nothing more to do without the network.
+    Unconnected,
     /// A descriptor for the process that is to serve the root file system comes with this message: first what `/dev/fuse` was
     /// opened as, then the user namespace, then `upperdir` and `workdir` if there are any, then the layers, topmost first.
     Descriptor,
@@ -76,7 +95,13 @@ impl FromInit {
     pub fn encode(self) -> [u8; MESSAGE_LEN] {
         match self {
             Self::Terminal => *b"terminal",
+            Self::Namespace => *b"netspace",
+            Self::NameServers => *b"resolver",
+            Self::Unconnected => *b"no link!",
             Self::Ready => *b"is ready",
+            Self::Listener => *b"listener",
+            Self::UserNamespace => *b"user ns\0",
+            Self::MountNamespace => *b"mount ns",
             Self::Descriptor => *b"a handle",
             Self::Serve(step) => {
                 let [s0, s1] = step.to_le_bytes();
@@ -94,7 +119,13 @@ impl FromInit {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [b't', b'e', b'r', b'm', b'i', b'n', b'a', b'l'] => Some(Self::Terminal),
+            [b'n', b'e', b't', b's', b'p', b'a', b'c', b'e'] => Some(Self::Namespace),
+            [b'r', b'e', b's', b'o', b'l', b'v', b'e', b'r'] => Some(Self::NameServers),
+            [b'n', b'o', b' ', b'l', b'i', b'n', b'k', b'!'] => Some(Self::Unconnected),
             [b'i', b's', b' ', b'r', b'e', b'a', b'd', b'y'] => Some(Self::Ready),
+            [b'l', b'i', b's', b't', b'e', b'n', b'e', b'r'] => Some(Self::Listener),
+            [b'u', b's', b'e', b'r', b' ', b'n', b's', 0] => Some(Self::UserNamespace),
+            [b'm', b'o', b'u', b'n', b't', b' ', b'n', b's'] => Some(Self::MountNamespace),
             [b'a', b' ', b'h', b'a', b'n', b'd', b'l', b'e'] => Some(Self::Descriptor),
             [b's', b'e', b'r', b'v', b'e', b' ', s0, s1] => Some(Self::Serve(u16::from_le_bytes([s0, s1]))),
             [b'!', detail, s0, s1, e0, e1, e2, e3] => {
@@ -121,8 +152,11 @@ mod tests {
     #[test]
     fn messages_survive_the_wire() {
         let failed = StepFailed { step: 513, detail: Detail::WrongTarget, errno: Errno::ELOOP };
-        let served = [FromInit::Descriptor, FromInit::Serve(300)];
-        for message in [FromInit::Terminal, FromInit::Ready, FromInit::Failed(failed)].into_iter().chain(served) {
+        let handles = [FromInit::Listener, FromInit::UserNamespace, FromInit::MountNamespace];
+        let plain =
+            [FromInit::Terminal, FromInit::Namespace, FromInit::NameServers, FromInit::Unconnected, FromInit::Ready];
+        let more = [FromInit::Descriptor, FromInit::Serve(300), FromInit::Failed(failed)];
+        for message in plain.into_iter().chain(handles).chain(more) {
             assert_eq!(FromInit::decode(&message.encode()), Some(message));
         }
         assert_eq!(FromInit::decode(b""), None);

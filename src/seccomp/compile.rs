@@ -17,6 +17,8 @@ pub enum Action {
     Log,
     /// It fails with this errno, at most 4095.
     Errno(u16),
+    /// A supervisor is asked, which has the listener of the filter; without one it fails with ENOSYS.
+    Notify,
     /// A tracer is asked, and told this number; without a tracer it fails with ENOSYS.
     Trace(u16),
     /// The thread gets SIGSYS.
@@ -34,6 +36,7 @@ impl Action {
             Self::Allow => libc::SECCOMP_RET_ALLOW,
             Self::Log => libc::SECCOMP_RET_LOG,
             Self::Errno(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
+            Self::Notify => libc::SECCOMP_RET_USER_NOTIF,
             Self::Trace(message) => libc::SECCOMP_RET_TRACE | u32::from(message),
             Self::Trap => libc::SECCOMP_RET_TRAP,
             Self::KillThread => libc::SECCOMP_RET_KILL_THREAD,

@@ -22,7 +22,7 @@ use crate::state::schema::container::Timestamp;
 /// A journal of this many bytes is put away.
 const LONG: u64 = 10 << 20;
 
-/// What can happen to a container, in podman's words.
+/// What can happen to a container, in podman's words; those about its network are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are podman's")]
 pub enum ContainerEvent {
@@ -39,6 +39,8 @@ pub enum ContainerEvent {
     HealthStatus,
     Init,
     Kill,
+    NetworkLost,
+    NetworkRestored,
     Mount,
     Oom,
     Pause,
@@ -69,6 +71,8 @@ impl ContainerEvent {
             Self::HealthStatus => "health_status",
             Self::Init => "init",
             Self::Kill => "kill",
+            Self::NetworkLost => "network_lost",
+            Self::NetworkRestored => "network_restored",
             Self::Mount => "mount",
             Self::Oom => "oom",
             Self::Pause => "pause",
@@ -146,6 +150,28 @@ impl VolumeEvent {
     }
 }
 
+/// What can happen to a network, in podman's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are podman's")]
+pub enum NetworkEvent {
+    Connect,
+    Create,
+    Disconnect,
+    Remove,
+}
+
+impl NetworkEvent {
+    /// podman's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Create => "create",
+            Self::Disconnect => "disconnect",
+            Self::Remove => "remove",
+        }
+    }
+}
+
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -176,6 +202,11 @@ pub fn note_image(layout: &Layout, happened: ImageEvent, id: &str, name: &str) {
 /// Notes in the journal what happened to a volume.
 pub fn note_volume(layout: &Layout, happened: VolumeEvent, name: &str) {
     note(layout, "volume", happened.as_str(), "", name);
+}
+
+/// Notes in the journal what happened to a network.
+pub fn note_network(layout: &Layout, happened: NetworkEvent, name: &str) {
+    note(layout, "network", happened.as_str(), "", name);
 }
 
 /// Notes in the journal what was done to all of coracle, for example `prune` or `renumber`.

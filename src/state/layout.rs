@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use crate::host::env;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::log_request::{LogDriver, LogRequest};
+use crate::name::network::NetworkName;
 use crate::name::reference::Reference;
+use crate::name::secret::SecretName;
 use crate::name::storage_driver::Driver;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, Digest, ImageId};
@@ -252,6 +254,46 @@ impl Layout {
         self.volume(name).join("data")
     }
 
+    /// The directory of networks.
+    pub fn networks(&self) -> PathBuf {
+        self.data.join("networks")
+    }
+
+    /// The record of what a network is.
+    pub fn network_record(&self, name: &NetworkName) -> PathBuf {
+        self.networks().join(format!("{name}.json"))
+    }
+
+    /// The directory of what is known of networks that have members.
+    pub fn network_states(&self) -> PathBuf {
+        self.runtime.join("networks")
+    }
+
+    /// What is known of a network that has members: their leases, the process that holds it. Its lock is on this directory.
+    pub fn network_state(&self, name: &NetworkName) -> PathBuf {
+        self.network_states().join(name.as_str())
+    }
+
+    /// A container's lease in a network.
+    pub fn lease(&self, name: &NetworkName, id: &ContainerId) -> PathBuf {
+        self.network_state(name).join(format!("{id}.json"))
+    }
+
+    /// The socket of the process that holds a network.
+    pub fn holder_socket(&self, name: &NetworkName) -> PathBuf {
+        self.network_state(name).join("socket")
+    }
+
+    /// The record of the process that holds a network.
+    pub fn holder_record(&self, name: &NetworkName) -> PathBuf {
+        self.network_state(name).join("holder.json")
+    }
+
+    /// What was changed of a container's networks since it was made.
+    pub fn container_networks(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("networks.json")
+    }
+
     /// The user's own drivers of volumes: sockets and programs.
     pub fn plugins(&self) -> PathBuf {
         self.config.join("plugins")
@@ -260,6 +302,21 @@ impl Layout {
     /// Marks a container whose volumes drivers have mounted.
     pub fn driven_marker(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("driven")
+    }
+
+    /// What hooks are told of a container's configuration.
+    pub fn container_bundle(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("bundle")
+    }
+
+    /// The directory of secrets.
+    pub fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+
+    /// One secret.
+    pub fn secret(&self, name: &SecretName) -> PathBuf {
+        self.secrets().join(format!("{name}.json"))
     }
 
     /// What mounts of a container throw away with its end.
@@ -302,6 +359,11 @@ impl Layout {
         self.process_records().join(format!("{id}.sock"))
     }
 
+    /// The socket of a monitor that takes no clients but those that join a container whose ids are virtual.
+    pub fn ids_socket(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.ids.sock"))
+    }
+
     /// Marks a container that a user asked to end: it is not restarted.
     pub fn stop_marker(&self, id: &ContainerId) -> PathBuf {
         self.process_records().join(format!("{id}.stopped"))
@@ -315,6 +377,11 @@ impl Layout {
     /// Says that a container is paused by signals, and which of its lives.
     pub fn paused_marker(&self, id: &ContainerId) -> PathBuf {
         self.process_records().join(format!("{id}.paused"))
+    }
+
+    /// What connects the network of a container that runs.
+    pub fn connection_record(&self, id: &ContainerId) -> PathBuf {
+        self.process_records().join(format!("{id}.network.json"))
     }
 
     /// Where a container's control group is.

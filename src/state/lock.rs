@@ -7,7 +7,7 @@
 //! 2. an image: one pull of one reference at a time;
 //! 3. a blob: its part that has arrived, held by whoever fetches it;
 //! 4. a container: its own lock file, held by its monitor ([`crate::sys::ownership`]);
-//! 5. a network;
+//! 5. the records of networks; then one network's members; then the user namespace of all networks;
 //! 6. the volumes: [`Shared`] from the look at the volumes that a container is to have until its record names them and they are
 //!    there, [`Exclusive`] for making one by itself and for removing one that nobody names.
 //!
@@ -24,6 +24,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::failure::Explain;
+use crate::name::network::NetworkName;
 use crate::name::reference::Reference;
 use crate::oci::digest::Digest;
 use crate::state::layout::Layout;
@@ -119,6 +120,30 @@ pub fn volumes_shared(layout: &Layout, on_wait: OnWait<'_>) -> Result<Shared, Lo
 /// The volumes, for oneself.
 pub fn volumes_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
     let path = made(layout.volumes())?;
+    acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock, only_for_this: None })
+}
+
+/// The secrets, for oneself.
+pub fn secrets_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
+    let path = made(layout.secrets())?;
+    acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock, only_for_this: None })
+}
+
+/// A network's members and the process that holds it, for oneself.
+pub fn network_exclusive(layout: &Layout, name: &NetworkName, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
+    let path = made(layout.network_state(name))?;
+    acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock, only_for_this: None })
+}
+
+/// The records of all networks, for oneself.
+pub fn networks_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
+    let path = made(layout.networks())?;
+    acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock, only_for_this: None })
+}
+
+/// Making the user namespace to which all networks belong, for oneself.
+pub fn network_states_exclusive(layout: &Layout, on_wait: OnWait<'_>) -> Result<Exclusive, LockError> {
+    let path = made(layout.network_states())?;
     acquire(open_file(&path)?, &path, Mode::Exclusive, on_wait).map(|_lock| Exclusive { _lock, only_for_this: None })
 }
 

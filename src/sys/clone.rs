@@ -43,6 +43,58 @@ pub fn fork_or_child(proof: &SingleThreaded, namespaces: CloneFlags) -> Result<O
     clone3(proof, namespaces, None)
 }
 
+/// Why there is no child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoChild {
+    /// The fork failed.
+    Fork(Errno),
+    /// What was to be entered before could not be.
+    Enter(Errno),
+}
+
+/// As [`fork_into`], but before the fork into new namespaces others are entered, by `enter`: in a process between us and the
+/// child, which is ours all the same (CLONE_PARENT).
+pub fn fork_within(
+    proof: &SingleThreaded,
+    enter: impl FnOnce() -> Result<(), Errno>,
+    namespaces: CloneFlags,
+    group: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> u8,
+) -> Result<Child, NoChild> {
+    let (heard, told) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(NoChild::Fork)?;
+    let Some(between) = clone3(proof, CloneFlags::empty(), None).map_err(NoChild::Fork)? else {
+        let made = enter().map_err(NoChild::Enter).and_then(|()| {
+            let parents = namespaces | CloneFlags::CLONE_PARENT;
+            clone3(proof, parents, group).map_err(NoChild::Fork)
+        });
+        let (kind, number) = match made {
+            Ok(None) => exit_now(child()),
+            Ok(Some(child)) => (0, child.pid.as_raw()),
+            Err(NoChild::Fork(errno)) => (1, errno as i32),
+            Err(NoChild::Enter(errno)) => (2, errno as i32),
+        };
+        let [a, b, c, d] = number.to_le_bytes();
+        let _ = nix::unistd::write(&told, &[kind, a, b, c, d]);
+        exit_now(0)
+    };
+    drop(told);
+    let mut message = [0; 5];
+    let length = nix::unistd::read(&heard, &mut message);
+    let _ = super::pidfd::wait(std::os::fd::AsFd::as_fd(&between.pidfd));
+    let [kind, number @ ..] = message;
+    let number = i32::from_le_bytes(number);
+    match (length, kind) {
+        (Ok(5), 0) => {
+            // A child of ours that was not waited for: its number is not given away.
+            let pid = Pid::from_raw(number);
+            super::pidfd::open(pid).map(|pidfd| Child { pid, pidfd }).map_err(NoChild::Fork)
+        }
+        (Ok(5), 1) => Err(NoChild::Fork(Errno::from_raw(number))),
+        (Ok(5), _) => Err(NoChild::Enter(Errno::from_raw(number))),
+        _ => Err(NoChild::Fork(Errno::ECHILD)),
+    }
+}
+
 fn clone3(
     _proof: &SingleThreaded,
     namespaces: CloneFlags,
@@ -53,7 +105,9 @@ fn clone3(
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = u64::from(namespaces.bits() as u32) | libc::CLONE_PIDFD as u64;
     args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    // With CLONE_PARENT it is our own (clone(2)).
+    let is_ours = !namespaces.contains(CloneFlags::CLONE_PARENT);
+    args.exit_signal = if is_ours { libc::SIGCHLD as u64 } else { 0 };
     if let Some(group) = group {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = group.as_raw_fd() as u64;

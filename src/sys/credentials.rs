@@ -53,14 +53,21 @@ pub fn capabilities() -> Result<ThreadCapabilities, Errno> {
 /// Sets this thread's capabilities (capset(2)). EPERM: something is to be permitted that is not, or made inheritable that
 /// is neither permitted nor inheritable nor, with CAP_SETPCAP, in the bounding set.
 pub fn set_capabilities(wanted: ThreadCapabilities) -> Result<(), Errno> {
+    set_capabilities_unasked(wanted, [0; 2])
+}
+
+/// The same with `key` in arguments that capset(2) does not have: a filter of ours may look for it.
+pub fn set_capabilities_unasked(wanted: ThreadCapabilities, key: [u64; 2]) -> Result<(), Errno> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let words = [0, 32].map(|shift| Words {
         effective: (wanted.effective >> shift) as u32,
         permitted: (wanted.permitted >> shift) as u32,
         inheritable: (wanted.inheritable >> shift) as u32,
     });
-    // SAFETY: version 3 reads two `Words` and may write the header's version: both outlive the call.
-    Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) }).map(drop)
+    let (header, words) = (&raw mut header, words.as_ptr());
+    // SAFETY: version 3 reads two `Words` and may write the header's version: both outlive the call, which has two arguments.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header, words, 0_usize, 0_usize, key[0], key[1]) };
+    Errno::result(result).map(drop)
 }
 
 /// Keeps in the bounding set only what is in `kept` (PR_CAPBSET_DROP for every other one the kernel has). What is not in
@@ -86,17 +93,30 @@ pub fn bounding_set() -> u64 {
 }
 
 /// Empties the ambient set (PR_CAP_AMBIENT_CLEAR_ALL, Linux 4.3).
-pub fn clear_ambient_set() -> Result<(), Errno> {
-    // SAFETY: this operation of PR_CAP_AMBIENT takes numbers only.
-    Errno::result(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) }).map(drop)
+pub fn clear_ambient_set(key: u64) -> Result<(), Errno> {
+    change_ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, key)
+}
+
+/// `key` is an argument that prctl(2) does not have: a filter of ours may look for it.
+fn change_ambient(operation: i32, capability: u64, key: u64) -> Result<(), Errno> {
+    let operation = libc::c_ulong::from(operation as u32);
+    // SAFETY: these operations of PR_CAP_AMBIENT take numbers only.
+    let result =
+        unsafe { libc::syscall(libc::SYS_prctl, libc::PR_CAP_AMBIENT, operation, capability, 0_usize, 0_usize, key) };
+    Errno::result(result).map(drop)
 }
 
 /// Puts one capability, by number, into the ambient set (PR_CAP_AMBIENT_RAISE). EPERM: it is not both permitted and
 /// inheritable.
-pub fn raise_ambient(number: u8) -> Result<(), Errno> {
-    let number = libc::c_ulong::from(number);
-    // SAFETY: this operation of PR_CAP_AMBIENT takes numbers only.
-    Errno::result(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number, 0, 0) }).map(drop)
+pub fn raise_ambient(number: u8, key: u64) -> Result<(), Errno> {
+    change_ambient(libc::PR_CAP_AMBIENT_RAISE, number.into(), key)
+}
+
+/// Lets programs that this thread executes have all that it may do itself, though it is not root (capabilities(7), ambient set).
+pub fn keep_all_capabilities() -> Result<(), Errno> {
+    let own = capabilities()?;
+    set_capabilities(ThreadCapabilities { inheritable: own.permitted, ..own })?;
+    (0..64_u8).filter(|number| own.permitted >> number & 1 == 1).try_for_each(|number| raise_ambient(number, 0))
 }
 
 /// Whether a change from user id 0 to others keeps the permitted set, until the next execve (PR_SET_KEEPCAPS). The

@@ -34,10 +34,12 @@ impl StringVector {
     }
 }
 
-/// Becomes the program at `path`. Returns only if that failed.
-pub fn execve(path: &CStr, argv: &StringVector, envp: &StringVector) -> Errno {
-    // SAFETY: both vectors end with a null pointer and point to C strings that `argv` and `envp` own.
-    unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), envp.pointers.as_ptr()) };
+/// Becomes the program at `path`. Returns only if that failed. The kernel ignores `key`; a filter of ours may look for it.
+pub fn execve(path: &CStr, argv: &StringVector, envp: &StringVector, key: [u64; 2]) -> Errno {
+    let (argv, envp) = (argv.pointers.as_ptr(), envp.pointers.as_ptr());
+    // SAFETY: both vectors end with a null pointer and point to C strings that `argv` and `envp` own; execve(2) has three
+    // arguments.
+    unsafe { libc::syscall(libc::SYS_execve, path.as_ptr(), argv, envp, 0_usize, key[0], key[1]) };
     Errno::last()
 }
 

@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -24,6 +24,16 @@ pub fn join(process: BorrowedFd<'_>, which: CloneFlags) -> Result<(), Errno> {
     nix::sched::setns(process, which)
 }
 
+/// The user namespace that owns a namespace (ioctl_ns(2), NS_GET_USERNS). EPERM if it is above our own.
+pub fn owner(namespace: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    /// linux/nsfs.h.
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: the request takes no argument; the descriptor is open.
+    let fd = Errno::result(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Makes a user namespace, and those of `others`, for this process, which must have one thread: our own user and group are 0
 /// in it, and there is nothing else. From then on we may do with our own files what root may.
 pub fn become_own_root(others: CloneFlags) -> std::io::Result<()> {
@@ -32,6 +42,26 @@ pub fn become_own_root(others: CloneFlags) -> std::io::Result<()> {
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/uid_map", format!("0 {uid} 1\n"))?;
     std::fs::write("/proc/self/gid_map", format!("0 {gid} 1\n"))
+}
+
+/// Makes a user namespace for this process, which must have one thread: our own user and group have the same numbers in it, and
+/// there is nobody else. From then on we may do with it, and with the namespaces that belong to it, what we like.
+pub fn become_own_master() -> std::io::Result<()> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    nix::sched::unshare(CloneFlags::CLONE_NEWUSER)?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1\n"))?;
+    std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1\n"))
+}
+
+/// A network namespace for this thread, which owns it with its user namespace.
+pub fn new_network() -> Result<(), Errno> {
+    nix::sched::unshare(CloneFlags::CLONE_NEWNET)
+}
+
+/// Enters a network namespace with this thread (setns(2)).
+pub fn enter_network(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    nix::sched::setns(namespace, CloneFlags::CLONE_NEWNET)
 }
 
 /// Whether our own user namespace has other ids than 0.

@@ -98,8 +98,9 @@ unsafe impl Ioctl for NamespaceOfSocket {
 
 impl Making {
     /// Waits for the namespace and enters it (setns(2)).
-    pub fn enter(mut self) -> Result<(), Errno> {
-        nix::sched::setns(self.take()?, CloneFlags::CLONE_NEWNET)
+    pub fn enter(mut self) -> Result<OwnedFd, Errno> {
+        let namespace = self.take()?;
+        nix::sched::setns(&namespace, CloneFlags::CLONE_NEWNET).map(|()| namespace)
     }
 
     /// Waits for the helper, and takes what it made.

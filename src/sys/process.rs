@@ -146,3 +146,37 @@ pub fn close_all_from(first: u32) {
     // SAFETY: as above: no destructor runs after this, and the caller uses no descriptor again.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
 }
+
+/// Starts a program that keeps these capabilities in our user namespace, though we are not root there (capabilities(7), ambient
+/// set), and has `given` as its descriptors 3, 4, and so on.
+pub fn spawn_with_capabilities(
+    command: &mut std::process::Command,
+    capabilities: &'static [u8],
+    given: &[BorrowedFd<'_>],
+) -> std::io::Result<std::process::Child> {
+    use std::os::unix::process::CommandExt;
+
+    use nix::fcntl::{FcntlArg, fcntl};
+
+    // Copies that lie above all numbers that are to be used.
+    let copies = given.iter().map(|fd| {
+        let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(64))?;
+        // SAFETY: the kernel has just made this descriptor for us.
+        Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(copy) })
+    });
+    let copies: Vec<OwnedFd> = copies.collect::<Result<_, Errno>>()?;
+    let prepare = move || {
+        let mut own = super::credentials::capabilities()?;
+        own.inheritable |= capabilities.iter().map(|number| 1 << number).sum::<u64>();
+        super::credentials::set_capabilities(own)?;
+        capabilities.iter().try_for_each(|&number| super::credentials::raise_ambient(number, 0))?;
+        for (number, fd) in (3..).zip(&copies) {
+            // SAFETY: dup2(2) onto a number that nothing in this process will use: it executes a program.
+            Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), number) })?;
+        }
+        reset_signals();
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only: it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(prepare) }.spawn()
+}

@@ -31,6 +31,11 @@ impl Status {
         Self::ask(file.as_fd().as_raw_fd(), c"", libc::AT_EMPTY_PATH, USUAL)
     }
 
+    /// What tells the file from all others of its file system.
+    pub fn key(&self) -> (u64, i64, u32) {
+        (self.0.stx_ino, self.0.stx_btime.tv_sec, self.0.stx_btime.tv_nsec)
+    }
+
     fn ask(directory: i32, path: &CStr, flags: i32, mask: u32) -> Result<Self, Errno> {
         // SAFETY: statx is plain data, for which zeroes are valid.
         let mut status: libc::statx = unsafe { std::mem::zeroed() };

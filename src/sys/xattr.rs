@@ -89,3 +89,27 @@ pub fn remove(file: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
         Err(errno) => Err(errno),
     }
 }
+
+/// The value of an attribute of at most 256 bytes of the file at `path`, links followed, in `room`. ENODATA if there is none, ERANGE
+/// if it is longer.
+pub fn get_at<'a>(path: &CStr, name: &CStr, room: &'a mut [u8; 256]) -> Result<&'a [u8], Errno> {
+    // SAFETY: the kernel writes at most `room.len()` bytes into `room`; both C strings outlive the call.
+    let result = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), room.as_mut_ptr().cast(), room.len()) };
+    Errno::result(result).map(|length| &room[..length as usize])
+}
+
+/// Sets an attribute of the file at `path`, links followed.
+pub fn set_at(path: &CStr, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    // SAFETY: both C strings and the `value.len()` bytes of `value` outlive the call.
+    let result = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    Errno::result(result).map(drop)
+}
+
+/// Removes an attribute of the file at `path`, links followed; that there is none is no error.
+pub fn remove_at(path: &CStr, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: both C strings outlive the call.
+    match Errno::result(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) }) {
+        Err(Errno::ENODATA) => Ok(()),
+        other => other.map(drop),
+    }
+}

@@ -88,7 +88,7 @@ fn owners_that_a_container_does_not_see_are_not_lost() {
     let name = image("debian-owned");
     let script = "cp -p /etc/shadow /etc/new && mv /etc/new /etc/shadow; echo >>/etc/gshadow; touch -h /var/lock; echo x >/etc/mine; \
         rm -r /var/mail; mkdir -m 2775 /var/mail";
-    lab.coracle(["run", "--name", "c", &name, "sh", "-c", script]).ok();
+    lab.coracle(["run", "--ids=native", "--name", "c", &name, "sh", "-c", script]).ok();
     let made = lab.coracle(["commit", "c", "made"]);
     made.ok().says("/etc/shadow").says("/var/mail").says("kept");
     for list in [exported(&lab, "c"), {

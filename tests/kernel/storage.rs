@@ -155,3 +155,113 @@ fn images_and_directories_are_served_too() {
     assert!(!fs::exists(format!("{tree}/new")).unwrap() && fs::exists(format!("{tree}/home/app")).unwrap());
     run(&lab, "fuse", &["--rm", "--read-only"], "! touch /x 2>/dev/null; touch /tmp/x").ok();
 }
+/// Numbers that are the same for the same seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    fn path(&mut self) -> String {
+        let depth = self.below(3);
+        let mut path = ["a", "b", "c", "d", "e"][self.below(5) as usize].to_owned();
+        for _ in 0..depth {
+            path.push('/');
+            path.push_str(["f", "g", "h"][self.below(3) as usize]);
+        }
+        path
+    }
+
+    /// One thing that is done to files; what it says and its exit status are compared.
+    fn step(&mut self) -> String {
+        let (one, other, number) = (self.path(), self.path(), self.below(100_000));
+        match self.below(19) {
+            0 | 1 => format!("mkdir {one}"),
+            2 => format!("rmdir {one}"),
+            3 => format!("rm {one}"),
+            4 => format!("rm -r {one}"),
+            5..=7 => format!("mv -T {one} {other}"),
+            8 => format!("ln {one} {other}"),
+            9 => format!("ln -s {} {other}", one.rsplit('/').next().unwrap_or_default()),
+            10 | 11 => format!("sh -c 'echo {number} >{one}'"),
+            12 => format!("sh -c 'echo {number} >>{one}'"),
+            13 => format!("truncate -s {number} {one}"),
+            14 => format!("chmod {:o} {one}", 0o400 | (number % 0o1000)),
+            15 => format!("cat {one}"),
+            16 => format!("cp {one} {other}"),
+            17 => format!("touch -d @{number} {one}"),
+            _ => format!("ls -A {one}"),
+        }
+    }
+}
+
+/// A tree in three layers: with whiteouts, opaque directories, files of two names, and links.
+const LAYERS: [&str; 2] = [
+    "mkdir -p /w/a/f/g /w/a/g /w/b/f /w/c/f/h /w/d/g; cd /w; for d in a a/f a/f/g a/g b b/f c c/f c/f/h d d/g; do \
+     echo $d >$d/h; done 2>/dev/null; ln a/h a/again; ln -s h b/g; echo e >e; chmod 500 c/f; true",
+    "cd /w; rm -r a/f; mkdir a/f; echo new >a/f/f; rm b/h; rm -r c; echo file >c; rm -r d/g; ln -s ../a d/g; mkdir e2; mv e e2/e; mkdir e; true",
+];
+
+/// Everything that can be seen, but for directories' sizes and times that nobody has set.
+const LOOK: &str = "find . | sort | while read -r path; do \
+    if [ -L \"$path\" ]; then echo \"$path -> $(readlink \"$path\")\"; \
+    elif [ -d \"$path\" ]; then stat -c '%n %F %a %u:%g' \"$path\"; \
+    else stat -c '%n %F %a %u:%g %s %h' \"$path\"; md5sum <\"$path\"; fi; done";
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "how much is done is said by who runs the tests")]
+fn random_work_has_the_same_effects_with_either_overlay() {
+    let lab = Lab::new();
+    let mut base = image("busybox");
+    for (number, script) in LAYERS.iter().enumerate() {
+        let name = format!("layer{number}");
+        lab.coracle(["run", "--name", &name, &base, "sh", "-c", script]).ok();
+        base = format!("localhost/{name}");
+        lab.coracle(["commit", "-q", &name, &base]).ok();
+    }
+    let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let (steps, first) = (number("CORACLE_STORAGE_STEPS", 250), number("CORACLE_STORAGE_SEED", 1));
+    for seed in first..first + 3 {
+        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut script = "cd /w\n".to_owned();
+        for _ in 0..steps {
+            let step = random.step();
+            script += &format!("echo '# {}'; {step} </dev/null 2>&1; echo $?\n", step.replace('\'', ""));
+        }
+        script += &format!("echo '# seen'; {LOOK}\n");
+        // What is on disk is what was seen, whoever looks.
+        let seen = ["overlay", "fuse"].map(|driver| {
+            let name = format!("{driver}{seed}");
+            let text = with(&lab, driver, &["run", "--name", &name, &base, "sh", "-c", &script]).text();
+            let again = with(&lab, driver, &["commit", "-q", &name, &format!("localhost/{name}")]).ok().text();
+            let look = format!("cd /w; {LOOK}");
+            let others = if driver == "fuse" { "overlay" } else { "fuse" };
+            let kept = with(&lab, others, &["run", "--rm", &again, "sh", "-c", &look]).ok().text();
+            assert_eq!(
+                text.split_once("# seen\n").map(|(_, seen)| seen),
+                Some(kept.as_str()),
+                "{driver}, seed {seed}: on disk"
+            );
+            text
+        });
+        // A file is not renamed to another name of its own, which the kernel's overlay finds out late (ovl_rename).
+        let [kernels, ours] = seen.each_ref().map(|text| {
+            let is_late = |line: &&str| {
+                line.starts_with("mv: ") && (line.contains("Stale file handle") || line.contains("same file"))
+            };
+            text.lines().filter(|line| !is_late(line)).collect::<Vec<_>>()
+        });
+        if let Some(line) = (0..kernels.len().max(ours.len())).find(|&line| kernels.get(line) != ours.get(line)) {
+            let before = kernels[line.saturating_sub(12)..line].join("\n");
+            panic!(
+                "seed {seed}: after\n{before}\nthe kernel says {:?}, we say {:?}",
+                kernels.get(line),
+                ours.get(line)
+            );
+        }
+    }
+}

@@ -244,10 +244,16 @@ impl Lab {
     }
 }
 
-/// Arguments of `run --rm FLAGS --rootfs BUSYBOX:O COMMAND`.
+/// Arguments of `run --rm FLAGS --rootfs BUSYBOX:O COMMAND`; without a network unless the flags say something about it: most
+/// tests need none, and what connects one takes its time.
 pub fn busybox_arguments(flags: &[&str], command: &[&str]) -> Vec<String> {
     let rootfs = format!("{}:O", busybox_tree().display());
     let mut arguments: Vec<String> = ["run", "--rm"].into_iter().map(String::from).collect();
+    let is_about_network =
+        |flag: &&str| flag.starts_with("--net") || flag.starts_with("--publish") || flag.starts_with("-p");
+    if !flags.iter().any(|flag| is_about_network(&flag)) {
+        arguments.extend(["--network", "none"].map(String::from));
+    }
     arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
     arguments.extend(["--rootfs".to_owned(), rootfs]);
     arguments.extend(command.iter().map(|word| (*word).to_owned()));

@@ -52,9 +52,11 @@ refused! {
     rdt_class "rdt-class" "classes of cache and memory bandwidth are root's to give" "--cpuset-cpus and --memory are for everybody";
     requires "requires" "no container starts another" "start it first: coracle start NAME";
     seccomp_policy "seccomp-policy" "an image is not asked what it may do" "--security-opt seccomp=FILE takes a profile from a file";
+    sdnotify "sdnotify" "a service manager is not told of containers, and NOTIFY_SOCKET is not passed on" "with Type=exec a unit of systemd needs no notification";
     shm_size_systemd "shm-size-systemd" "directories in memory have sizes of their own" "for example: --tmpfs /run:size=64m";
     subgidname "subgidname" "coracle does not use ranges of subordinate ids" "--userns keep-id shows the own id under its number";
     subuidname "subuidname" "coracle does not use ranges of subordinate ids" "--userns keep-id shows the own id under its number";
+    systemd "systemd" "containers are not prepared for systemd as their first process" "other programs need nothing of it: leave the flag out";
     uidmap "uidmap" "the kernel lets an unprivileged user map one id, its own" "--user and --userns keep-id choose the number that it has inside";
 }
 

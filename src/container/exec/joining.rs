@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 
+use super::ids::Supervision;
 use super::{Attach, Purpose, Report, Request};
 use crate::container::attach::{self, Attachment, End};
 use crate::container::live::{Live, NotLive};
@@ -19,7 +20,7 @@ use crate::host::{limits, security};
 use crate::name::process::namespace_mode::NamespaceMode;
 use crate::runtime::init::Given;
 use crate::runtime::plan::{Execution, LaunchPlan};
-use crate::runtime::spawn::{self, Running};
+use crate::runtime::spawn::{self, Company, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::sys::signal::SignalQueue;
@@ -33,6 +34,8 @@ pub struct Joining<'a> {
     pub request: &'a Request,
     pub plan: LaunchPlan,
     pub preserved: Vec<OwnedFd>,
+    /// The container's monitor, where ids are virtual.
+    pub supervision: Option<Supervision>,
 }
 
 /// One that runs, and what is relayed for it.
@@ -169,9 +172,17 @@ impl Joining<'_> {
         // Ours are closed once the process has them.
         let preserved = std::mem::take(&mut self.preserved);
         let given = Given { streams, preserved, execution: Execution::AtOnce, group: leaf.map(OwnedFd::from) };
-        let running = spawn::launch(proof, &self.plan, &given, Some(interrupt));
+        let company = Company { interrupt: Some(interrupt), ..Company::default() };
+        let running = spawn::launch(proof, &self.plan, &given, company);
         drop(given);
-        let running = running.map_err(|error| self.explained(error.into()))?;
+        let mut running = running.map_err(|error| self.explained(error.into()))?;
+        if let (Some(supervision), Some(listener)) = (self.supervision.take(), running.handles.listener.take()) {
+            let handed = supervision.hand_over(&listener);
+            if handed.is_err() {
+                running.kill();
+            }
+            handed.map_err(|failure| self.explained(failure))?;
+        }
         freeze::include(self.layout, &self.live, running.child.pidfd.as_fd());
         Ok(running)
     }

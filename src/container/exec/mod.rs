@@ -10,6 +10,7 @@
 //! among the container's processes but the child, which nobody in there may look into (SECURITY.md R8) until it executes the
 //! program. The process ends with its parent; and with its `coracle exec`, unless that says that the user has left it.
 
+mod ids;
 mod joining;
 mod prepare;
 
@@ -102,9 +103,9 @@ pub fn execute(layout: &Layout, id: &ContainerId, request: &Request) -> Result<R
         return Err(FreezeError::Paused(id.clone()).into());
     }
     own_program::protect(&proof)?;
-    let plan = prepare::plan(layout, &live, request)?;
+    let (plan, supervision) = prepare::plan(layout, &live, request)?;
     let preserved = preserved(&request.preserved)?;
-    Joining { layout, live, request, plan, preserved }.execute(&proof)
+    Joining { layout, live, request, plan, preserved, supervision }.execute(&proof)
 }
 
 /// The descriptors of these numbers, which were open when this program was started. None is a terminal: whoever has that could

@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::sched::CloneFlags;
 
+use super::ids::{self, Supervision};
 use super::{Privileges, Request};
 use crate::container::driver;
 use crate::container::environment::Environment;
@@ -17,9 +18,11 @@ use crate::container::user::ContainerUser;
 use crate::container::{group, monitor};
 use crate::failure::Failure;
 use crate::host::{kernel, processes};
+use crate::identity::choice::Ids;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::{Capability, CapabilitySet};
 use crate::name::capability_change::CapabilityName;
+use crate::name::ids::IdsMode;
 use crate::name::storage_driver::Driver;
 use crate::rootfs::view::View;
 use crate::runtime::blueprint::{IdMaps, Process, WindowSize};
@@ -29,15 +32,15 @@ use crate::state::layout::Layout;
 use crate::state::schema::container::ContainerRecord;
 
 /// The plan of the process, and the member of the container whose namespaces it joins.
-pub fn plan(layout: &Layout, live: &Live, request: &Request) -> Result<LaunchPlan, Failure> {
+pub fn plan(layout: &Layout, live: &Live, request: &Request) -> Result<(LaunchPlan, Option<Supervision>), Failure> {
     let (number, member) = live.member()?;
     let ids = id_maps(number).ok_or_else(|| NotLive::Ended(live.record.id.clone()))?;
-    let process = process(layout, &live.record, number, &ids, request)?;
+    let (process, supervision) = process(layout, &live.record, number, &ids, request)?;
     let namespaces = foreign_namespaces(number);
     // All that was read under a number is that process's if it still is there.
     live.check()?;
     let group = group::of(layout, &live.record.id);
-    Ok(LaunchPlan::joining(Joined { member, namespaces, ids, group }, process))
+    Ok((LaunchPlan::joining(Joined { member, namespaces, ids, group }, process), supervision))
 }
 
 /// Namespaces of a process that are not ours: entering those needs privilege where they do not belong to the container.
@@ -82,7 +85,7 @@ fn process(
     number: i32,
     ids: &IdMaps,
     request: &Request,
-) -> Result<Process, Failure> {
+) -> Result<(Process, Option<Supervision>), Failure> {
     let user = user(layout, record, number, ids, request)?;
     let environment = environment(record, &user, request);
     let program = request.command.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
@@ -97,7 +100,20 @@ fn process(
     let has_32_bit_programs = seccomp == SeccompChoice::Default && made_from(layout, record).has_32_bit_programs();
     let window = monitor::window_of_caller()
         .map_or_else(WindowSize::default, |window| WindowSize { rows: window.ws_row, columns: window.ws_col });
-    Ok(Process {
+    let mode = mode(record);
+    let supervision = (mode == Ids::Emulate)
+        .then(|| {
+            let credentials = translate::ids::credentials(
+                &capabilities,
+                user.uid,
+                user.gid,
+                user.groups.as_deref().unwrap_or_default(),
+            );
+            ids::ask(layout, &record.id, &credentials)
+        })
+        .transpose()?;
+    let limit = supervision.as_ref().map_or(0, |supervision| supervision.limit);
+    let process = Process {
         candidates,
         argv: request.command.iter().map(|word| c_string(word.as_bytes())).collect::<Result<_, _>>()?,
         envp: environment.entries().map(|entry| c_string(entry.into_vec())).collect::<Result<_, _>>()?,
@@ -107,6 +123,7 @@ fn process(
         groups: user.groups,
         capabilities,
         no_new_privileges: record.process.no_new_privileges,
+        ids: translate::ids::of_process(mode, &seccomp, has_32_bit_programs, limit)?,
         filter: translate::filter(&seccomp, has_32_bit_programs, kernel, bounding)?,
         limits: resources::rlimits(&record.limits, kernel >= translate::PER_NAMESPACE_PROCESS_COUNT),
         // Its parent has it already: it hides from ptrace, and may not change its own any more.
@@ -116,7 +133,18 @@ fn process(
         umask: record.asked.umask.0,
         personality: record.asked.personality.number(),
         terminal: (request.terminal == Terminal::New).then_some(window),
-    })
+    };
+    Ok((process, supervision))
+}
+
+/// How the container's ids are made.
+fn mode(record: &ContainerRecord) -> Ids {
+    match record.ids.as_ref().map(|ids| ids.mode) {
+        Some(IdsMode::Emulate) => Ids::Emulate,
+        Some(IdsMode::Fake) => Ids::Fake,
+        Some(IdsMode::Range) => Ids::Range,
+        Some(IdsMode::Native | IdsMode::Auto) | None => Ids::Native,
+    }
 }
 
 /// The files that the container was made from, as they were looked at when it was.
@@ -148,6 +176,8 @@ fn user(
     request: &Request,
 ) -> Result<ContainerUser, Failure> {
     let recorded = (!record.process.user.is_empty()).then(|| record.process.user.parse()).transpose()?;
+    // Whose ids are not the kernel's can be anybody.
+    let is_one = matches!(ids, IdMaps::Single { .. }) && mode(record) != Ids::Emulate;
     let same = |user: &ContainerUser| (user.uid, user.gid) == record.process.ids;
     let plain = ContainerUser {
         asked: record.process.user.clone(),
@@ -158,20 +188,20 @@ fn user(
         name: None,
         is_caller: false,
     };
-    let spec = match (&request.user, &recorded, ids) {
-        (Some(spec), ..) => spec,
+    let spec = match (&request.user, &recorded) {
+        (Some(spec), _) => spec,
         // Other groups than the one cannot be had, so there is nothing to look up.
-        (None, _, IdMaps::Single { .. }) => return Ok(plain),
-        (None, None, _) => &UserSpec { user: UserName::Id(plain.uid), group: Some(UserName::Id(plain.gid)) },
-        (None, Some(spec), _) => spec,
+        (None, Some(spec)) if !is_one => spec,
+        (None, _) if is_one => return Ok(plain),
+        (None, _) => &UserSpec { user: UserName::Id(plain.uid), group: Some(UserName::Id(plain.gid)) },
     };
     let view = as_it_is(layout, record, number);
     let mut found = ContainerUser::of_spec(spec, &view)?;
-    if matches!(ids, IdMaps::Ranges { .. }) {
+    if !is_one {
         found.add_groups(&record.asked.groups, &view, true)?;
     }
-    match ids {
-        IdMaps::Single { .. } if !same(&found) => {
+    match is_one {
+        true if !same(&found) => {
             let (uid, gid) = record.process.ids;
             let message = format!(
                 "starting a process as user {} and group {}: the container has one user, {uid}, and one group, {gid}",

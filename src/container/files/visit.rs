@@ -16,6 +16,8 @@ use crate::failure::Failure;
 use crate::host::boot::process_start;
 use crate::identity::map::{Caller, Ranges};
 use crate::name::capability::CapabilitySet;
+use crate::name::ids::IdsMode;
+use crate::net::plan::NetworkPlan;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn;
@@ -52,7 +54,15 @@ pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
     let begin = [Step::SetUmask(0), identity, Step::TieToMonitor, Step::EnterStore(store)];
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     let falls_back = layout.storage_driver().is_none();
-    Ok(LaunchPlan { namespaces, id_maps, group: None, falls_back, steps: begin.into_iter().chain(steps).collect() })
+    Ok(LaunchPlan {
+        namespaces,
+        id_maps,
+        group: None,
+        virtual_ids: None,
+        network: NetworkPlan::Host,
+        falls_back,
+        steps: begin.into_iter().chain(steps).collect(),
+    })
 }
 
 /// The plan that enters a running container; nothing if its process is gone.
@@ -88,9 +98,11 @@ impl Ids {
     /// Those of the container, as far as its record and our privileges tell.
     pub fn of(record: &ContainerRecord) -> Result<Self, Failure> {
         let (uid, gid) = record.process.ids;
-        Ok(match caller()?.ranges {
-            Some(ranges) => Self::Real(ranges),
-            None => Self::One(uid, gid),
+        let mode = record.ids.as_ref().map(|ids| ids.mode);
+        Ok(match (mode, caller()?.ranges) {
+            (Some(IdsMode::Emulate), _) => Self::Recorded,
+            (Some(IdsMode::Native | IdsMode::Fake), _) | (_, None) => Self::One(uid, gid),
+            (_, Some(ranges)) => Self::Real(ranges),
         })
     }
 

@@ -93,17 +93,11 @@ pub struct AbsentHost {
     pub links: Option<()>,
     pub runtime: &'static str,
     pub volume_driver: &'static str,
-    pub port_bindings: Nothing,
-    pub publish_all_ports: bool,
     pub dns: [&'static str; 0],
     pub dns_options: [&'static str; 0],
     pub dns_search: [&'static str; 0],
     pub extra_hosts: [&'static str; 0],
 }
-
-/// An object without fields.
-#[derive(Clone, Debug, Serialize)]
-pub struct Nothing {}
 
 impl AbsentHost {
     /// The one there is.
@@ -122,8 +116,6 @@ impl AbsentHost {
         links: None,
         runtime: "coracle",
         volume_driver: "",
-        port_bindings: Nothing {},
-        publish_all_ports: false,
         dns: [],
         dns_options: [],
         dns_search: [],

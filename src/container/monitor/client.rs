@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, SockFlag, accept4, recv, send};
+use nix::sys::socket::{MsgFlags, SockFlag, accept4, send};
 
 use super::frame::{FRAME_LIMIT, Frame};
+use crate::sys::socket;
 
 /// How far a guest may fall behind: who falls further is let go, since nobody may stop a container by not reading.
 const GUEST_LIMIT: usize = 4 << 20;
@@ -59,6 +60,10 @@ pub enum Said {
     Lost,
     /// It is to be started.
     Start,
+    /// The client of this index asks for the limit that stands for these credentials.
+    Credentials(usize, Vec<u8>),
+    /// System calls that come from there are to be answered.
+    Listener(OwnedFd),
 }
 
 impl Clients {
@@ -102,14 +107,16 @@ impl Clients {
     pub fn receive(&mut self, index: usize) -> Option<Said> {
         let client = self.connected.get_mut(index)?;
         let mut message = vec![0; FRAME_LIMIT];
-        match recv(client.socket.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT) {
+        match socket::receive_now(client.socket.as_fd(), &mut message) {
             // After a reset: it has left something of ours unread, and what it has said before is still to be heard.
             Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNRESET) => return None,
-            Ok(len) if len > 0 => match Frame::decode(&message[..len]) {
+            Ok((len, listener)) if len > 0 => match Frame::decode(&message[..len]) {
                 Some(Frame::Input(bytes)) => return Some(Said::Input(bytes.to_vec())),
                 Some(Frame::EndOfInput) => return Some(Said::EndOfInput),
                 Some(Frame::Resize { rows, columns }) => return Some(Said::Resize(rows, columns)),
                 Some(Frame::Signal(number)) => return Some(Said::Signal(number)),
+                Some(Frame::Credentials(bytes)) => return Some(Said::Credentials(index, bytes.to_vec())),
+                Some(Frame::Listener) => return listener.map(Said::Listener),
                 Some(Frame::Leave) => {
                     client.leave();
                     return None;
@@ -138,6 +145,13 @@ impl Clients {
             client.queue(&message);
         }
         self.tidy();
+    }
+
+    /// Sends to the client of this index.
+    pub fn answer(&mut self, index: usize, frame: Frame<'_>) {
+        if let Some(client) = self.connected.get_mut(index) {
+            client.queue(&frame.encode());
+        }
     }
 
     /// Whether somebody waits for the container's start.

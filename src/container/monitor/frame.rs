@@ -31,6 +31,12 @@ pub enum Frame<'a> {
     Started,
     /// From the monitor, to that, at last: it could not be started. A failure's report.
     NotStarted(&'a [u8]),
+    /// From a client that is to join the container: credentials, as [`crate::identity::table`] writes them.
+    Credentials(&'a [u8]),
+    /// From the monitor, to that: the limit that stands for them.
+    Limit(u64),
+    /// From that client: with a listener, whose system calls are to be answered.
+    Listener,
     /// From the monitor: what the container wrote to its standard output or terminal.
     Output(&'a [u8]),
     /// From the monitor: what it wrote to its standard error.
@@ -52,6 +58,9 @@ impl Frame<'_> {
             Self::Start => vec![b'g'],
             Self::Started => vec![b'y'],
             Self::NotStarted(report) => stream(b'n', report),
+            Self::Credentials(bytes) => stream(b'c', bytes),
+            Self::Limit(limit) => [&b"m"[..], &limit.to_ne_bytes()].concat(),
+            Self::Listener => vec![b'h'],
             Self::Output(bytes) => stream(b'1', bytes),
             Self::Error(bytes) => stream(b'2', bytes),
             Self::Exited(code) => vec![b'x', code],
@@ -72,6 +81,9 @@ impl Frame<'_> {
             [b'g'] => Frame::Start,
             [b'y'] => Frame::Started,
             [b'n', report @ ..] => Frame::NotStarted(report),
+            [b'c', bytes @ ..] => Frame::Credentials(bytes),
+            [b'm', limit @ ..] => Frame::Limit(u64::from_ne_bytes(limit.try_into().ok()?)),
+            [b'h'] => Frame::Listener,
             [b'1', bytes @ ..] => Frame::Output(bytes),
             [b'2', bytes @ ..] => Frame::Error(bytes),
             [b'x', code] => Frame::Exited(*code),
@@ -96,6 +108,9 @@ mod tests {
             Frame::Start,
             Frame::Started,
             Frame::NotStarted(b"why"),
+            Frame::Credentials(b"who"),
+            Frame::Limit(1 << 40),
+            Frame::Listener,
             Frame::Output(b"x"),
             Frame::Error(b""),
             Frame::Exited(255),

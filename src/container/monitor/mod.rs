@@ -5,11 +5,12 @@ mod client;
 pub mod detach_keys;
 pub mod frame;
 pub mod health;
-pub mod listener;
+pub use crate::sys::unix_socket as listener;
 pub mod log;
 pub mod raw_mode;
 pub mod streams;
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -25,9 +26,13 @@ use client::Said;
 use frame::{Frame, STREAM_LIMIT};
 use log::Stream;
 
+use crate::container::connection::Connection;
+use crate::container::name_servers::NameServers;
+use crate::identity::table;
 use crate::name::health::OnFailure;
 use crate::runtime::spawn::Running;
 use crate::sys::signal::SignalQueue;
+use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{memory, pidfd, tty};
 
 /// Signals that the monitor takes for the container: all that a user or a program would send, and window changes. Those
@@ -80,6 +85,8 @@ pub struct Monitor<'a> {
     buffer: Vec<u8>,
     requests_to_end: Vec<Instant>,
     health: Option<health::Watch>,
+    connection: Option<Connection>,
+    name_servers: Option<NameServers>,
     stop_signal: Option<i32>,
     is_asked_to_end: bool,
     /// Whether what serves the root file system has died.
@@ -92,9 +99,11 @@ pub struct Monitor<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Process,
+    Supervisor,
     Server(usize),
     Signals,
     HealthCheck,
+    Network,
     Listener,
     Client(usize),
     Output(usize),
@@ -114,6 +123,10 @@ pub struct Care<'a> {
     pub is_ill: &'a dyn Fn(OnFailure) -> Cure,
     /// How long one that is asked to end, for its ill health or by us, may take.
     pub patience: Duration,
+    /// What connects its network.
+    pub connection: Option<Connection>,
+    /// Its file that follows the host's.
+    pub name_servers: Option<NameServers>,
     /// With it the container is asked to end when SIGTERM asks a monitor to end that stands alone: the user logs out, or the
     /// machine goes down.
     pub stop_signal: Option<i32>,
@@ -127,6 +140,8 @@ impl Default for Care<'_> {
             is_degraded: &|| {},
             is_ill: &|_| Cure::Kill,
             patience: Duration::ZERO,
+            connection: None,
+            name_servers: None,
             stop_signal: None,
         }
     }
@@ -159,6 +174,22 @@ pub enum Hold {
     Ended,
 }
 
+/// Starts another supervisor in the place of one that has died; where that cannot be done, a container that is half alive is
+/// worse than none.
+fn revive(running: Option<&Running>) {
+    let Some(Running { ids: Some(keeper), .. }) = running else { return };
+    let revived = SingleThreaded::prove().is_ok_and(|proof| keeper.borrow_mut().revive(&proof).is_ok());
+    if let Some(running) = running.filter(|_| !revived) {
+        running.kill();
+    }
+}
+
+/// The limit that gives a process of the container these credentials.
+fn limit_of(running: &Running, credentials: &[u8]) -> Option<u64> {
+    let credentials = table::decode(credentials)?;
+    running.ids.as_ref()?.borrow().limit_of(credentials).ok()
+}
+
 impl<'a> Monitor<'a> {
     /// One that takes `signals`, and has these clients.
     pub fn new(signals: &'a SignalQueue, clients: Clients) -> Self {
@@ -169,6 +200,8 @@ impl<'a> Monitor<'a> {
             buffer: Vec::new(),
             requests_to_end: Vec::new(),
             health: None,
+            connection: None,
+            name_servers: None,
             stop_signal: None,
             is_asked_to_end: false,
             is_degraded: false,
@@ -205,13 +238,26 @@ impl<'a> Monitor<'a> {
     pub fn serve(&mut self, running: &Running, channels: Vec<Channel>, care: Care<'_>) -> Result<u8, Errno> {
         self.channels = channels;
         self.health = care.health;
+        self.connection = care.connection;
+        self.name_servers = care.name_servers;
         self.stop_signal = care.stop_signal;
         let mut deadline = care.limit.map(|limit| Instant::now() + limit);
         let mut is_waiting = false;
         loop {
-            let next = [deadline, self.health.as_ref().and_then(health::Watch::deadline)];
+            let next = [
+                deadline,
+                self.health.as_ref().and_then(health::Watch::deadline),
+                self.connection.as_ref().and_then(Connection::deadline),
+                self.name_servers.as_ref().map(NameServers::deadline),
+            ];
             if self.turn(Some(running), next.into_iter().flatten().min())? {
                 break;
+            }
+            if let Some(connection) = &mut self.connection {
+                connection.turn();
+            }
+            if let Some(name_servers) = &mut self.name_servers {
+                name_servers.turn();
             }
             if std::mem::take(&mut self.is_degraded) {
                 (care.is_degraded)();
@@ -234,6 +280,7 @@ impl<'a> Monitor<'a> {
             }
         }
         self.health = None;
+        self.name_servers = None;
         running.servers.finish();
         let code = match pidfd::wait(running.child.pidfd.as_fd())? {
             WaitStatus::Exited(_, code) => code as u8,
@@ -242,6 +289,11 @@ impl<'a> Monitor<'a> {
         };
         self.drain();
         Ok(code)
+    }
+
+    /// What has connected the network of the container that has ended.
+    pub fn take_connection(&mut self) -> Option<Connection> {
+        self.connection.take()
     }
 
     /// Waits while no container runs.
@@ -269,6 +321,7 @@ impl<'a> Monitor<'a> {
         for (source, events) in self.wait(running, deadline)? {
             match source {
                 Source::Process => ended = true,
+                Source::Supervisor => revive(running),
                 Source::Server(index) => {
                     let is_over = running.is_none_or(|running| running.servers.take_ended(index));
                     self.is_degraded |= !is_over;
@@ -280,6 +333,11 @@ impl<'a> Monitor<'a> {
                 }
                 // Looked at in any case.
                 Source::HealthCheck => {}
+                Source::Network => {
+                    if let Some(connection) = &mut self.connection {
+                        connection.died();
+                    }
+                }
                 Source::Listener => self.clients.accept(),
                 Source::Client(index) => {
                     if events.contains(PollFlags::POLLOUT) {
@@ -345,6 +403,8 @@ impl<'a> Monitor<'a> {
         let mut wanted: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
         let read = PollFlags::POLLIN;
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
+        let keeper = running.and_then(|running| running.ids.as_ref()).map(RefCell::borrow);
+        wanted.extend(keeper.as_ref().map(|keeper| (Source::Supervisor, keeper.process(), read)));
         // The last first, for who takes some away.
         let servers = servers.as_deref().unwrap_or_default();
         for (index, server) in servers.iter().enumerate().rev() {
@@ -353,6 +413,8 @@ impl<'a> Monitor<'a> {
         wanted.push((Source::Signals, self.signals.as_fd(), read));
         let check = self.health.as_ref().and_then(health::Watch::process);
         wanted.extend(check.map(|process| (Source::HealthCheck, process, read)));
+        let helper = self.connection.as_ref().and_then(Connection::process);
+        wanted.extend(helper.map(|process| (Source::Network, process, read)));
         let check = self.health.as_ref().and_then(health::Watch::output);
         wanted.extend(check.map(|output| (Source::HealthCheck, output, read)));
         wanted.extend(self.clients.listener().map(|listener| (Source::Listener, listener, read)));
@@ -417,6 +479,12 @@ impl<'a> Monitor<'a> {
             }
             (Said::Lost, Some(running)) => running.kill(),
             (Said::Lost, None) => {}
+            (Said::Credentials(client, bytes), running) => {
+                let limit = running.and_then(|running| limit_of(running, &bytes)).unwrap_or(0);
+                self.clients.answer(client, Frame::Limit(limit));
+            }
+            (Said::Listener(listener), Some(Running { ids: Some(keeper), .. })) => keeper.borrow_mut().listen(listener),
+            (Said::Listener(_), _) => {}
             (Said::Start, _) if !self.holds => self.clients.tell_start(),
             (Said::Start, _) => {}
         }

@@ -18,10 +18,17 @@ use crate::state::schema::container::MountRecord;
 /// What `--read-only` leaves writable, in memory (podman's `--read-only-tmpfs`).
 const WRITABLE_IN_MEMORY: &[&str] = &["/run", "/tmp", "/var/tmp"];
 
-/// All of them.
-pub fn mounts(request: &Request, layout: &Layout, id: &ContainerId) -> Result<Vec<Mount>, Refused> {
+/// All of them. Those of devices give way to the user's own.
+pub fn mounts(
+    request: &Request,
+    of_devices: &[BindMount],
+    layout: &Layout,
+    id: &ContainerId,
+) -> Result<Vec<Mount>, Refused> {
     let mut made = Maker { layout, id, overlays: 0, mounts: Vec::new() };
-    for mount in &request.mounts {
+    let taken: Vec<String> = request.destinations().map(normal).collect();
+    let of_devices = of_devices.iter().filter(|mount| !taken.contains(&normal(&mount.destination)));
+    for mount in request.mounts.iter().chain(of_devices) {
         made.bind(mount)?;
     }
     made.mounts.extend(request.tmpfs.iter().map(tmpfs));
@@ -51,6 +58,19 @@ pub fn mounts(request: &Request, layout: &Layout, id: &ContainerId) -> Result<Ve
         }
     }
     Ok(mounts)
+}
+
+/// Where a coracle in a privileged container keeps its store: a directory of the host's file system, since an overlay of an
+/// overlay of an overlay is one too many for the kernel. Nothing where the user has mounted something.
+pub fn nested_store(mounts: &[Mount], home: &str, id: &ContainerId) -> Result<Option<Mount>, Refused> {
+    let destination = normal(&format!("{home}/.local/share/coracle"));
+    let is_taken = |mount: &Mount| Path::new(&destination).starts_with(normal(&mount.destination));
+    if mounts.iter().any(is_taken) {
+        return Ok(None);
+    }
+    let path = c_string(relative(id, "nested"))?;
+    let source = MountSource::Volume { path, subpath: None, fill: None };
+    Ok(Some(Mount { destination, source, read_only: false, exec: true }))
 }
 
 /// Files of `/proc` that programs such as lxcfs replace with their own: those that runc allows to be mounted on.

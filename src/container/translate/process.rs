@@ -24,7 +24,7 @@ pub fn environment(
     request: &Request,
     surroundings: &Surroundings<'_>,
     defaults: &RunDefaults,
-    hostname: &str,
+    (hostname, of_devices): (&str, &[String]),
 ) -> Environment {
     let asked = &request.process;
     let mut environment = Environment::default();
@@ -35,6 +35,8 @@ pub fn environment(
         environment.set("TERM", "xterm");
     }
     environment.add_image(&defaults.env);
+    // In their own words, as an image's.
+    environment.add_image(of_devices);
     environment.rework(asked);
     environment.add_settings(&request.env);
     let is_wanted = |name: &str| !asked.unset_all && asked.unset.iter().all(|unset| unset != name);
@@ -150,6 +152,7 @@ pub fn time_zone(request: &Request, view: &View) -> Result<Option<GivenFile>, Fa
         content: OsString::from_vec(content),
         destination: "/etc/localtime",
         required: true,
+        shared: false,
     }))
 }
 
@@ -175,7 +178,13 @@ pub fn account_files(accounts: &Accounts, view: &View) -> Result<Vec<GivenFile>,
             content.extend_from_slice(line.as_bytes());
             content.push(b'\n');
         }
-        files.push(GivenFile { name, content: OsString::from_vec(content), destination: shown, required: false });
+        files.push(GivenFile {
+            name,
+            content: OsString::from_vec(content),
+            destination: shown,
+            required: false,
+            shared: false,
+        });
     }
     Ok(files)
 }

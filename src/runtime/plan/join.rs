@@ -7,6 +7,7 @@ use nix::sched::CloneFlags;
 
 use super::{DEVPTS, LaunchPlan, Planner, ROOT, join_group};
 use crate::cgroup::group::Group;
+use crate::net::plan::NetworkPlan;
 use crate::runtime::blueprint::{IdMaps, Process};
 use crate::runtime::step::{Missing, Place, Step};
 
@@ -42,9 +43,9 @@ impl LaunchPlan {
             planner.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: None, size });
         }
         planner.surroundings(&process);
-        planner.privileges(&process, &ids);
+        planner.privileges(&process, &ids, None);
         planner.execute(process);
-        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, falls_back: false, steps: planner.steps }
+        Self::without_namespaces(planner.steps)
     }
 
     /// The plan that puts a process of ours where the files of a container are, with what may be done there: into the user and
@@ -53,6 +54,11 @@ impl LaunchPlan {
         let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
         // Hidden before it is where others could look at it, and again: new credentials undo both.
         let steps = vec![Step::SetUmask(0), Step::TieToMonitor, Step::Join { member, namespaces }, Step::TieToMonitor];
-        Self { namespaces: CloneFlags::empty(), id_maps: None, group: None, falls_back: false, steps }
+        Self::without_namespaces(steps)
+    }
+
+    fn without_namespaces(steps: Vec<Step>) -> Self {
+        let (namespaces, network) = (CloneFlags::empty(), NetworkPlan::Host);
+        Self { namespaces, id_maps: None, group: None, virtual_ids: None, network, falls_back: false, steps }
     }
 }

@@ -37,10 +37,16 @@ fn blueprint() -> Blueprint {
         falls_back: true,
         read_only: false,
         ids: single(),
-        network: Network::Isolated,
+        network: NetworkPlan::None,
         hostname: "box".into(),
         mounts: Vec::new(),
-        files: vec![GivenFile { name: "hosts", content: "hosts".into(), destination: "/etc/hosts", required: false }],
+        files: vec![GivenFile {
+            name: "hosts",
+            content: "hosts".into(),
+            destination: "/etc/hosts",
+            required: false,
+            shared: false,
+        }],
         lines: Vec::new(),
         cgroup2: false,
         group: None,
@@ -52,6 +58,9 @@ fn blueprint() -> Blueprint {
         uts: Default::default(),
         shm_size: Bound::At(64 << 20),
         devices: vec![("null", 259), ("zero", 261)],
+        host_devices: Vec::new(),
+        secrets: Vec::new(),
+        privileged: false,
         masked: vec!["/proc/kcore".into()],
         read_only_paths: vec!["/proc/sys".into()],
         sysctls: vec![("net/ipv4/ip_unprivileged_port_start".into(), "0".into())],
@@ -65,6 +74,7 @@ fn blueprint() -> Blueprint {
             groups: Some(vec![4]),
             capabilities: Sets::for_user(DEFAULT, &CapabilityChanges::default(), 0),
             no_new_privileges: false,
+            ids: ProcessIds::Kernels,
             filter: Some(default_filter(DEFAULT, Arch::NATIVE, ForeignAbi::Killed)),
             limits: vec![(libc::RLIMIT_CORE, 0, 0)],
             oom_score_adj: None,
@@ -73,6 +83,7 @@ fn blueprint() -> Blueprint {
             personality: 0,
             terminal: None,
         },
+        virtual_ids: None,
         reaper: false,
     }
 }
@@ -97,7 +108,7 @@ fn combinations() -> Vec<Blueprint> {
         let mut blueprint = blueprint();
         blueprint.read_only = on(0);
         blueprint.ids = if on(1) { ranges() } else { single() };
-        blueprint.network = if on(2) { Network::Host } else { Network::Isolated };
+        blueprint.network = if on(2) { NetworkPlan::Host } else { NetworkPlan::None };
         blueprint.process.terminal = on(3).then(WindowSize::default);
         blueprint.process.no_new_privileges = on(4);
         blueprint.reaper = on(5);

@@ -1,6 +1,7 @@
 //! Records of containers.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -8,10 +9,13 @@ use serde_json::value::RawValue;
 
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::health::HealthCheck;
+use crate::name::ids::IdsMode;
 use crate::name::image_selector::ImageSelector;
 use crate::name::limit_request::LimitRequest;
 use crate::name::log_request::LogRequest;
+use crate::name::port::{PortRequest, Published};
 use crate::name::process::ProcessRequest;
+use crate::name::secret::SecretName;
 use crate::name::storage_driver::Driver;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, ImageId};
@@ -44,6 +48,15 @@ pub struct ContainerRecord {
     pub network: String,
     /// Mounts that the user asked for.
     pub mounts: Vec<MountRecord>,
+    /// Devices of the host that it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceRecord>,
+    /// Whether it has all that can be given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
+    /// Names of secrets that it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretName>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Whether its root file system is read-only.
@@ -73,6 +86,21 @@ pub struct ContainerRecord {
     /// What was asked for about its process.
     #[serde(default, skip_serializing_if = "ProcessRequest::is_default")]
     pub asked: ProcessRequest,
+    /// How its ids are made. Absent in records of versions that knew one way, by the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<IdsRecord>,
+    /// What was asked for about its ports; the exposed ones are the image's, too.
+    #[serde(default)]
+    pub ports: PortRequest,
+}
+
+/// How the ids of a container are made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdsRecord {
+    /// `range`, `native`, `emulate` or `fake`.
+    pub mode: IdsMode,
+    /// Why.
+    pub reason: String,
 }
 
 /// The image of a container.
@@ -113,6 +141,17 @@ pub struct ProcessRecord {
     pub seccomp: String,
     /// Signal that asks it to stop.
     pub stop_signal: String,
+}
+
+/// A device of the host in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRecord {
+    /// Path on the host.
+    pub source: String,
+    /// Path in the container.
+    pub destination: String,
+    /// `r`, `w`: what the user may do with it.
+    pub permissions: String,
 }
 
 /// A mount of a container.
@@ -226,6 +265,9 @@ pub struct ExitRecord {
     /// Whether processes of it were killed because there was no memory left for them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub oom_killed: bool,
+    /// Whether it needed other ids than its own, where these were emulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids_needed: Option<bool>,
     /// Why it could not be started again, if that is how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -234,6 +276,37 @@ pub struct ExitRecord {
 impl Record for ExitRecord {
     const VERSION: u32 = 1;
     const KIND: &'static str = "exit record";
+}
+
+/// `RUNTIME/containers/ID.network.json`: what connects the network of a container that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionRecord {
+    /// The program that does.
+    pub helper: String,
+    /// Its process; 0 while none lives.
+    pub pid: i32,
+    /// The container's device.
+    pub device: String,
+    /// The container's address.
+    pub address: Ipv4Addr,
+    /// The length of its network's prefix.
+    pub prefix_length: u8,
+    /// Its gateway.
+    pub gateway: Ipv4Addr,
+    /// Published ports.
+    pub ports: Vec<Published>,
+    /// Whether a port without an address is one of IPv6, too.
+    pub publishes_both: bool,
+    /// How many times the program has died.
+    pub deaths: u32,
+    /// Why it died the last time, if it does not live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Record for ConnectionRecord {
+    const VERSION: u32 = 1;
+    const KIND: &'static str = "record of a network's connection";
 }
 
 /// `RUNTIME/containers/ID.health.json`: what the checks of a container that runs have shown.

@@ -5,6 +5,8 @@
 pub mod container;
 pub mod image;
 pub mod layer;
+pub mod network;
 pub mod owners;
+pub mod secret;
 pub mod stamp;
 pub mod volume;

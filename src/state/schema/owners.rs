@@ -96,6 +96,11 @@ impl Owners {
         self.of(file).or_else(at_path)
     }
 
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = (FileKey, Ownership)> {
+        self.owners.iter().map(|(&file, &ownership)| (file, ownership))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.owners.is_empty()

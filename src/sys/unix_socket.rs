@@ -1,16 +1,18 @@
-//! The socket on which a container's monitor takes clients.
+//! Listening at a path and connecting to it, with messages that are kept apart (unix(7), SOCK_SEQPACKET).
+
+#![allow(unsafe_code)]
 
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, socket};
 use nix::sys::stat::Mode;
 
-/// Listens at `path`. What a dead monitor has left there is replaced.
+/// Listens at `path`. What a dead process has left there is replaced.
 pub fn listen_at(path: &Path) -> Result<OwnedFd, Errno> {
     let listener = new_socket()?;
     let _ = fs::remove_file(path);
@@ -19,7 +21,7 @@ pub fn listen_at(path: &Path) -> Result<OwnedFd, Errno> {
     Ok(listener)
 }
 
-/// Connects to the monitor that listens at `path`.
+/// Connects to whoever listens at `path`.
 pub fn connect_to(path: &Path) -> Result<OwnedFd, Errno> {
     let client = new_socket()?;
     with_address(path, |address| connect(client.as_raw_fd(), address))?;
@@ -39,4 +41,10 @@ fn with_address(path: &Path, use_it: impl Fn(&UnixAddr) -> Result<(), Errno>) ->
     let mut short = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
     short.extend_from_slice(name.as_bytes());
     use_it(&UnixAddr::new(short.as_slice())?)
+}
+
+/// The next who connects.
+pub fn accept(listener: &OwnedFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: the kernel has just made this descriptor for us.
+    accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }

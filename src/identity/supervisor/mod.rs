@@ -1,0 +1,386 @@
+//! The supervisor of virtual ids: a process beside a container's monitor that answers the system calls in which ids show.
+//!
+//! ```text
+//!   container's process -- call --> kernel -- notification --> supervisor: one worker, or more where one is stuck
+//!   monitor: has a copy of each listener, watches the supervisor, starts another when it is killed
+//! ```
+//!
+//! It lives in the container's user and mount namespaces, outside of its pid namespace, and may do there with files what the
+//! container's root may, and look at its processes. Its root directory is the container's, its working directory the host's
+//! `/proc`, where it finds them; it has no other directory of the host, and opens no path of it. What it does with a path it does as
+//! the caller would: it fools whoever changes the path meanwhile, and nobody else.
+
+mod create;
+mod exec;
+mod files;
+mod ids;
+mod owner;
+mod peer;
+mod process;
+mod stat;
+mod worker;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
+use nix::sys::eventfd::EventFd;
+use nix::sys::stat::Mode;
+
+use super::ownership::Owner;
+use super::table::Table;
+use crate::name::capability::{Capability, CapabilitySet};
+use crate::state::schema::layer::Ownership;
+use crate::state::schema::owners::FileKey;
+use crate::sys::credentials::ThreadCapabilities;
+use crate::sys::notification::{self, Notification};
+use crate::sys::shared_words::SharedWords;
+use crate::sys::syscall::{Arch, Syscall};
+use crate::sys::{credentials, process as own_process, socket};
+use files::Files;
+use worker::Worker;
+
+/// Whose the files of a mount are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The container's: what cannot carry its owner is in the journal of this index.
+    Own(usize),
+    /// The caller's: nothing is written beside them.
+    Callers,
+}
+
+/// A mount that is known from the beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountRule {
+    /// Where it is, absolute. Mounts below it are like it.
+    pub destination: String,
+    /// Whose.
+    pub rule: Rule,
+}
+
+/// What a container's supervisor is to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surroundings {
+    /// What its root may do.
+    pub bounding: CapabilitySet,
+    /// Whose the caller's files are shown to be.
+    pub user: Owner,
+    /// The mounts that the user asked for.
+    pub mounts: Vec<MountRule>,
+    /// Whether its processes may have other mounts than its first one.
+    pub views_vary: bool,
+}
+
+/// What one supervisor starts with, which comes after another if that was killed.
+pub struct Setup<'a> {
+    /// What is to be known.
+    pub surroundings: &'a Surroundings,
+    /// The container's user and mount namespaces.
+    pub namespaces: [BorrowedFd<'a>; 2],
+    /// Where its calls come from.
+    pub listeners: Vec<OwnedFd>,
+    /// The monitor's entries of the table, and the supervisor's.
+    pub entries: [OwnedFd; 2],
+    /// A memory file with what supervisors say to each other and to the monitor.
+    pub words: BorrowedFd<'a>,
+    /// Where more listeners come from; its end is ours.
+    pub control: OwnedFd,
+    /// The journals, the container's first.
+    pub journals: Vec<OwnedFd>,
+    /// What layers know of owners that files cannot carry.
+    pub recorded: Vec<(FileKey, Ownership)>,
+}
+
+/// Words that are shared: whether other ids were needed, and for each worker the call that it answers, and whether that only
+/// asks.
+pub mod words {
+    /// 1 once they were.
+    pub const NEEDED: usize = 0;
+    /// Workers that can be told from each other.
+    pub const SLOTS: usize = 192;
+    /// Where their calls are.
+    pub const CALLS: usize = 64;
+    /// Where it says what kind of call.
+    pub const KINDS: usize = CALLS + SLOTS;
+    /// The call only asks.
+    pub const ASKS: u64 = 1;
+    /// It changes something.
+    pub const CHANGES: u64 = 2;
+}
+
+/// Memory of a thread's stack: handlers are shallow, and keep buffers of a few pages.
+const STACK: usize = 256 << 10;
+
+/// After this time with one call a worker is taken to be stuck.
+const STUCK: Duration = Duration::from_millis(50);
+
+/// What all workers share.
+struct Shared {
+    table: Table,
+    files: Files,
+    views_vary: bool,
+    own_roots: AtomicBool,
+    words: SharedWords,
+    /// System calls by number, of our interface and of the 32-bit one.
+    calls: [Vec<Option<Syscall>>; 2],
+    /// The container's root directory, and the host's `/proc`.
+    root: OwnedFd,
+    proc: OwnedFd,
+    /// When each worker began with its call, in milliseconds since `born`; 0 while it has none.
+    begun: [AtomicU64; words::SLOTS],
+    born: Instant,
+    watched: AtomicBool,
+    alarm: EventFd,
+    /// Which slots are taken.
+    slots: Mutex<[bool; words::SLOTS]>,
+}
+
+impl Shared {
+    /// The call, if it is one that can be answered.
+    fn decode(&self, note: &Notification) -> Option<(Syscall, Arch)> {
+        let arch = [Some(Arch::NATIVE), Arch::NATIVE.compat()];
+        let which = arch.iter().position(|arch| arch.is_some_and(|arch| arch.audit() == note.arch))?;
+        let call = self.calls[which].get(usize::try_from(note.number).ok()?)?;
+        Some(((*call)?, arch[which]?))
+    }
+
+    /// A slot that nobody has.
+    fn take_slot(&self) -> Option<usize> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = slots.iter().position(|taken| !taken)?;
+        slots[free] = true;
+        Some(free)
+    }
+
+    fn leave_slot(&self, slot: Option<usize>) {
+        if let Some(slot) = slot {
+            self.slots.lock().unwrap_or_else(PoisonError::into_inner)[slot] = false;
+        }
+    }
+
+    fn begin(&self, slot: Option<usize>, id: u64, asks: bool) {
+        let Some(slot) = slot else { return };
+        let all = self.words.words();
+        all[words::KINDS + slot].store(if asks { words::ASKS } else { words::CHANGES }, Ordering::Relaxed);
+        all[words::CALLS + slot].store(id, Ordering::Release);
+        self.begun[slot].store(self.now(), Ordering::Relaxed);
+        if !self.watched.swap(true, Ordering::Relaxed) {
+            let _ = self.alarm.write(1);
+        }
+    }
+
+    fn end(&self, slot: Option<usize>) {
+        let Some(slot) = slot else { return };
+        self.begun[slot].store(0, Ordering::Relaxed);
+        self.words.words()[words::KINDS + slot].store(0, Ordering::Release);
+    }
+
+    fn now(&self) -> u64 {
+        1 + self.born.elapsed().as_millis() as u64
+    }
+
+    /// Whether other ids were needed.
+    fn needs(&self) -> &AtomicU64 {
+        &self.words.words()[words::NEEDED]
+    }
+
+    fn note_own_root(&self) {
+        self.own_roots.store(true, Ordering::Release);
+    }
+
+    fn some_have_own_root(&self) -> bool {
+        self.own_roots.load(Ordering::Acquire)
+    }
+}
+
+/// Holds a thread in another root directory.
+struct Within<'a>(&'a Shared);
+
+/// Takes the calling thread into another root directory, where it stays until the guard is dropped.
+fn chroot_to<'a>(shared: &'a Shared, root: BorrowedFd<'_>) -> Result<Within<'a>, Errno> {
+    let within = Within(shared);
+    nix::unistd::fchdir(root)?;
+    nix::unistd::chroot(c".")?;
+    Ok(within)
+}
+
+impl Drop for Within<'_> {
+    fn drop(&mut self) {
+        let back = nix::unistd::fchdir(&self.0.root)
+            .and_then(|()| nix::unistd::chroot(c"."))
+            .and_then(|()| nix::unistd::fchdir(&self.0.proc));
+        if back.is_err() {
+            // A thread that is somewhere else must not go on.
+            own_process::exit_now(1);
+        }
+    }
+}
+
+/// The supervisor's whole life, in a process of its own with one thread; its exit status.
+pub fn run(setup: Setup<'_>) -> u8 {
+    u8::from(serve(setup).is_err())
+}
+
+fn serve(setup: Setup<'_>) -> Result<(), Errno> {
+    own_process::die_with_parent()?;
+    nix::unistd::setsid()?;
+    let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let proc = nix::fcntl::open(c"/proc", directory, Mode::empty())?;
+    let [user, mount] = setup.namespaces;
+    nix::sched::setns(user, CloneFlags::CLONE_NEWUSER)?;
+    // New credentials undo both.
+    own_process::hide_from_ptrace()?;
+    own_process::die_with_parent()?;
+    nix::sched::setns(mount, CloneFlags::CLONE_NEWNS)?;
+    limit_capabilities(setup.surroundings.bounding)?;
+    let root = nix::fcntl::open(c"/", directory, Mode::empty())?;
+    nix::unistd::fchdir(&proc)?;
+    nix::sys::stat::umask(Mode::empty());
+    let status = crate::sys::status::Status::of_file(&root)?;
+    let Setup { surroundings, listeners, entries: [of_monitor, own], words, control, journals, recorded, .. } = setup;
+    let shared = Arc::new(Shared {
+        table: Table::new(of_monitor, own).ok_or(Errno::EINVAL)?,
+        files: Files::new(surroundings.mounts.clone(), &status, surroundings.user, journals, recorded),
+        views_vary: surroundings.views_vary,
+        // One that was killed may have seen some.
+        own_roots: AtomicBool::new(true),
+        words: SharedWords::of(words)?,
+        calls: [Some(Arch::NATIVE), Arch::NATIVE.compat()].map(|arch| arch.map(numbered).unwrap_or_default()),
+        root,
+        proc,
+        begun: [const { AtomicU64::new(0) }; words::SLOTS],
+        born: Instant::now(),
+        watched: AtomicBool::new(false),
+        alarm: EventFd::new()?,
+        slots: Mutex::new([false; words::SLOTS]),
+    });
+    let listeners: Vec<Arc<OwnedFd>> = listeners.into_iter().map(Arc::new).collect();
+    let is_first = settle(&shared, &listeners);
+    shared.own_roots.store(!is_first, Ordering::Release);
+    for listener in &listeners {
+        begin_listening(&shared, listener);
+    }
+    watch(&shared, listeners, &control)
+}
+
+/// By number.
+fn numbered(arch: Arch) -> Vec<Option<Syscall>> {
+    let mut calls = Vec::with_capacity(512);
+    for &call in Syscall::ALL {
+        // Numbers of 32-bit Arm's own calls are far away from all others, and none of them is asked about.
+        if let Some(number) = call.number(arch).map(|number| number as usize).filter(|&number| number < 1024) {
+            if calls.len() <= number {
+                calls.resize(number + 1, None);
+            }
+            calls[number] = Some(call);
+        }
+    }
+    calls
+}
+
+/// Answers what a supervisor that was killed has left: questions are the kernel's then, and whatever changes something is to be
+/// tried again. Whether there was none.
+fn settle(shared: &Shared, listeners: &[Arc<OwnedFd>]) -> bool {
+    let all = shared.words.words();
+    let is_first = all[words::CALLS..words::CALLS + words::SLOTS].iter().all(|call| call.load(Ordering::Acquire) == 0);
+    for slot in 0..words::SLOTS {
+        let kind = all[words::KINDS + slot].swap(0, Ordering::AcqRel);
+        let id = all[words::CALLS + slot].load(Ordering::Acquire);
+        for listener in listeners.iter().filter(|_| kind != 0) {
+            // Of the others it is none.
+            let _ = match kind {
+                words::ASKS => notification::proceed(listener.as_fd(), id),
+                _ => notification::fail(listener.as_fd(), id, Errno::EINTR),
+            };
+        }
+    }
+    is_first
+}
+
+/// What the container's root may do with files, and what it takes to look at its processes, and to follow them into roots of
+/// their own.
+fn limit_capabilities(bounding: CapabilitySet) -> Result<(), Errno> {
+    let of_files = [Capability::DacOverride, Capability::DacReadSearch, Capability::Fowner, Capability::Fsetid];
+    let kept = CapabilitySet::of(&of_files).intersection(bounding);
+    let kept = kept.with(Capability::SysPtrace).with(Capability::SysChroot).bits();
+    credentials::limit_bounding_set(kept)?;
+    credentials::set_capabilities(ThreadCapabilities { effective: kept, permitted: kept, inheritable: 0 })
+}
+
+fn begin_listening(shared: &Arc<Shared>, listener: &Arc<OwnedFd>) {
+    // Before Linux 6.6 every answer costs several times as much, and is right all the same.
+    let _ = notification::wake_synchronously(listener.as_fd());
+    add_worker(shared, listener);
+}
+
+/// Adds a worker to a listener. Without another thread the others go on.
+fn add_worker(shared: &Arc<Shared>, listener: &Arc<OwnedFd>) {
+    let slot = shared.take_slot();
+    let worker = Worker::new(shared.clone(), listener.clone(), slot);
+    let spawned = std::thread::Builder::new().stack_size(STACK).spawn(move || worker.serve());
+    if spawned.is_err() {
+        shared.leave_slot(slot);
+    }
+}
+
+/// Waits for more listeners, and for workers that are stuck, until the monitor is gone.
+fn watch(shared: &Arc<Shared>, mut listeners: Vec<Arc<OwnedFd>>, control: &OwnedFd) -> Result<(), Errno> {
+    let mut most_stuck = 0;
+    loop {
+        let is_watching = shared.watched.load(Ordering::Relaxed);
+        let timeout = if is_watching { PollTimeout::from(STUCK.as_millis() as u8) } else { PollTimeout::NONE };
+        let mut fds = [control.as_fd(), shared.alarm.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, timeout) {
+            Err(Errno::EINTR) => continue,
+            other => other?,
+        };
+        let happened = fds.map(|fd| fd.any().unwrap_or(false));
+        if happened[1] {
+            let _ = shared.alarm.read();
+        }
+        if happened[0] {
+            let mut message = [0; 8];
+            match socket::receive(control.as_fd(), &mut message) {
+                Ok((_, Some(listener))) => {
+                    let listener = Arc::new(listener);
+                    begin_listening(shared, &listener);
+                    listeners.push(listener);
+                }
+                Ok((0, None)) => return Ok(()),
+                _ => {}
+            }
+            continue;
+        }
+        if is_watching {
+            look_after(shared, &listeners, &mut most_stuck);
+        }
+    }
+}
+
+/// Adds workers when more are stuck than ever before, as long as there are slots.
+fn look_after(shared: &Arc<Shared>, listeners: &[Arc<OwnedFd>], most_stuck: &mut usize) {
+    let now = shared.now();
+    let (mut busy, mut stuck) = (false, 0);
+    for begun in &shared.begun {
+        match begun.load(Ordering::Relaxed) {
+            0 => {}
+            since if now.saturating_sub(since) >= STUCK.as_millis() as u64 => stuck += 1,
+            _ => busy = true,
+        }
+    }
+    if stuck > *most_stuck {
+        *most_stuck = stuck;
+        // Which listener they have is not known: each gets one more.
+        for listener in listeners {
+            add_worker(shared, listener);
+        }
+    }
+    if stuck == 0 && !busy {
+        shared.watched.store(false, Ordering::Relaxed);
+    }
+}

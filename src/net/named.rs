@@ -1,0 +1,301 @@
+//! Networks that have names: their records, and what makes a good one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+
+use ipnet::IpNet;
+use nix::errno::Errno;
+
+use super::ipam;
+use super::link;
+use super::netlink::Netlink;
+use crate::failure::{EXIT_OWN_FAILURE, Explain, Failure};
+use crate::name::network::{DEFAULT_BRIDGE, DeviceName, NetworkName};
+use crate::state::layout::Layout;
+use crate::state::lock::{Exclusive, LockError};
+use crate::state::record::{self, RecordError};
+use crate::state::schema::container::Timestamp;
+use crate::state::schema::network::{NetworkDriver, NetworkRecord, SubnetRecord};
+use crate::sys::random;
+
+/// Another name of the default network: podman's.
+pub const ALSO_DEFAULT: &str = "podman";
+
+/// The subnet of the default network, if nobody else has it: podman's.
+const DEFAULT_SUBNET: &str = "10.88.0.0/16";
+
+/// Why something about a network failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NamedError {
+    /// There is one of this name already.
+    #[error("making the network {0}: there is one of this name")]
+    Exists(NetworkName),
+    /// There is none.
+    #[error("there is no network with the name or ID {0:?}")]
+    Missing(String),
+    /// There are several.
+    #[error("{0:?} is the beginning of the IDs of several networks")]
+    Ambiguous(String),
+    /// Its addresses are those of others.
+    #[error("making the network {name}: the subnet {subnet} overlaps with {other}, {owner}")]
+    Overlap {
+        /// The network.
+        name: NetworkName,
+        /// Its subnet.
+        subnet: IpNet,
+        /// With what.
+        other: IpNet,
+        /// Whose that is.
+        owner: String,
+    },
+    /// There are no addresses left.
+    #[error("making the network {0}: no subnet is free between 10.89.0.0 and 10.255.255.0")]
+    NoSubnet(NetworkName),
+    /// Containers are in it.
+    #[error("removing the network {name}: it is in use by {}", users.join(", "))]
+    InUse {
+        /// The network.
+        name: NetworkName,
+        /// Names of containers.
+        users: Vec<String>,
+    },
+    /// It is the default network.
+    #[error("the network {0} is the default one: it cannot be removed")]
+    Default(NetworkName),
+    /// The host's routes.
+    #[error("reading the routes of the host")]
+    Routes(#[source] Errno),
+    /// The file system refused.
+    #[error("removing the record of the network {0}")]
+    Remove(NetworkName, #[source] io::Error),
+    /// Random bytes.
+    #[error("getting random bytes")]
+    Random(#[source] Errno),
+    /// Its record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+impl Explain for NamedError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Exists(_) => "E_EXISTS",
+            Self::Missing(_) | Self::Ambiguous(_) => "E_NOTFOUND",
+            Self::Overlap { .. } | Self::NoSubnet(_) | Self::Default(_) => "E_CONFIG",
+            Self::InUse { .. } => "E_BUSY",
+            Self::Routes(_) | Self::Random(_) => "E_IO",
+            Self::Remove(_, cause) => record::io_code(cause),
+            Self::Record(error) => error.code(),
+            Self::Lock(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Exists(_) => Some("--ignore leaves it as it is, and is no failure".into()),
+            Self::Missing(_) => Some("coracle network ls lists all networks; network create NAME makes one".into()),
+            Self::Ambiguous(_) => Some("type more of it".into()),
+            Self::Overlap { .. } => Some("choose another --subnet, or none: a free one is found then".into()),
+            Self::InUse { name, .. } => {
+                Some(format!("coracle network rm --force {name} removes these containers first"))
+            }
+            Self::Record(error) => error.hint(),
+            Self::Lock(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            // As podman's network rm.
+            Self::InUse { .. } => 2,
+            _ => EXIT_OWN_FAILURE,
+        }
+    }
+}
+
+/// The default network's name.
+pub fn default_name() -> NetworkName {
+    DEFAULT_BRIDGE.parse().unwrap_or_else(|_| unreachable!("it is a name"))
+}
+
+/// The name that is meant: the default network has two.
+pub fn canonical(name: &NetworkName) -> NetworkName {
+    if name.as_str() == ALSO_DEFAULT { default_name() } else { name.clone() }
+}
+
+/// The record of exactly this network. The default one is there without having been made.
+pub fn get(layout: &Layout, name: &NetworkName) -> Result<Option<NetworkRecord>, NamedError> {
+    let name = canonical(name);
+    match record::read(&layout.network_record(&name))? {
+        None if name == default_name() => default_record(layout).map(Some),
+        other => Ok(other),
+    }
+}
+
+/// The network of this name or identifier, or the only one whose identifier begins so.
+pub fn find(layout: &Layout, text: &str) -> Result<NetworkRecord, NamedError> {
+    let missing = || NamedError::Missing(text.chars().take(160).collect());
+    if let Some(record) = text.parse().ok().map(|name| get(layout, &name)).transpose()?.flatten() {
+        return Ok(record);
+    }
+    let is_beginning = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (records, _) = list(layout);
+    let mut begun = records.into_iter().filter(|record| is_beginning && record.id.starts_with(text));
+    match (begun.next(), begun.next()) {
+        (Some(record), None) => Ok(record),
+        (Some(_), Some(_)) => Err(NamedError::Ambiguous(text.to_owned())),
+        (None, _) => Err(missing()),
+    }
+}
+
+/// All networks in the order of their names. One whose record is damaged is left out and named in the second list.
+pub fn list(layout: &Layout) -> (Vec<NetworkRecord>, Vec<Failure>) {
+    let entries = fs::read_dir(layout.networks()).into_iter().flatten().flatten();
+    let mut names: Vec<NetworkName> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok()).collect();
+    names.push(default_name());
+    names.sort();
+    names.dedup();
+    let (mut records, mut failures) = (Vec::new(), Vec::new());
+    for name in names {
+        match get(layout, &name) {
+            Ok(record) => records.extend(record),
+            Err(error) => failures.push(error.into()),
+        }
+    }
+    (records, failures)
+}
+
+/// What the default network is before anybody has changed it.
+fn default_record(layout: &Layout) -> Result<NetworkRecord, NamedError> {
+    let taken = taken(&recorded(layout))?;
+    let usual = DEFAULT_SUBNET.parse().ok().filter(|usual| ipam::overlapping(*usual, &taken).is_none());
+    let subnet = usual.or_else(|| ipam::free_subnet(&taken)).ok_or_else(|| NamedError::NoSubnet(default_name()))?;
+    // The same on every machine, as podman's is: nothing is kept of it.
+    let id = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9";
+    Ok(NetworkRecord {
+        name: default_name(),
+        id: id.to_owned(),
+        created: Timestamp(0),
+        driver: NetworkDriver::Bridge,
+        device: device("podman0"),
+        subnets: vec![SubnetRecord { subnet, gateway: Some(ipam::default_gateway(subnet)), range: None }],
+        routes: Vec::new(),
+        internal: false,
+        dns: true,
+        name_servers: Vec::new(),
+        labels: BTreeMap::new(),
+        options: BTreeMap::new(),
+    })
+}
+
+/// The bridge of a network whose bridge has no name yet.
+pub fn default_device() -> DeviceName {
+    device("podman1")
+}
+
+fn device(name: &str) -> DeviceName {
+    name.parse().unwrap_or_else(|_| unreachable!("it is the name of a device"))
+}
+
+/// The records that are there.
+fn recorded(layout: &Layout) -> Vec<NetworkRecord> {
+    let entries = fs::read_dir(layout.networks()).into_iter().flatten().flatten();
+    entries.filter_map(|entry| record::read(&entry.path()).ok().flatten()).collect()
+}
+
+fn taken(records: &[NetworkRecord]) -> Result<Vec<IpNet>, NamedError> {
+    let routed = Netlink::open().and_then(|netlink| link::routed(&netlink)).map_err(NamedError::Routes)?;
+    let of_networks = records.iter().flat_map(|record| record.subnets.iter().map(|subnet| subnet.subnet));
+    Ok(routed.into_iter().chain(of_networks).collect())
+}
+
+/// What a new network is to be; subnets that are left open are found.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The record, with the subnets that were asked for.
+    pub record: NetworkRecord,
+    /// Whether it gets an IPv6 subnet if none was asked for.
+    pub ipv6: bool,
+    /// Whether the name of the device was asked for.
+    pub has_device: bool,
+}
+
+/// Makes a network. Nothing is changed if there is one of its name.
+pub fn create(layout: &Layout, draft: Draft, _lock: &Exclusive) -> Result<NetworkRecord, NamedError> {
+    let Draft { mut record, ipv6, has_device } = draft;
+    if get(layout, &record.name)?.is_some() {
+        return Err(NamedError::Exists(record.name));
+    }
+    let (others, _) = list(layout);
+    for subnet in &record.subnets {
+        check(&record, subnet.subnet, &others)?;
+    }
+    if record.driver == NetworkDriver::Bridge {
+        let all = taken(&others)?;
+        if !record.subnets.iter().any(|subnet| subnet.subnet.addr().is_ipv4()) && (record.subnets.is_empty() || ipv6) {
+            let subnet = ipam::free_subnet(&all).ok_or_else(|| NamedError::NoSubnet(record.name.clone()))?;
+            record.subnets.insert(0, SubnetRecord { subnet, gateway: None, range: None });
+        }
+        if ipv6 && !record.subnets.iter().any(|subnet| subnet.subnet.addr().is_ipv6()) {
+            let bytes: [u8; 32] = random::bytes().map_err(NamedError::Random)?;
+            let [a, b, c, d, e, ..] = bytes;
+            let subnet = ipam::local_subnet([a, b, c, d, e]);
+            record.subnets.push(SubnetRecord { subnet, gateway: None, range: None });
+        }
+        for subnet in &mut record.subnets {
+            subnet.gateway = subnet.gateway.or_else(|| Some(ipam::default_gateway(subnet.subnet)));
+        }
+        if !has_device {
+            let is_free = |name: &DeviceName| others.iter().all(|other| other.device != *name);
+            let mut names = (1..).map(|number| device(&format!("podman{number}")));
+            record.device = names.find(is_free).unwrap_or(record.device);
+        }
+    }
+    let bytes: [u8; 32] = random::bytes().map_err(NamedError::Random)?;
+    record.id = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    record::write_durable(&layout.tmp(), &layout.network_record(&record.name), &record)?;
+    Ok(record)
+}
+
+/// Refuses a subnet that is in use.
+fn check(record: &NetworkRecord, subnet: IpNet, others: &[NetworkRecord]) -> Result<(), NamedError> {
+    let overlap = |other, owner| NamedError::Overlap { name: record.name.clone(), subnet, other, owner };
+    for other in others {
+        let theirs: Vec<IpNet> = other.subnets.iter().map(|subnet| subnet.subnet).collect();
+        if let Some(theirs) = ipam::overlapping(subnet, &theirs) {
+            return Err(overlap(theirs, format!("which is that of the network {}", other.name)));
+        }
+    }
+    if record.driver == NetworkDriver::Bridge {
+        let routed = Netlink::open().and_then(|netlink| link::routed(&netlink)).map_err(NamedError::Routes)?;
+        if let Some(route) = ipam::overlapping(subnet, &routed) {
+            return Err(overlap(route, "to which the host has a route".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the record of a network, which is there.
+pub fn replace(layout: &Layout, record: &NetworkRecord, _lock: &Exclusive) -> Result<(), NamedError> {
+    Ok(record::write_durable(&layout.tmp(), &layout.network_record(&record.name), record)?)
+}
+
+/// Removes the record of a network that nobody uses.
+pub fn remove(layout: &Layout, name: &NetworkName, _lock: &Exclusive) -> Result<(), NamedError> {
+    if *name == default_name() {
+        return Err(NamedError::Default(name.clone()));
+    }
+    match fs::remove_file(layout.network_record(name)) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(NamedError::Remove(name.clone(), cause)),
+        _ => {
+            let _ = fs::remove_dir_all(layout.network_state(name));
+            Ok(())
+        }
+    }
+}
