@@ -688,7 +688,7 @@ mod tests {
         assert_eq!(
             keys(&report),
             "Id Created Path Args State Image ImageName Rootfs Name RestartCount Driver EffectiveCaps BoundingCaps \
-             Mounts NetworkSettings Config HostConfig ImageDigest LogPath StaticDir GraphDriver Pod Namespace MountLabel \
+             Mounts NetworkSettings Config HostConfig Ids ImageDigest LogPath StaticDir GraphDriver Pod Namespace MountLabel \
              ProcessLabel AppArmorProfile ConmonPidFile PidFile ExecIDs Dependencies IsInfra IsService OCIConfigPath OCIRuntime"
         );
         assert_eq!(
