@@ -374,6 +374,7 @@ pub struct HostConfig {
     pub limits: Limits,
     #[serde(flatten)]
     pub process: ProcessHostConfig,
+    #[serde(flatten)]
     pub absent: AbsentHost,
 }
 
