@@ -374,6 +374,7 @@ pub struct HostConfig {
     pub limits: Limits,
     #[serde(flatten)]
     pub process: ProcessHostConfig,
+    #[serde(flatten)]
     pub absent: AbsentHost,
 }
 
@@ -688,7 +689,7 @@ mod tests {
         assert_eq!(
             keys(&report),
             "Id Created Path Args State Image ImageName Rootfs Name RestartCount Driver EffectiveCaps BoundingCaps \
-             Mounts NetworkSettings Config HostConfig ImageDigest LogPath StaticDir GraphDriver Pod Namespace MountLabel \
+             Mounts NetworkSettings Config HostConfig Ids ImageDigest LogPath StaticDir GraphDriver Pod Namespace MountLabel \
              ProcessLabel AppArmorProfile ConmonPidFile PidFile ExecIDs Dependencies IsInfra IsService OCIConfigPath OCIRuntime"
         );
         assert_eq!(

@@ -77,9 +77,8 @@ pub fn asked(request: &PortRequest) -> BTreeMap<String, Value> {
             };
             let ip = mapping.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
             let shown = json!({"HostIp": ip, "HostPort": host});
-            match all.entry(format!("{container}/{protocol}")).or_insert_with(|| json!([])) {
-                Value::Array(list) => list.push(shown),
-                _ => {}
+            if let Value::Array(list) = all.entry(format!("{container}/{protocol}")).or_insert_with(|| json!([])) {
+                list.push(shown);
             }
         }
     }

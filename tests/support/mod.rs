@@ -251,7 +251,7 @@ pub fn busybox_arguments(flags: &[&str], command: &[&str]) -> Vec<String> {
     let mut arguments: Vec<String> = ["run", "--rm"].into_iter().map(String::from).collect();
     let is_about_network =
         |flag: &&str| flag.starts_with("--net") || flag.starts_with("--publish") || flag.starts_with("-p");
-    if !flags.iter().any(|flag| is_about_network(&flag)) {
+    if !flags.iter().any(is_about_network) {
         arguments.extend(["--network", "none"].map(String::from));
     }
     arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));

@@ -11,7 +11,7 @@
 //! * There are no open files: the kernel is told so, keeps pages over opens, and names inodes. A file is copied up by its first
 //!   change, not by being opened for one.
 //!
-//! One operation, one file; [`dispatch`] is the table of them.
+//! One operation, one file; `dispatch` is the table of them.
 
 mod attributes;
 mod copy_up;
