@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::registry::RealRegistry;
-use crate::support::{Lab, fixture, image, output};
+use crate::support::{Lab, image, output};
 
 /// How long one step may take: dpkg waits for a disk that others use, too.
 const PATIENCE: Duration = Duration::from_secs(300);

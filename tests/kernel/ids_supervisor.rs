@@ -1,10 +1,7 @@
 //! The supervisor of virtual ids: who joins a container, what a killed one leaves, and what hostile programs can do to it.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::exec::{exec, sh};
-use crate::support::{Lab, wait_until};
+use crate::support::Lab;
 
 /// A container of an image, in the background.
 fn sleeper(lab: &Lab, image: &str, flags: &[&str]) -> String {
@@ -13,15 +10,6 @@ fn sleeper(lab: &Lab, image: &str, flags: &[&str]) -> String {
     arguments.extend(flags);
     arguments.extend([image.as_str(), "sleep", "1000"]);
     lab.coracle(&arguments).ok().text()
-}
-
-/// The supervisor of a container: the child of its monitor of that name.
-fn supervisor(lab: &Lab, container: &str) -> Option<i32> {
-    let pid = lab.inspect(container)["State"]["Pid"].as_i64()? as i32;
-    let monitor = crate::support::parent(pid)?;
-    let is_it =
-        |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "coracle-ids\n");
-    crate::support::descendants(monitor).into_iter().find(is_it)
 }
 
 #[test]

@@ -4,7 +4,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
@@ -405,27 +404,6 @@ fn own_address() -> String {
 }
 
 #[test]
-fn clients_keep_their_address_with_pasta() {
-    let lab = Lab::new();
-    let who =
-        lab.write("www/cgi-bin/who", "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\necho $REMOTE_ADDR\n");
-    fs::set_permissions(&who, fs::Permissions::from_mode(0o755)).unwrap();
-    let mount = format!("{}:/www:ro", lab.path("www").display());
-    let own = own_address();
-    for (network, seen) in [("--network=pasta", own.as_str()), ("--network=slirp4netns", GATEWAY)] {
-        let container = Detached::start(
-            &lab,
-            &[network, "-v", &mount, "-p", &format!("{own}::80")],
-            &["httpd", "-f", "-p", "80", "-h", "/www"],
-        );
-        let address = published(&lab, &container.id, "80");
-        wait_until("the server is there", || heard_at(&address, "/cgi-bin/who").is_some());
-        let peer = heard_at(&address, "/cgi-bin/who").unwrap();
-        assert!(peer.contains(seen), "{network}: {peer}");
-    }
-}
-
-#[test]
 fn all_exposed_ports() {
     let lab = Lab::new();
     let flags = ["--network=private", "-P", "--expose=80-81", "--expose=53/udp", "-p", "127.0.0.1::81"];
@@ -454,36 +432,6 @@ fn nothing_becomes_an_option_of_a_helper() {
         let device = format!("--network=pasta:-I,{name}");
         let output = lab.busybox(&[&device], &["true"]);
         assert_ne!(output.code, 0, "{name}");
-    }
-}
-
-/// Programs of the host, in a view of its files: a server inside, its client outside, and the reverse.
-#[test]
-fn real_servers_and_clients() {
-    let lab = Lab::new();
-    let nginx = "mkdir -p /tmp/n && cd /tmp/n && printf 'user root; pid /tmp/n/pid; error_log stderr; events {} http { access_log /dev/stdout; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; \
-                 server { listen 80; location / { return 200 boat; } } }' >c && exec nginx -g 'daemon off;' -c /tmp/n/c -p /tmp/n";
-    for network in BOTH {
-        let arguments = ["run", "-d", network, "-p", "127.0.0.1::80", "--rootfs", "/:O", "sh", "-ec", nginx];
-        let id = lab.coracle(arguments).ok().text();
-        let address = published(&lab, &id, "80");
-        let curl = || {
-            output::run(lab.program("curl").args(["-fsS", &format!("http://{address}/")]), &[], crate::support::LIMIT)
-        };
-        wait_until("nginx answers", || curl().code == 0);
-        assert_eq!(curl().text(), "boat");
-        lab.coracle(["rm", "-f", "-t", "0", &id]).ok();
-    }
-    let mut server = lab.program("iperf3");
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port().to_string();
-    let mut server =
-        crate::support::Running::start(server.args(["-s", "-B", "127.0.0.1", "-p", &port, "--forceflush"]));
-    server.expect("listening");
-    for network in WITH_LOOPBACK {
-        let client =
-            ["run", "--rm", network, "--rootfs", "/:O", "iperf3", "-c", GATEWAY, "-p", &port, "-n", "4M", "-J"];
-        let report = lab.coracle(client).ok().json();
-        assert!(report["end"]["sum_received"]["bytes"].as_u64().unwrap() >= 4 << 20, "{network}");
     }
 }
 
