@@ -141,6 +141,9 @@ pub struct ProcessRecord {
     pub seccomp: String,
     /// Signal that asks it to stop.
     pub stop_signal: String,
+    /// Whether it is prepared for systemd.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub systemd: bool,
 }
 
 /// A device of the host in a container.
