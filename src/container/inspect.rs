@@ -659,6 +659,7 @@ mod tests {
             devices: Vec::new(),
             privileged: false,
             secrets: Vec::new(),
+            secret_variables: Default::default(),
             mounts: vec![mount("bind", "/a", "/b", false), mount("tmpfs", "", "/t", true)],
             labels: [("k".to_owned(), "v".to_owned())].into(),
             read_only: false,

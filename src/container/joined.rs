@@ -199,7 +199,8 @@ fn common_owner(wanted: &[(Kind, &Owner)], namespaces: &[(OwnedFd, CloneFlags)])
     let inode = |file: BorrowedFd<'_>| nix::sys::stat::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
     let mut common: Option<(OwnedFd, (u64, u64))> = None;
     for (&(kind, owner), (namespace, _)) in wanted.iter().zip(namespaces) {
-        let users = namespace::owner(namespace.as_fd()).map_err(|errno| unusable(kind, &place(owner), &errno.into()))?;
+        let users =
+            namespace::owner(namespace.as_fd()).map_err(|errno| unusable(kind, &place(owner), &errno.into()))?;
         let found = inode(users.as_fd()).map_err(|errno| unusable(kind, &place(owner), &errno.into()))?;
         match &common {
             None => common = Some((users, found)),
@@ -227,7 +228,8 @@ fn place(owner: &Owner) -> PathBuf {
 }
 
 fn unusable(kind: Kind, path: &Path, cause: &io::Error) -> Failure {
-    let message = format!("{} {}: looking for the user namespace that it belongs to: {cause}", kind.flag(), path.display());
+    let message =
+        format!("{} {}: looking for the user namespace that it belongs to: {cause}", kind.flag(), path.display());
     Failure::new(kind.code(), message).with_hint("name a namespace that this user, or a container, has made")
 }
 
@@ -294,7 +296,8 @@ fn of_container(live: &Live, kind: Kind) -> Result<OwnedFd, Failure> {
 fn shared_memory_of(live: &Live) -> Result<OwnedFd, Failure> {
     let failed = |cause: &dyn std::fmt::Display| {
         let message = format!("sharing /dev/shm of container {}: {cause}", live.record.id.short());
-        Failure::new("E_NAMESPACE", message).with_hint("its own processes may have put something else there: restart it")
+        Failure::new("E_NAMESPACE", message)
+            .with_hint("its own processes may have put something else there: restart it")
     };
     let proof = SingleThreaded::prove().map_err(LaunchError::from)?;
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);

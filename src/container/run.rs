@@ -63,7 +63,9 @@ pub fn execute(
     };
     networks::tell(&mut blueprint, request, &record.name, &memberships);
     if blueprint.systemd && blueprint.group.is_none() {
-        notice("there is no control group for systemd to manage: it takes version 2, and a user manager of systemd or a delegated group");
+        notice(
+            "there is no control group for systemd to manage: it takes version 2, and a user manager of systemd or a delegated group",
+        );
     }
     let plan = LaunchPlan::new(blueprint);
     let launch = Launch::new(layout, request, record, plan, owned, notice).in_networks(memberships);

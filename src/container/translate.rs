@@ -209,7 +209,8 @@ pub fn translate(
     if request.privileged {
         mounts.extend(mounts::nested_store(&mounts, &surroundings.user.home, id)?);
     }
-    let described = Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records, systemd };
+    let described =
+        Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records, systemd };
     let record = record(request, surroundings, id, name, &defaults, &described);
     let exposed = exposed_ports(request, &defaults);
     let host = network::Host {
@@ -473,6 +474,7 @@ fn record(
         devices: described.devices.clone(),
         privileged: request.privileged,
         secrets: request.secrets.iter().map(|secret| secret.name.clone()).collect(),
+        secret_variables: super::secrets::variables(request),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,
         init: request.init == Init::Reaper || request.process.pid != NamespaceMode::Private,

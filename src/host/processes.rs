@@ -77,16 +77,15 @@ const SWEEPS: (usize, u16) = (100, 1000);
 /// Kills all processes in a mount namespace, and returns when they are gone.
 pub fn end_all_in(mounts: BorrowedFd<'_>) {
     let Ok(wanted) = nix::sys::stat::fstat(mounts).map(|stat| (stat.st_dev, stat.st_ino)) else { return };
-    let is_in = |pid: i32| {
-        fs::metadata(format!("/proc/{pid}/ns/mnt")).is_ok_and(|found| (found.dev(), found.ino()) == wanted)
-    };
+    let is_in =
+        |pid: i32| fs::metadata(format!("/proc/{pid}/ns/mnt")).is_ok_and(|found| (found.dev(), found.ino()) == wanted);
     for _ in 0..SWEEPS.0 {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         // Asked again once the process is held: then it is that one which is in there.
-        let held = numbers.filter(|&pid| is_in(pid)).filter_map(|pid| {
-            pidfd::open(nix::unistd::Pid::from_raw(pid)).ok().filter(|_| is_in(pid))
-        });
+        let held = numbers
+            .filter(|&pid| is_in(pid))
+            .filter_map(|pid| pidfd::open(nix::unistd::Pid::from_raw(pid)).ok().filter(|_| is_in(pid)));
         let held: Vec<_> = held.collect();
         if held.is_empty() {
             return;

@@ -104,7 +104,9 @@ impl Explain for LaunchError {
             Self::Join { errno: Errno::EUSERS, .. } => {
                 Some("the container's user must be the one that made that namespace: choose it with --user".into())
             }
-            Self::Join { errno: Errno::EPERM, .. } => Some("it is another user's, or root's, or of a container in other networks".into()),
+            Self::Join { errno: Errno::EPERM, .. } => {
+                Some("it is another user's, or root's, or of a container in other networks".into())
+            }
             Self::Join { .. } | Self::OomScore(_) => None,
             Self::Network(error) => error.hint(),
             Self::Step { hint, .. } => hint.clone(),

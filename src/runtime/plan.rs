@@ -225,7 +225,18 @@ impl LaunchPlan {
         let (falls_back, shares_users) = (blueprint.falls_back, blueprint.shares_users);
         planner.process(blueprint);
         let steps = planner.steps;
-        Self { namespaces, id_maps, group, virtual_ids, network, shares_users, joins, is_among_others, falls_back, steps }
+        Self {
+            namespaces,
+            id_maps,
+            group,
+            virtual_ids,
+            network,
+            shares_users,
+            joins,
+            is_among_others,
+            falls_back,
+            steps,
+        }
     }
 }
 

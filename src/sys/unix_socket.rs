@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use std::fs;
 use std::ffi::CStr;
+use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

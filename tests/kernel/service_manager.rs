@@ -75,7 +75,10 @@ fn a_manager_is_told_by_who_was_asked_to() {
     let lab = Lab::new();
     let manager = Manager::new(&lab);
     let told = |flags: &[&str], command: &[&str]| manager.run(&lab, flags, command).ok().text();
-    assert_eq!(told(&["--sdnotify=ignore"], &["sh", "-c", "echo $NOTIFY_SOCKET; ls /run/notify 2>/dev/null; true"]), "");
+    assert_eq!(
+        told(&["--sdnotify=ignore"], &["sh", "-c", "echo $NOTIFY_SOCKET; ls /run/notify 2>/dev/null; true"]),
+        ""
+    );
     manager.has_heard_all();
     assert_eq!(told(&["--sdnotify=conmon"], &["sh", "-c", "echo $NOTIFY_SOCKET"]), "");
     let heard = manager.hears();

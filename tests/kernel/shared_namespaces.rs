@@ -101,7 +101,9 @@ fn namespaces(container: &Detached<'_>) -> Vec<(&'static str, std::path::PathBuf
     let child = list.split_ascii_whitespace().next().map(|pid| pid.parse::<i32>().unwrap());
     let of = |pid: i32, kind| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok();
     let kinds = ["user", "mnt", "pid", "ipc", "uts", "net"].into_iter();
-    kinds.map(|kind| (kind, of(pid, kind).or_else(|| of(child?, kind)).unwrap_or_else(|| panic!("{kind} of {id}")))).collect()
+    kinds
+        .map(|kind| (kind, of(pid, kind).or_else(|| of(child?, kind)).unwrap_or_else(|| panic!("{kind} of {id}"))))
+        .collect()
 }
 
 /// What two containers have in common.
@@ -186,7 +188,9 @@ fn processes_are_shared_and_end_with_their_own_container() {
     lab.coracle(["kill", "second"]).ok();
     assert_eq!(lab.coracle(["wait", "second"]).ok().text(), "137");
     wait_until("nothing of it is left", || !is_running(orphan) && !is_running(program));
-    wait_until("not even what was started later", || !exec::sh(&lab, &[], "first", "ps -o args").contains("sleep 1005"));
+    wait_until("not even what was started later", || {
+        !exec::sh(&lab, &[], "first", "ps -o args").contains("sleep 1005")
+    });
     assert!(exec::sh(&lab, &[], "first", "ps -o args").contains("sleep 1001"), "the other one goes on");
     // It is started again into what the other has now.
     lab.coracle(["restart", "-t", "0", "first"]).ok();

@@ -163,7 +163,10 @@ impl Joining<'_> {
                 .map_err(|cause| failed("taking the container's AppArmor profile", &cause))?;
         }
         let group = group::of(self.layout, &self.live.record.id);
-        let leaf = group.map(|group| group.admit_caller().and_then(|()| group.open_leaf_of(self.live.processes.init))).transpose()?.flatten();
+        let leaf = group
+            .map(|group| group.admit_caller().and_then(|()| group.open_leaf_of(self.live.processes.init)))
+            .transpose()?
+            .flatten();
         self.enter().map_err(|errno| match errno {
             // Its process is about to end, and has no namespaces any more.
             Errno::ESRCH => NotLive::Ended(self.live.record.id.clone()).into(),

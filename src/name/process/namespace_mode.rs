@@ -116,9 +116,7 @@ impl FromStr for NamespaceMode {
         match text {
             "" | "private" => Ok(Self::Private),
             "host" => Ok(Self::Host),
-            _ => {
-                owner(text)?.map(Self::Of).ok_or_else(|| unknown(text, "private, host, container:NAME or ns:PATH"))
-            }
+            _ => owner(text)?.map(Self::Of).ok_or_else(|| unknown(text, "private, host, container:NAME or ns:PATH")),
         }
     }
 }

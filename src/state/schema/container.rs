@@ -57,6 +57,9 @@ pub struct ContainerRecord {
     /// Names of secrets that it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretName>,
+    /// Which of them are variables, by the variable's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret_variables: BTreeMap<String, SecretName>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Whether its root file system is read-only.
