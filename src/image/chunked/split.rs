@@ -1,6 +1,6 @@
 //! Contents into chunks whose borders depend on the bytes around them alone, so that two versions of a file have most chunks in
-//! common; long runs of zeroes are chunks of their own. The borders are those of containers/storage, whose clients look for
-//! chunks that they have already: bup's rolling checksum, with which a chunk has 64 KiB on average.
+//! common; long runs of zeroes are chunks of their own. The borders are those of containers/storage (but for a few right before
+//! such runs), whose clients look for chunks that they have already: bup's rolling checksum, which gives 64 KiB on average.
 
 use crate::oci::digest::{Algorithm, Digest};
 
