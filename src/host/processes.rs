@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, getpid};
+
 /// The field of this number of `/proc/PID/stat` (proc_pid_stat(5)), counted from 3: those before are not plain words.
 fn stat_field(stat: &str, number: usize) -> Option<&str> {
     // The second field, the name, may contain spaces and parentheses.
@@ -29,6 +33,21 @@ pub fn has_executed(pid: i32) -> bool {
 pub fn oldest_child(pid: i32) -> Option<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     children.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Kills all children of this process and those that are left to it for it (PR_SET_CHILD_SUBREAPER(2const)), until there are none.
+pub fn end_children() {
+    let list = format!("/proc/self/task/{}/children", getpid());
+    while let Ok(children) = fs::read_to_string(&list) {
+        let children: Vec<i32> = children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        // They are ours until we wait for them, so nobody else has their numbers.
+        for &child in &children {
+            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+        }
+        if children.is_empty() || waitpid(None, None).is_err() {
+            return;
+        }
+    }
 }
 
 /// The namespace of one kind (`pid`, `net`, ...) that a process is in; nothing if we may not know.

@@ -11,7 +11,7 @@ pub mod raw_mode;
 pub mod streams;
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -87,6 +87,7 @@ pub struct Monitor<'a> {
     health: Option<health::Watch>,
     connection: Option<Connection>,
     name_servers: Option<NameServers>,
+    ends_with: Option<OwnedFd>,
     stop_signal: Option<i32>,
     is_asked_to_end: bool,
     /// Whether what serves the root file system has died.
@@ -99,6 +100,7 @@ pub struct Monitor<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Process,
+    Master,
     Supervisor,
     Server(usize),
     Signals,
@@ -127,6 +129,8 @@ pub struct Care<'a> {
     pub connection: Option<Connection>,
     /// Its file that follows the host's.
     pub name_servers: Option<NameServers>,
+    /// A process at whose end it is killed.
+    pub ends_with: Option<OwnedFd>,
     /// With it the container is asked to end when SIGTERM asks a monitor to end that stands alone: the user logs out, or the
     /// machine goes down.
     pub stop_signal: Option<i32>,
@@ -142,6 +146,7 @@ impl Default for Care<'_> {
             patience: Duration::ZERO,
             connection: None,
             name_servers: None,
+            ends_with: None,
             stop_signal: None,
         }
     }
@@ -202,6 +207,7 @@ impl<'a> Monitor<'a> {
             health: None,
             connection: None,
             name_servers: None,
+            ends_with: None,
             stop_signal: None,
             is_asked_to_end: false,
             is_degraded: false,
@@ -240,6 +246,7 @@ impl<'a> Monitor<'a> {
         self.health = care.health;
         self.connection = care.connection;
         self.name_servers = care.name_servers;
+        self.ends_with = care.ends_with;
         self.stop_signal = care.stop_signal;
         let mut deadline = care.limit.map(|limit| Instant::now() + limit);
         let mut is_waiting = false;
@@ -321,6 +328,12 @@ impl<'a> Monitor<'a> {
         for (source, events) in self.wait(running, deadline)? {
             match source {
                 Source::Process => ended = true,
+                Source::Master => {
+                    self.ends_with = None;
+                    if let Some(running) = running {
+                        running.kill();
+                    }
+                }
                 Source::Supervisor => revive(running),
                 Source::Server(index) => {
                     let is_over = running.is_none_or(|running| running.servers.take_ended(index));
@@ -403,6 +416,7 @@ impl<'a> Monitor<'a> {
         let mut wanted: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
         let read = PollFlags::POLLIN;
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
+        wanted.extend(self.ends_with.as_ref().map(|process| (Source::Master, process.as_fd(), read)));
         let keeper = running.and_then(|running| running.ids.as_ref()).map(RefCell::borrow);
         wanted.extend(keeper.as_ref().map(|keeper| (Source::Supervisor, keeper.process(), read)));
         // The last first, for who takes some away.
