@@ -592,6 +592,7 @@ impl<'a> Launch<'a> {
                 stop_signal: self.stands_alone.get().then(|| self.stop_signal().number()),
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
                 connection,
+                ends_with: None,
                 name_servers: names
                     .map(|file| NameServers::new(file, &self.plan.borrow().network, &self.request.resolution)),
             };

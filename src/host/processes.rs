@@ -7,6 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, getpid};
 
 use crate::sys::pidfd;
 
@@ -35,6 +38,21 @@ pub fn has_executed(pid: i32) -> bool {
 pub fn oldest_child(pid: i32) -> Option<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     children.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Kills all children of this process and those that are left to it for it (PR_SET_CHILD_SUBREAPER(2const)), until there are none.
+pub fn end_children() {
+    let list = format!("/proc/self/task/{}/children", getpid());
+    while let Ok(children) = fs::read_to_string(&list) {
+        let children: Vec<i32> = children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        // They are ours until we wait for them, so nobody else has their numbers.
+        for &child in &children {
+            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+        }
+        if children.is_empty() || waitpid(None, None).is_err() {
+            return;
+        }
+    }
 }
 
 /// The namespace of one kind (`pid`, `net`, ...) that a process is in; nothing if we may not know.
@@ -85,7 +103,7 @@ pub fn end_all_in(mounts: BorrowedFd<'_>) {
         // Asked again once the process is held: then it is that one which is in there.
         let held = numbers
             .filter(|&pid| is_in(pid))
-            .filter_map(|pid| pidfd::open(nix::unistd::Pid::from_raw(pid)).ok().filter(|_| is_in(pid)));
+            .filter_map(|pid| pidfd::open(Pid::from_raw(pid)).ok().filter(|_| is_in(pid)));
         let held: Vec<_> = held.collect();
         if held.is_empty() {
             return;

@@ -1,7 +1,7 @@
 //! `--ipc`, `--pid`, `--uts`: namespaces of the host, and what ends with the container all the same.
 
 use crate::exec::{self, sleeper};
-use crate::support::{Detached, Lab, is_running, wait_until};
+use crate::support::{Detached, Lab, is_running, parent, wait_until};
 
 fn of_host(kind: &str) -> String {
     std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().to_str().unwrap().to_owned()
@@ -75,12 +75,18 @@ fn all_of_a_container_ends_among_the_hosts_processes_too() {
     let id = container.id.as_str();
     assert_eq!(exec::sh(&lab, &[], id, "readlink /proc/self/ns/pid"), of_host("pid"));
     // Only the container's own processes are shown, and stopped.
-    exec::exec(&lab, &["-d"], id, &["sleep", "999"]).ok();
+    let left = "sleep 999 & echo $! >/tmp/left";
+    exec::exec(&lab, &["-d"], id, &["sh", "-c", &format!("{left}; exec sleep 999")]).ok();
+    exec::sh(&lab, &[], id, "while ! test -s /tmp/left; do sleep 0.01; done");
+    let left: i32 = exec::sh(&lab, &[], id, "cat /tmp/left").parse().unwrap();
+    let executed = parent(left).unwrap();
+    let family = [left, executed, parent(executed).unwrap()];
     let top = lab.coracle(["top", id, "args"]).ok().text();
-    assert!(top.contains("sleep 1000") && top.contains("sleep 999") && top.lines().count() <= 4, "{top}");
+    assert!(top.contains("sleep 1000") && top.contains("sleep 999") && top.lines().count() <= 5, "{top}");
     lab.coracle(["pause", id]).ok();
     lab.coracle(["unpause", id]).ok();
     lab.coracle(["stop", "-t", "1", id]).ok();
+    wait_until("what was executed in it ends with it", || family.iter().all(|&pid| !is_running(pid)));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::container::request::{Stdin, Terminal};
 use crate::container::translate::resources;
 use crate::container::{event, freeze, group, stand_alone};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
-use crate::host::{limits, security};
+use crate::host::{limits, processes, security};
 use crate::name::process::namespace_mode::NamespaceMode;
 use crate::runtime::init::Given;
 use crate::runtime::plan::LaunchPlan;
@@ -133,7 +133,13 @@ impl Joining<'_> {
         let Life { running, channels, signals } = life;
         let mut monitor = Monitor::new(&signals, clients);
         self.note(ContainerEvent::Exec);
-        let code = monitor.serve(&running, channels, Care::default());
+        let among_others = self.live.record.asked.pid != NamespaceMode::Private;
+        let ends_with = among_others.then(|| self.live.init().try_clone_to_owned()).transpose();
+        let ends_with = ends_with.map_err(|cause| failed("watching the container", &cause))?;
+        let code = monitor.serve(&running, channels, Care { ends_with, ..Care::default() });
+        if among_others {
+            processes::end_children();
+        }
         self.note(ContainerEvent::ExecDied);
         let code = code.map_err(|errno| internal("watching the process", errno))?;
         monitor.part(Frame::Exited(code));
@@ -193,6 +199,10 @@ impl Joining<'_> {
     fn enter(&self) -> Result<(), Errno> {
         let member = self.plan.joined().ok_or(Errno::ESRCH)?;
         process::hide_from_ptrace()?;
+        if self.live.record.asked.pid != NamespaceMode::Private {
+            // Nothing but us ends what the process leaves behind.
+            nix::sys::prctl::set_child_subreaper(true)?;
+        }
         let mut namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID;
         // The host's is ours, and nobody's to enter.
         namespaces.set(CloneFlags::CLONE_NEWPID, self.live.record.asked.pid != NamespaceMode::Host);

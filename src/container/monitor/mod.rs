@@ -12,7 +12,7 @@ pub mod raw_mode;
 pub mod streams;
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -89,6 +89,7 @@ pub struct Monitor<'a> {
     connection: Option<Connection>,
     notes: Option<notify::Relay>,
     name_servers: Option<NameServers>,
+    ends_with: Option<OwnedFd>,
     stop_signal: Option<i32>,
     is_asked_to_end: bool,
     /// Whether what serves the root file system has died.
@@ -101,6 +102,7 @@ pub struct Monitor<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Process,
+    Master,
     Supervisor,
     Server(usize),
     Signals,
@@ -134,6 +136,8 @@ pub struct Care<'a> {
     pub connection: Option<Connection>,
     /// Its file that follows the host's.
     pub name_servers: Option<NameServers>,
+    /// A process at whose end it is killed.
+    pub ends_with: Option<OwnedFd>,
     /// With it the container is asked to end when SIGTERM asks a monitor to end that stands alone: the user logs out, or the
     /// machine goes down.
     pub stop_signal: Option<i32>,
@@ -151,6 +155,7 @@ impl Default for Care<'_> {
             patience: Duration::ZERO,
             connection: None,
             name_servers: None,
+            ends_with: None,
             stop_signal: None,
         }
     }
@@ -212,6 +217,7 @@ impl<'a> Monitor<'a> {
             connection: None,
             notes: None,
             name_servers: None,
+            ends_with: None,
             stop_signal: None,
             is_asked_to_end: false,
             is_degraded: false,
@@ -252,6 +258,7 @@ impl<'a> Monitor<'a> {
         self.notes = care.notes;
         let mut was_well = false;
         self.name_servers = care.name_servers;
+        self.ends_with = care.ends_with;
         self.stop_signal = care.stop_signal;
         let mut deadline = care.limit.map(|limit| Instant::now() + limit);
         let mut is_waiting = false;
@@ -342,6 +349,12 @@ impl<'a> Monitor<'a> {
         for (source, events) in self.wait(running, deadline)? {
             match source {
                 Source::Process => ended = true,
+                Source::Master => {
+                    self.ends_with = None;
+                    if let Some(running) = running {
+                        running.kill();
+                    }
+                }
                 Source::Supervisor => revive(running),
                 Source::Server(index) => {
                     let is_over = running.is_none_or(|running| running.servers.take_ended(index));
@@ -429,6 +442,7 @@ impl<'a> Monitor<'a> {
         let mut wanted: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
         let read = PollFlags::POLLIN;
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
+        wanted.extend(self.ends_with.as_ref().map(|process| (Source::Master, process.as_fd(), read)));
         let keeper = running.and_then(|running| running.ids.as_ref()).map(RefCell::borrow);
         wanted.extend(keeper.as_ref().map(|keeper| (Source::Supervisor, keeper.process(), read)));
         // The last first, for who takes some away.
