@@ -92,17 +92,20 @@ impl Kind {
     }
 }
 
+fn owner_of(mode: &NamespaceMode) -> Option<&Owner> {
+    match mode {
+        NamespaceMode::Of(owner) => Some(owner),
+        _ => None,
+    }
+}
+
 /// Those of `--ipc`, `--pid` and `--uts`.
 fn asked(process: &ProcessRequest) -> impl Iterator<Item = (Kind, &Owner)> {
     let ipc = match &process.ipc {
         IpcMode::Of(owner) => Some((Kind::Ipc, owner)),
         _ => None,
     };
-    let of = |mode| match mode {
-        &NamespaceMode::Of(ref owner) => Some(owner),
-        _ => None,
-    };
-    let others = [(Kind::Pid, of(&process.pid)), (Kind::Uts, of(&process.uts))];
+    let others = [(Kind::Pid, owner_of(&process.pid)), (Kind::Uts, owner_of(&process.uts))];
     ipc.into_iter().chain(others.into_iter().filter_map(|(kind, owner)| Some((kind, owner?))))
 }
 
