@@ -7,6 +7,7 @@ use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 use super::tree::{self, Globals, Verb};
+use crate::sys::memory;
 
 /// What the command line is.
 pub enum Parsed {
@@ -38,7 +39,11 @@ pub struct UsageError {
 
 /// Parses `argv`, the program's name included.
 pub fn parse(argv: &[OsString]) -> Result<Parsed, UsageError> {
-    let mut matches = match tree::parser().try_get_matches_from(argv) {
+    let mut parser = tree::parser();
+    let matches = parser.try_get_matches_from_mut(argv);
+    // To take it apart costs about as much as to read a command line.
+    memory::discard_later(parser);
+    let mut matches = match matches {
         Ok(matches) => matches,
         Err(error) => return explained(&error, argv),
     };

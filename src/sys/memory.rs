@@ -2,10 +2,25 @@
 
 #![allow(unsafe_code)]
 
+use std::any::Any;
 use std::ops::Range;
 
 use nix::errno::Errno;
 use nix::poll::PollFd;
+use parking_lot::Mutex;
+
+/// What [`discard`] is for.
+static DISCARDED: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(Vec::new());
+
+/// Takes what nobody needs any more, but should not take the time to drop now; most processes end before [`discard`] is called.
+pub fn discard_later(value: impl Any + Send) {
+    DISCARDED.lock().push(Box::new(value));
+}
+
+/// Drops what was to be dropped later.
+pub fn discard() {
+    DISCARDED.lock().clear();
+}
 
 /// Waits until one of `fds` is ready, or `limit` is over, and holds next to no memory meanwhile: free heap is given back, and so are
 /// the pages of the stack that nobody uses, and those of the program itself, which come back from the page cache as they are
