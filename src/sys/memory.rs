@@ -25,6 +25,7 @@ pub fn discard() {
 /// Waits until one of `fds` is ready, or `limit` is over, and holds next to no memory meanwhile: free heap is given back, and so are
 /// the pages of the stack that nobody uses, and those of the program itself, which come back from the page cache as they are
 /// executed again.
+#[inline(never)]
 pub fn wait_lightly(fds: &mut [PollFd<'_>], limit: Option<std::time::Duration>) -> Result<(), Errno> {
     let limit = limit.map(|limit| libc::timespec {
         tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
@@ -35,18 +36,22 @@ pub fn wait_lightly(fds: &mut [PollFd<'_>], limit: Option<std::time::Duration>) 
     // SAFETY: malloc_trim only returns free memory of the heap to the kernel.
     unsafe { libc::malloc_trim(0) };
     // From here on by system calls from this very place: each page that is touched brings its neighbours with it.
-    let unused =
-        layout.stack.filter(|stack| stack.contains(&stack_pointer())).map(|stack| stack.start..stack_pointer());
-    if let Some(unused) = unused {
-        // The calling conventions let a function use as much below the stack pointer as this leaves.
-        let end = (unused.end - PAGE) & !(PAGE - 1);
-        // SAFETY: it is our own stack, below all that is in use on it; no function is called before the next one has a page again.
-        unsafe { raw_call(libc::SYS_madvise, [unused.start, end.saturating_sub(unused.start), DONT_NEED, 0, 0]) };
+    let here = stack_pointer();
+    if let Some(stack) = layout.stack.filter(|stack| stack.contains(&here)) {
+        // The calling conventions let a function use less below the stack pointer than this leaves.
+        let end = ((here - PAGE) & !(PAGE - 1)).max(stack.start);
+        // SAFETY: it is our own stack, below all that is in use on it: who is called next writes there before reading.
+        unsafe { raw_call(libc::SYS_madvise, [stack.start, end - stack.start, DONT_NEED, 0, 0]) };
     }
-    for text in layout.text.iter().flatten() {
-        // SAFETY: the range is a private mapping of our program's file that cannot be written to and precedes the data, so no
-        // page of it differs from the file: dropped pages are read again when they are touched.
-        unsafe { raw_call(libc::SYS_madvise, [text.start, text.end - text.start, DONT_NEED, 0, 0]) };
+    let [head, code] = layout.text;
+    if let Some(head) = head {
+        // SAFETY: a private mapping of our program's file that cannot be written to and precedes the data, so no page of it
+        // differs from the file: dropped pages are read again when they are touched.
+        unsafe { raw_call(libc::SYS_madvise, [head.start, head.end - head.start, DONT_NEED, 0, 0]) };
+    }
+    if let Some(code) = code {
+        // SAFETY: as above.
+        unsafe { raw_call(libc::SYS_madvise, [code.start, code.end - code.start, DONT_NEED, 0, 0]) };
     }
     // SAFETY: PollFd is a transparent pollfd; the kernel reads and writes `fds.len()` of them, and reads `limit` if it is not null; no
     // signal mask.
