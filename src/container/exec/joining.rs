@@ -19,7 +19,7 @@ use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::{limits, processes, security};
 use crate::name::process::namespace_mode::NamespaceMode;
 use crate::runtime::init::Given;
-use crate::runtime::plan::{Execution, LaunchPlan};
+use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn::{self, Company, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
@@ -169,7 +169,10 @@ impl Joining<'_> {
                 .map_err(|cause| failed("taking the container's AppArmor profile", &cause))?;
         }
         let group = group::of(self.layout, &self.live.record.id);
-        let leaf = group.map(|group| group.admit_caller().and_then(|()| group.open_leaf())).transpose()?.flatten();
+        let leaf = group
+            .map(|group| group.admit_caller().and_then(|()| group.open_leaf_of(self.live.processes.init)))
+            .transpose()?
+            .flatten();
         self.enter().map_err(|errno| match errno {
             // Its process is about to end, and has no namespaces any more.
             Errno::ESRCH => NotLive::Ended(self.live.record.id.clone()).into(),
@@ -177,7 +180,7 @@ impl Joining<'_> {
         })?;
         // Ours are closed once the process has them.
         let preserved = std::mem::take(&mut self.preserved);
-        let given = Given { streams, preserved, execution: Execution::AtOnce, group: leaf.map(OwnedFd::from) };
+        let given = Given { streams, preserved, group: leaf.map(OwnedFd::from), ..Given::default() };
         let company = Company { interrupt: Some(interrupt), ..Company::default() };
         let running = spawn::launch(proof, &self.plan, &given, company);
         drop(given);
@@ -202,7 +205,7 @@ impl Joining<'_> {
         }
         let mut namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID;
         // The host's is ours, and nobody's to enter.
-        namespaces.set(CloneFlags::CLONE_NEWPID, self.live.record.asked.pid == NamespaceMode::Private);
+        namespaces.set(CloneFlags::CLONE_NEWPID, self.live.record.asked.pid != NamespaceMode::Host);
         namespace::join(member, namespaces)?;
         // To get new capabilities makes the kernel forget it (PR_SET_DUMPABLE(2const)).
         process::hide_from_ptrace()

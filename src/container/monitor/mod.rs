@@ -7,6 +7,7 @@ pub mod frame;
 pub mod health;
 pub use crate::sys::unix_socket as listener;
 pub mod log;
+pub mod notify;
 pub mod raw_mode;
 pub mod streams;
 
@@ -86,6 +87,7 @@ pub struct Monitor<'a> {
     requests_to_end: Vec<Instant>,
     health: Option<health::Watch>,
     connection: Option<Connection>,
+    notes: Option<notify::Relay>,
     name_servers: Option<NameServers>,
     ends_with: Option<OwnedFd>,
     stop_signal: Option<i32>,
@@ -106,6 +108,7 @@ enum Source {
     Signals,
     HealthCheck,
     Network,
+    Notes,
     Listener,
     Client(usize),
     Output(usize),
@@ -125,6 +128,10 @@ pub struct Care<'a> {
     pub is_ill: &'a dyn Fn(OnFailure) -> Cure,
     /// How long one that is asked to end, for its ill health or by us, may take.
     pub patience: Duration,
+    /// Called once when it is healthy.
+    pub is_well: &'a dyn Fn(),
+    /// What passes on what it tells of itself.
+    pub notes: Option<notify::Relay>,
     /// What connects its network.
     pub connection: Option<Connection>,
     /// Its file that follows the host's.
@@ -143,6 +150,8 @@ impl Default for Care<'_> {
             health: None,
             is_degraded: &|| {},
             is_ill: &|_| Cure::Kill,
+            is_well: &|| {},
+            notes: None,
             patience: Duration::ZERO,
             connection: None,
             name_servers: None,
@@ -206,6 +215,7 @@ impl<'a> Monitor<'a> {
             requests_to_end: Vec::new(),
             health: None,
             connection: None,
+            notes: None,
             name_servers: None,
             ends_with: None,
             stop_signal: None,
@@ -245,6 +255,8 @@ impl<'a> Monitor<'a> {
         self.channels = channels;
         self.health = care.health;
         self.connection = care.connection;
+        self.notes = care.notes;
+        let mut was_well = false;
         self.name_servers = care.name_servers;
         self.ends_with = care.ends_with;
         self.stop_signal = care.stop_signal;
@@ -276,6 +288,10 @@ impl<'a> Monitor<'a> {
             }
             let mut kill = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let verdict = self.health.as_mut().map_or(OnFailure::None, health::Watch::turn);
+            if !was_well && self.health.as_ref().is_some_and(health::Watch::is_well) {
+                was_well = true;
+                (care.is_well)();
+            }
             if verdict != OnFailure::None {
                 self.health = None;
                 kill |= (care.is_ill)(verdict) == Cure::Kill;
@@ -288,6 +304,11 @@ impl<'a> Monitor<'a> {
         }
         self.health = None;
         self.name_servers = None;
+        // What it has said last.
+        if let Some(notes) = &mut self.notes {
+            notes.turn();
+        }
+        self.notes = None;
         running.servers.finish();
         let code = match pidfd::wait(running.child.pidfd.as_fd())? {
             WaitStatus::Exited(_, code) => code as u8,
@@ -349,6 +370,11 @@ impl<'a> Monitor<'a> {
                 Source::Network => {
                     if let Some(connection) = &mut self.connection {
                         connection.died();
+                    }
+                }
+                Source::Notes => {
+                    if let Some(notes) = &mut self.notes {
+                        notes.turn();
                     }
                 }
                 Source::Listener => self.clients.accept(),
@@ -432,6 +458,7 @@ impl<'a> Monitor<'a> {
         wanted.extend(helper.map(|process| (Source::Network, process, read)));
         let check = self.health.as_ref().and_then(health::Watch::output);
         wanted.extend(check.map(|output| (Source::HealthCheck, output, read)));
+        wanted.extend(self.notes.as_ref().map(|notes| (Source::Notes, notes.socket(), read)));
         wanted.extend(self.clients.listener().map(|listener| (Source::Listener, listener, read)));
         let has_room =
             self.channels.iter().all(|channel| !matches!(channel, Channel::Input(input) if !input.has_room()));
