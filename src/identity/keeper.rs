@@ -15,10 +15,8 @@ use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::credentials::Credentials;
-use super::supervisor::{self, Setup, Surroundings, words};
+use super::supervisor::{self, Recorded, Setup, Surroundings, words};
 use super::table::{self, Entries};
-use crate::state::schema::layer::Ownership;
-use crate::state::schema::owners::FileKey;
 use crate::sys::clone::{Child, fork_into};
 use crate::sys::shared_words::SharedWords;
 use crate::sys::single_threaded::SingleThreaded;
@@ -27,8 +25,8 @@ use crate::sys::{pidfd, process, socket};
 /// How often a supervisor may die within how long: after that something is wrong that another one does not cure.
 const PATIENCE: (usize, Duration) = (10, Duration::from_secs(10));
 
-/// Reads what layers know of owners that files cannot carry.
-pub type Recorded = Box<dyn Fn() -> Vec<(FileKey, Ownership)>>;
+/// Reads what layers know.
+pub type ReadRecorded = Box<dyn Fn() -> Recorded>;
 
 /// What is known of a container whose ids are to be emulated, before it is started.
 pub struct Draft {
@@ -39,7 +37,7 @@ pub struct Draft {
     /// Files of the journals of owners, the container's first.
     pub journals: Vec<PathBuf>,
     /// What its layers know.
-    pub recorded: Recorded,
+    pub recorded: ReadRecorded,
 }
 
 impl std::fmt::Debug for Draft {
