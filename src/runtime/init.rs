@@ -817,13 +817,18 @@ fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Errno> 
     process::die_with_parent()
 }
 
+/// Not by access(2), about which somebody may be asked who cannot answer yet.
+fn is_there(path: &CStr) -> bool {
+    nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).is_ok()
+}
+
 /// Tries the candidates in order, as execvp(3) does: one that is not there does not end the search, nor does one that may
 /// not be executed, but the latter is remembered.
 fn execute(candidates: &[CString], argv: &StringVector, envp: &StringVector, key: Key) -> Cause {
     let mut verdict = Cause { errno: Errno::ENOENT, detail: Detail::None };
     for path in candidates {
         match exec::execve(path, argv, envp, key) {
-            Errno::ENOENT if nix::unistd::access(path.as_c_str(), nix::unistd::AccessFlags::F_OK).is_ok() => {
+            Errno::ENOENT if is_there(path) => {
                 return Cause { errno: Errno::ENOENT, detail: Detail::NoInterpreter };
             }
             Errno::ENOENT | Errno::ENOTDIR => {}
