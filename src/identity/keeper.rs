@@ -148,17 +148,21 @@ impl Keeper {
         self.entries.value_of(credentials)
     }
 
+    /// Ends the supervisor, and goes on once it is gone, and with it what it holds of the container.
+    pub fn end(&self) {
+        let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
+        let _ = pidfd::wait(self.child.pidfd.as_fd());
+    }
+
     /// Whether the container has needed other ids than the one that it has.
     pub fn was_needed(&self) -> bool {
         self.shared.words()[words::NEEDED].load(Ordering::Relaxed) != 0
     }
 }
 
-/// Ends the supervisor, and goes on once it is gone, and with it what it holds of the container.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
-        let _ = pidfd::wait(self.child.pidfd.as_fd());
+        self.end();
     }
 }
 

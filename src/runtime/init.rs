@@ -90,6 +90,8 @@ struct Init<'a> {
     /// The network namespace that is being made.
     network: Option<network_namespace::Making>,
     slots: Vec<Option<Held>>,
+    /// The proof for the fork of the reaper's child, from before there was a filter: what stat(2) says is asked about then.
+    proof: Option<SingleThreaded>,
     /// What the filter of virtual ids lets pass, once that is installed.
     key: Key,
     /// Of the step that is executed.
@@ -105,7 +107,8 @@ fn write_file(path: &CStr, content: &[u8]) -> Result<(), Errno> {
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
 pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
-    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new(), index: 0, key: [0; 2] };
+    let mut init =
+        Init { channel, given, terminal: None, network: None, slots: Vec::new(), proof: None, index: 0, key: [0; 2] };
     let mut execution = given.execution;
     for (index, step) in steps.iter().enumerate() {
         init.index = index as u16;
@@ -133,8 +136,16 @@ pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
 /// failed, which the other end of the channel has been told.
 pub fn prepare(steps: &[Step], channel: BorrowedFd<'_>) -> Option<Vec<Option<OwnedFd>>> {
     let given = Given::default();
-    let mut init =
-        Init { channel, given: &given, terminal: None, network: None, slots: Vec::new(), index: 0, key: [0; 2] };
+    let mut init = Init {
+        channel,
+        given: &given,
+        terminal: None,
+        network: None,
+        slots: Vec::new(),
+        proof: None,
+        index: 0,
+        key: [0; 2],
+    };
     for (index, step) in steps.iter().enumerate() {
         init.index = index as u16;
         if let Err(cause) = init.execute(step) {
@@ -590,6 +601,7 @@ impl Init<'_> {
                 socket::send(self.channel, &message.encode(), Some(namespace.as_fd()))?;
             }
         }
+        self.proof = SingleThreaded::prove().ok();
         let listener = notification::install_with_listener(filter.instructions())?;
         self.key = key;
         socket::send(self.channel, &FromInit::Listener.encode(), Some(listener.as_fd()))
@@ -631,7 +643,7 @@ impl Init<'_> {
 
     /// The container's process is a child in a process group of its own, in the foreground of the terminal if there is one.
     fn fork_payload(&mut self) -> Result<Next, Cause> {
-        let proof = SingleThreaded::prove().map_err(|_| Errno::EBUSY)?;
+        let proof = self.proof.take().map_or_else(SingleThreaded::prove, Ok).map_err(|_| Errno::EBUSY)?;
         match reaper::fork(&proof, self.terminal.as_ref().map(AsFd::as_fd))? {
             Some(child) => Ok(Next::ReapChild(child)),
             None => Ok(Next::Step),
@@ -645,11 +657,7 @@ fn set_apparmor_profile(name: &CStr) -> Result<(), Errno> {
     let word = [b"exec ", name.to_bytes()].concat();
     match write_file(c"/proc/self/attr/apparmor/exec", &word) {
         // Before Linux 5.1 the file is not AppArmor's alone.
-        Err(Errno::ENOENT)
-            if nix::unistd::access(c"/proc/self/attr/apparmor", nix::unistd::AccessFlags::F_OK).is_err() =>
-        {
-            write_file(c"/proc/self/attr/exec", &word)
-        }
+        Err(Errno::ENOENT) if !is_there(c"/proc/self/attr/apparmor") => write_file(c"/proc/self/attr/exec", &word),
         other => other,
     }
 }

@@ -121,7 +121,7 @@ fn a_distributions_users_are_real_to_it() {
             my ($number, @arguments) = @$call;
             die \"@$call succeeded\" if syscall($number, @arguments) == 0;
         }
-        my $long = \"x\" x 5000; die if syscall(4, $long, \"\\0\" x 200) == 0;
+        my ($long, $room) = (\"x\" x 5000, \"\\0\" x 200); die if syscall(4, $long, $room) == 0;
         print \"refused\\n\"";
     assert_eq!(exec(&lab, &[], &container, &["perl", "-e", hostile]).ok().text(), "refused");
     // More callers than there are workers, half of which are killed in the middle of a call.

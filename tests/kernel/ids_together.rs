@@ -159,8 +159,9 @@ fn what_is_pretended_is_not_committed_in_silence() {
     let lab = Lab::new();
     let image = lab.pull("busybox");
     let commit = |ids: &str| {
-        lab.coracle(["run", ids, "--name", ids, &image, "sh", "-c", "touch /tmp/f; chown 33 /tmp/f"]).ok();
-        let output = lab.coracle(["commit", "-q", ids, "made"]);
+        let name = ids.trim_start_matches("--ids=");
+        lab.coracle(["run", ids, "--name", name, &image, "sh", "-c", "touch /tmp/f; chown 33 /tmp/f"]).ok();
+        let output = lab.coracle(["commit", "-q", name, "made"]);
         output.ok().errors()
     };
     assert!(commit("--ids=fake").contains("--ids=fake"));

@@ -281,6 +281,10 @@ impl<'a> Monitor<'a> {
         }
         self.health = None;
         self.name_servers = None;
+        // It holds what they serve.
+        if let Some(keeper) = &running.ids {
+            keeper.borrow().end();
+        }
         running.servers.finish();
         let code = match pidfd::wait(running.child.pidfd.as_fd())? {
             WaitStatus::Exited(_, code) => code as u8,

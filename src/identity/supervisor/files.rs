@@ -141,6 +141,7 @@ impl Files {
         for index in 0..files.journals.len() {
             files.read_journal(index);
         }
+        files.count.store(lock(&files.held).len(), Ordering::Release);
         files
     }
 
