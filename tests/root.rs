@@ -167,6 +167,8 @@ fn root_delegates_a_v2_group() {
         chown {user}: $home
         leave() {{
             echo $$ >/sys/fs/cgroup/cgroup.procs
+            # The kernel takes its time to bury what has connected the last container's network.
+            while grep -q 'populated 1' $parent/cgroup.events; do sleep 0.01; done
             find $parent -depth -type d -exec rmdir {{}} +
             rm -rf $home
         }}

@@ -151,6 +151,19 @@ impl Group {
         File::open(&leaf).map(Some).map_err(CgroupError::io("opening the group", &leaf))
     }
 
+    /// The same for a process that comes later: where the container's first process is. That may have made groups below the
+    /// leaf and have gone into one of them, as systemd does, and then the leaf takes no process any more.
+    pub fn open_leaf_of(&self, first: i32) -> Result<Option<File>, CgroupError> {
+        let Self::Unified { directory, .. } = self else { return Ok(None) };
+        let text = fs::read_to_string(format!("/proc/{first}/cgroup")).unwrap_or_default();
+        let own = text.lines().find_map(|line| line.strip_prefix("0::/"));
+        let own = own.map(|path| Path::new(crate::host::cgroup::ROOT).join(path));
+        match own.filter(|path| path.starts_with(directory.join(LEAF))) {
+            Some(path) => File::open(&path).map(Some).map_err(CgroupError::io("opening the group", &path)),
+            None => self.open_leaf(),
+        }
+    }
+
     /// The files into which a process of the container writes `0` to enter. With version 2 there are none. A single thread
     /// enters by `tasks` at once, where `cgroup.procs` waits for all processors (`cgroup_procs_write_start` in
     /// kernel/cgroup/cgroup.c).

@@ -14,6 +14,7 @@ use crate::image::reform::{Change, Encoding, Extent, Recompression};
 use crate::image::request::{Progress, PushDestination, PushRequest, Transfer};
 use crate::name::image_location::ImageLocation;
 use crate::name::image_selector::ImageSelector;
+use crate::oci::media_type::Compression;
 use crate::state::record::{io_code, io_hint};
 
 /// Send an image to a registry, a file or a directory
@@ -48,10 +49,10 @@ pub struct SendFlags {
     /// Format of the documents: oci or v2s2 [default: the image's own]
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,
-    /// Compress layers that are compressed otherwise with gzip or zstd
+    /// Compress layers that are compressed otherwise with gzip, zstd or zstd:chunked, of which others can fetch parts
     #[arg(long, value_name = "FORMAT")]
     compression_format: Option<String>,
-    /// Compress all layers with this level: 1 to 9 for gzip, 1 to 20 for zstd
+    /// Compress all layers with this level: 1 to 9 for gzip, else 1 to 20
     #[arg(long, value_name = "LEVEL")]
     compression_level: Option<u32>,
     /// Compress all layers anew, those that have the wanted format included
@@ -186,9 +187,8 @@ impl SendFlags {
             }
         };
         let recompression = self.recompression()?;
-        if format == Some(Format::Docker)
-            && matches!(recompression, Some(Recompression { encoding: Encoding::Zstd(_), .. }))
-        {
+        let to_zstd = recompression.is_some_and(|to| to.encoding.compression() == Compression::Zstd);
+        if format == Some(Format::Docker) && to_zstd {
             let failure = Failure::new("E_CONFIG", "--format v2s2: docker's format has no layers compressed with zstd");
             return Err(failure.with_hint("--format oci"));
         }
@@ -209,17 +209,11 @@ impl SendFlags {
             None if self.compression_level.is_none() && !self.force_compression && !self.compress => return Ok(None),
             None | Some("gzip") => gzip()?,
             Some("zstd") => Encoding::Zstd(level(3, 20)?.cast_signed()),
-            Some("zstd:chunked") => {
-                let failure = Failure::new(
-                    "E_CONFIG",
-                    "--compression-format zstd:chunked: coracle does not write its tables of contents",
-                );
-                return Err(failure.with_hint("--compression-format zstd is as small, and everybody reads it"));
-            }
+            Some("zstd:chunked") => Encoding::ZstdChunked(level(3, 20)?.cast_signed()),
             Some(other) => {
                 let failure =
                     Failure::new("E_CONFIG", format!("--compression-format {other:?}: there is no such format"));
-                return Err(failure.with_hint("gzip or zstd"));
+                return Err(failure.with_hint("gzip, zstd or zstd:chunked"));
             }
         };
         let all = self.force_compression || self.compression_level.is_some();
@@ -268,15 +262,16 @@ mod tests {
             to(&["--compression-format=zstd", "--compression-level=19"]),
             Ok(Some((Encoding::Zstd(19), Extent::All)))
         );
+        assert_eq!(to(&["--compression-format", "zstd:chunked"]), Ok(Some((Encoding::ZstdChunked(3), Extent::Others))));
         assert_eq!(to(&["--compression-level", "9"]), Ok(Some((Encoding::Gzip(9), Extent::All))));
         assert_eq!(to(&["--compress"]), Ok(Some((Encoding::Gzip(6), Extent::Others))), "podman's, for directories");
         assert_eq!(to(&["--force-compression"]), Ok(Some((Encoding::Gzip(6), Extent::All))));
         for words in [
-            &["--compression-format", "zstd:chunked"][..],
-            &["--compression-format", "xz"],
+            &["--compression-format", "xz"][..],
             &["--compression-level", "10"],
             &["--compression-format=zstd", "--compression-level=21"],
             &["--compression-format=zstd", "--format=v2s2"],
+            &["--compression-format=zstd:chunked", "--format=v2s2"],
             &["--format", "v2s1"],
         ] {
             assert!(change(words).unwrap_err().contains("E_CONFIG"), "{words:?}");

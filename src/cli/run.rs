@@ -311,10 +311,12 @@ impl Invocation for RunArgs {
             "What is not given comes from containers.conf(5): the files of /usr/share/containers, of /etc/containers, and of \
              $XDG_CONFIG_HOME/containers, each with those of its directory containers.conf.d, later ones winning; or from the file \
              that CONTAINERS_CONF names; and last from that of CONTAINERS_CONF_OVERRIDE. Honoured are, of [containers]: \
-             annotations, cgroup_conf, cgroupns, cgroups, default_capabilities, default_sysctls, default_ulimits, env, env_host, \
-             http_proxy, init, ipcns, log_driver, log_size_max, log_tag, mounts, oom_score_adj, pidns, pids_limit, read_only, \
-             seccomp_profile, shm_size, tz, umask, userns, utsns, volumes; of [engine]: detach_keys, image_volume_mode, \
-             pull_policy, retry, retry_delay, stop_timeout. A file that cannot be read is a warning. A pids_limit that cannot be \
+             annotations, base_hosts_file, cgroup_conf, cgroupns, cgroups, container_name_as_hostname, default_capabilities, \
+             default_sysctls, default_ulimits, devices, dns_options, dns_searches, dns_servers, env, env_host, http_proxy, init, \
+             ipcns, log_driver, log_size_max, log_tag, mounts, netns, no_hosts, oom_score_adj, pidns, pids_limit, privileged, \
+             read_only, seccomp_profile, shm_size, tz, umask, userns, utsns, volumes; of [engine]: detach_keys, hooks_dir, \
+             image_volume_mode, pull_policy, retry, retry_delay, stop_timeout; of [network]: default_rootless_network_cmd, \
+             pasta_options. A file that cannot be read is a warning. A pids_limit that cannot be \
              enforced is enforced as far as possible, as with --limits=soft. Variables of proxies are set only if http_proxy says \
              so. The environment is, from weakest to strongest: that of env, of --env-host and --http-proxy, the image's, as \
              --env-merge and --unsetenv change it, then --env-file and --env.",

@@ -15,6 +15,7 @@ use super::create::Owned;
 use super::hooks::{self, Hook, Stage};
 use super::monitor::frame::Frame;
 use super::monitor::log::LogTarget;
+use super::monitor::notify::{self, Relay};
 use super::monitor::streams::{self, Caller, Streams};
 use super::monitor::{self, Care, Channel, Clients, Cure, Hold, Monitor, Pause, health, listener};
 use super::name_servers::NameServers;
@@ -23,13 +24,15 @@ use super::request::{
     DirectoryWrites, LogDriver, OnFailure, Removal, Request, RestartPolicy, RootfsSource, Signal, Terminal,
 };
 use super::update::Changes;
-use super::{driver, event, exec, group, joined_network, list, remove, stand_alone, stop, volumes};
+use super::{driver, event, exec, group, joined, list, remove, stand_alone, stop, volumes};
 use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
+use crate::host::processes;
 use crate::identity::keeper::{Draft, Keeper};
 use crate::name::container::ContainerId;
 use crate::name::port::Published;
+use crate::name::process::notify_mode::NotifyMode;
 use crate::name::storage_driver::Driver;
 use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
@@ -117,6 +120,8 @@ pub struct Launch<'a> {
     memberships: Vec<Membership>,
     /// Whether this process is in the user namespace to which they belong.
     is_on_ground: Cell<bool>,
+    /// Who is told of it, if somebody is.
+    manager: RefCell<Option<notify::Manager>>,
     /// Ports of the host that it has had since its first life.
     ports: RefCell<Option<Vec<Published>>>,
 }
@@ -161,6 +166,7 @@ impl<'a> Launch<'a> {
             preserved: Cell::default(),
             memberships: Vec::new(),
             is_on_ground: Cell::new(false),
+            manager: RefCell::new(None),
             ports: RefCell::new(None),
         }
     }
@@ -203,6 +209,9 @@ impl<'a> Launch<'a> {
         self.hooks.replace(hooks::of(self.request, &self.record)?);
         self.preserved.set(exec::preserved(&self.request.preserved)?);
         self.stands_alone.set(stands_alone);
+        if self.request.process.notify != NotifyMode::Ignore {
+            self.manager.replace(notify::Manager::of_caller());
+        }
         self.has_company.set(!matches!(presence, Presence::Detached | Presence::Ready));
         if matches!(presence, Presence::Ready) {
             self.execution.set(Execution::WhenTold);
@@ -350,14 +359,17 @@ impl<'a> Launch<'a> {
         let is_attached = !self.memberships.is_empty();
         let attach = || networks::hold(self.layout, &self.memberships, &self.is_on_ground);
         let attached = RefCell::new(is_attached.then(attach).transpose()?);
-        let membership = joined_network::open(self.layout, &self.plan.borrow().network, &self.record)?;
+        let mut membership = joined::open(self.layout, &self.plan.borrow(), &self.record)?;
+        let is_among_others = self.plan.borrow().is_among_others;
         let draft = self.plan.borrow_mut().group.take();
         let group = draft.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose();
         self.plan.borrow_mut().group = draft;
         let group = group?;
         let launched = group.as_ref().map(Group::open_leaf).transpose().map_err(Failure::from).and_then(|leaf| {
             let group = leaf.flatten().map(OwnedFd::from);
-            let given = Given { streams: given, preserved: self.preserved.take(), execution, group };
+            let shared_memory = membership.as_mut().and_then(|membership| membership.shared_memory.take());
+            let preserved = self.preserved.take();
+            let given = Given { streams: given, preserved, execution, group, shared_memory, is_among_others };
             let (mut attached, mut connection) = (attached.borrow_mut(), connection.borrow_mut());
             let connect = match (attached.as_mut(), connection.as_mut()) {
                 (Some(attached), _) => Some(attached as &mut dyn Connect),
@@ -422,6 +434,7 @@ impl<'a> Launch<'a> {
         let is_joined = self.has_company.get() && restarts == 0;
         event::note_all(self.layout, &happened[..2 + usize::from(is_joined)], &self.record);
         self.forget_past();
+        self.announce();
         // The container runs, whatever comes of them.
         let _ = self.run_hooks(Stage::AfterStart, life.running.child.pid.as_raw());
         Ok(life)
@@ -497,6 +510,7 @@ impl<'a> Launch<'a> {
             self.write_processes(Some(&life.running), life.started, 0);
             event::note(self.layout, ContainerEvent::Start, &self.record);
             self.forget_past();
+            self.announce();
             let _ = self.run_hooks(Stage::AfterStart, life.running.child.pid.as_raw());
             monitor.tell_start();
         }
@@ -506,6 +520,13 @@ impl<'a> Launch<'a> {
     /// Executes the hooks of a stage; `pid` is the container's process, or 0.
     fn run_hooks(&self, stage: Stage, pid: i32) -> Result<(), Failure> {
         hooks::run(&self.hooks.borrow(), stage, &hooks::State { layout: self.layout, record: &self.record, pid })
+    }
+
+    /// Tells the service manager whom to look after: us.
+    fn announce(&self) {
+        let Some(manager) = &*self.manager.borrow() else { return };
+        let ready = if self.request.process.notify == NotifyMode::Monitor { "\nREADY=1" } else { "" };
+        manager.tell(&format!("MAINPID={}{ready}", std::process::id()));
     }
 
     /// With its start the container is none any more that was only made, or has ended.
@@ -547,6 +568,13 @@ impl<'a> Launch<'a> {
         loop {
             let Life { mut running, channels, started, born, connection } = life;
             let names = running.name_servers.take();
+            let manager = self.manager.borrow().clone();
+            let notes = running.notes.take().zip(manager.clone()).map(|(socket, manager)| Relay::new(manager, socket));
+            let is_well = || {
+                if let Some(manager) = manager.as_ref().filter(|_| self.request.process.notify == NotifyMode::Healthy) {
+                    manager.tell("READY=1");
+                }
+            };
             let must_restart = Cell::new(false);
             let is_ill = |verdict| self.cure(&running, verdict, &must_restart);
             let is_degraded = || {
@@ -559,9 +587,12 @@ impl<'a> Launch<'a> {
                 limit: self.request.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
                 health: self.record.health.clone().map(|check| health::Watch::new(self.layout, &self.record, check)),
                 is_ill: &is_ill,
+                is_well: &is_well,
+                notes,
                 stop_signal: self.stands_alone.get().then(|| self.stop_signal().number()),
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
                 connection,
+                ends_with: None,
                 name_servers: names
                     .map(|file| NameServers::new(file, &self.plan.borrow().network, &self.request.resolution)),
             };
@@ -574,6 +605,9 @@ impl<'a> Launch<'a> {
             if let Some(group) = &running.group {
                 // What cannot be removed now is removed by the next command that looks.
                 let _ = group::remove(self.layout, &self.id, group);
+            }
+            if let Some(mounts) = &running.mounts {
+                processes::end_all_in(mounts.as_fd());
             }
             drop(running);
             let _ = self.run_hooks(Stage::AfterEnd, 0);

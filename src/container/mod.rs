@@ -23,7 +23,7 @@ pub mod hardening;
 pub mod hooks;
 pub mod host_view;
 pub mod inspect;
-pub mod joined_network;
+pub mod joined;
 pub mod launch;
 pub mod list;
 pub mod live;

@@ -67,6 +67,9 @@ pub fn name_servers(network: &NetworkPlan, wanted: &NameResolution) -> String {
         }
         NetworkPlan::User(plan) => resolv_conf::content(&host(), wanted, Servers::HostsOr(plan.dns.into())),
         NetworkPlan::Join(_) => resolv_conf::content(&host(), wanted, Servers::Hosts),
+        NetworkPlan::Named(plan) if plan.resolver.is_none() => {
+            resolv_conf::content(&host(), wanted, Servers::HostsReached)
+        }
         NetworkPlan::Named(plan) => {
             // The network's resolver asks those that were named, for this container.
             let mut wanted = NameResolution { servers: DnsServers::Host, ..wanted.clone() };

@@ -18,7 +18,7 @@ use super::request::{IdsMode, NetworkMode, ProcessRequest, Removal, Request};
 use super::translate::resources;
 use super::translate::{PER_NAMESPACE_PROCESS_COUNT, Surroundings, translate};
 use super::user::ContainerUser;
-use super::{driver, environment, event, joined_network, random_name, remove, secrets, volumes};
+use super::{driver, environment, event, joined, random_name, remove, secrets, volumes};
 use crate::failure::Failure;
 use crate::host::{kernel, program};
 use crate::identity::map::Caller;
@@ -62,6 +62,11 @@ pub fn execute(
         }
     };
     networks::tell(&mut blueprint, request, &record.name, &memberships);
+    if blueprint.systemd && blueprint.group.is_none() {
+        notice(
+            "there is no control group for systemd to manage: it takes version 2, and a user manager of systemd or a delegated group",
+        );
+    }
     let plan = LaunchPlan::new(blueprint);
     let launch = Launch::new(layout, request, record, plan, owned, notice).in_networks(memberships);
     let result = write_cidfile(request, &id).and_then(|()| launch.execute(presence));
@@ -155,7 +160,7 @@ fn network_warnings(request: &Request) -> Vec<String> {
 /// The plan of a container that is not made.
 pub fn plan(layout: &Layout, request: &Request, base: &Base) -> Result<LaunchPlan, Failure> {
     let id = ContainerId::from_random([0; 32]);
-    let request = &*joined_network::settled(layout, volumes::settled(layout, request, base)?)?;
+    let request = &*joined::settled(layout, volumes::settled(layout, request, base)?)?;
     let (blueprint, _) = translate(request, &surroundings(layout, request, base, None)?, &id, &name_from(&id))?;
     Ok(LaunchPlan::new(blueprint))
 }
@@ -205,7 +210,7 @@ fn make(
     let random = || random::bytes().map_err(|errno| internal("getting random bytes", errno));
     let id = ContainerId::from_random(random()?);
     let request = volumes::settled(surroundings.layout, request, surroundings.base)?;
-    let request = &*joined_network::settled(surroundings.layout, request)?;
+    let request = &*joined::settled(surroundings.layout, request)?;
     let layout = surroundings.layout;
     secrets::check(layout, request)?;
     let held = volumes::hold(layout, request)?;

@@ -1,17 +1,37 @@
 //! Secrets of a container: looked up anew for each of its lives, and never written down with it.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 
-use super::request::{Request, SecretForm};
+use super::request::{Request, SecretForm, SecretRequest};
 use crate::failure::Failure;
 use crate::name::concealed::Concealed;
+use crate::name::secret::SecretName;
 use crate::runtime::blueprint::{Blueprint, GivenSecret, IdMaps};
 use crate::secret;
 use crate::state::layout::Layout;
+use crate::state::schema::container::ContainerRecord;
 
 /// Whether all of them are there.
 pub fn check(layout: &Layout, request: &Request) -> Result<(), Failure> {
     request.secrets.iter().try_for_each(|wanted| Ok(secret::find(layout, wanted.name.as_str()).map(drop)?))
+}
+
+/// Those that are variables, by the variable's name.
+pub fn variables(request: &Request) -> BTreeMap<String, SecretName> {
+    let of = |wanted: &SecretRequest| match &wanted.form {
+        SecretForm::Variable(name) => Some((name.clone(), wanted.name.clone())),
+        SecretForm::File { .. } => None,
+    };
+    request.secrets.iter().filter_map(of).collect()
+}
+
+/// What they say now, for another process of the container.
+pub fn reveal_variables(layout: &Layout, record: &ContainerRecord) -> Result<Vec<(String, Concealed)>, Failure> {
+    let reveal = |(variable, name): (&String, &SecretName)| {
+        Ok((variable.clone(), secret::reveal(&secret::find(layout, name.as_str())?)?))
+    };
+    record.secret_variables.iter().map(reveal).collect()
 }
 
 /// Adds them to the blueprint.

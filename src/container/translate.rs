@@ -19,7 +19,7 @@ use super::base::Base;
 use super::environment::DEFAULT_PATH;
 use super::request::{Access, Init, PortRequest, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal};
 use super::user::ContainerUser;
-use super::{devices, hardening, host_view, joined_network, network_files};
+use super::{devices, hardening, host_view, joined, network_files};
 use crate::failure::{Explain, Failure};
 use crate::host::{kernel, program, sockets};
 use crate::identity::choice::{Choice, Ids};
@@ -70,6 +70,9 @@ pub struct Surroundings<'a> {
     /// Whether it has programs for the 32-bit interface of our processor.
     pub has_32_bit_programs: bool,
 }
+
+/// The signal that has systemd shut a container down (systemd(1)).
+const SYSTEMD_STOP: &str = "SIGRTMIN+3";
 
 /// The layer of mount targets, relative to the store ([`Layout::mount_targets`]).
 const MOUNT_TARGETS: &str = "targets";
@@ -185,28 +188,39 @@ pub fn translate(
     process::check_namespaces(request)?;
     let hostname = match request.process.uts {
         NamespaceMode::Host => process::host_name(),
+        NamespaceMode::Of(_) => {
+            joined::host_name(surroundings.layout, &request.process).unwrap_or_else(process::host_name)
+        }
         NamespaceMode::Private => request.hostname.clone().unwrap_or_else(|| id.short().to_owned()),
     };
     let per_namespace = surroundings.kernel >= PER_NAMESPACE_PROCESS_COUNT;
-    let Share { group, limits, .. } = resources::share(&request.limits, id, per_namespace)?;
+    let systemd = arguments(request, &defaults).first().is_some_and(|word| request.process.systemd.prepares(word));
+    let limit_request = if systemd { resources::for_systemd(&request.limits) } else { request.limits.clone() };
+    let Share { group, limits, .. } = resources::share(&limit_request, id, per_namespace)?;
     let choice = ids::choice(request, surroundings)?;
     ids::check_limits(choice.ids, &limits)?;
-    let edits = devices::resolve(request)?;
+    let mut edits = devices::resolve(request)?;
+    let notes = process::notes(request, &defaults)?;
+    edits.env.extend(notes.map(|path| format!("NOTIFY_SOCKET={path}")));
+    // systemd's machine id, for this container (machine-id(5)).
+    edits.env.extend(systemd.then(|| format!("container_uuid={}", &id.as_str()[..32])));
     let (process, argv) = process(request, surroundings, &defaults, (&hostname, &edits.env), limits, choice.ids)?;
-    let mut mounts = mounts::mounts(request, &edits.mounts, surroundings.layout, id)?;
+    let mut mounts = mounts::mounts(request, (&edits.mounts, systemd), surroundings.layout, id)?;
     if request.privileged {
         mounts.extend(mounts::nested_store(&mounts, &surroundings.user.home, id)?);
     }
-    let described = Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records };
+    let described =
+        Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records, systemd };
     let record = record(request, surroundings, id, name, &defaults, &described);
     let exposed = exposed_ports(request, &defaults);
     let host = network::Host {
         find: program::find,
         has_route: sockets::has_default_route,
-        is_of_users_below: joined_network::is_of_users_below,
+        is_of_users_below: joined::is_of_users_below,
     };
     let network = NetworkPlan::new(&request.network, &request.ports, &exposed, host)?;
     let host_network = !network.is_own();
+    let shares_users = network.shares_users() || joined::shares_users(&request.process)?;
     let mut files =
         network_files::given(&network, &request.resolution, (&hostname, name.as_str()), &surroundings.view)?;
     files.extend(process::time_zone(request, &surroundings.view)?);
@@ -232,18 +246,21 @@ pub fn translate(
         read_only: request.rootfs_access == Access::ReadOnly,
         ids,
         network,
+        shares_users,
         hostname,
         mounts,
         files,
         lines,
+        notes,
+        systemd,
         cgroup2: surroundings.cgroup2 && !host_network,
         group,
         group_namespace: request.limits.namespace,
-        ipc: request.process.ipc,
+        ipc: request.process.ipc.clone(),
         proc_options: request.security.proc_options.clone(),
         host_queues: request.process.ipc == IpcMode::Host && Path::new("/dev/mqueue").exists(),
-        pid: request.process.pid,
-        uts: request.process.uts,
+        pid: request.process.pid.clone(),
+        uts: request.process.uts.clone(),
         shm_size: request.limits.shm_size.unwrap_or(SHM_SIZE),
         devices: hardening::DEVICES
             .iter()
@@ -422,6 +439,7 @@ struct Described<'a> {
     ids: Choice,
     argv: Vec<OsString>,
     devices: Vec<DeviceRecord>,
+    systemd: bool,
 }
 
 fn record(
@@ -456,9 +474,10 @@ fn record(
         devices: described.devices.clone(),
         privileged: request.privileged,
         secrets: request.secrets.iter().map(|secret| secret.name.clone()).collect(),
+        secret_variables: super::secrets::variables(request),
         labels,
         read_only: request.rootfs_access == Access::ReadOnly,
-        init: request.init == Init::Reaper || request.process.pid == NamespaceMode::Host,
+        init: request.init == Init::Reaper || request.process.pid != NamespaceMode::Private,
         security: security_words(request),
         restart: request.restart.to_string(),
         stop_timeout: request.stop_timeout,
@@ -515,7 +534,8 @@ fn process_record(
             .stop_signal
             .map(|signal| signal.to_string())
             .or_else(|| defaults.stop_signal.clone())
-            .unwrap_or_else(|| "SIGTERM".into()),
+            .unwrap_or_else(|| if described.systemd { SYSTEMD_STOP } else { "SIGTERM" }.into()),
+        systemd: described.systemd,
     }
 }
 

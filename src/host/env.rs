@@ -43,6 +43,7 @@ variables! {
     SSL_CERT_DIR = "SSL_CERT_DIR": "Directory with the certificate authorities to trust, instead of the system's.";
     NO_COLOR = "NO_COLOR": "When set and not empty, output is not coloured.";
     STARTED = "CORACLE_STARTED": "Set by coracle itself in containers of its image `hello`: when its command was started.";
+    NOTIFY_SOCKET = "NOTIFY_SOCKET": "Where a service manager waits to be told that a container is ready; see --sdnotify.";
     SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH": "Seconds since 1970: the time at which images that are made here say they were made; the same content then makes the same image.";
     SHELL = "SHELL": "The program that `coracle unshare` starts, unless it is told another.";
     TERM = "TERM": "The terminal's type, given to containers with a terminal.";

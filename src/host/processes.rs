@@ -2,7 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, getpid};
+
+use crate::sys::pidfd;
 
 /// The field of this number of `/proc/PID/stat` (proc_pid_stat(5)), counted from 3: those before are not plain words.
 fn stat_field(stat: &str, number: usize) -> Option<&str> {
@@ -31,19 +40,35 @@ pub fn oldest_child(pid: i32) -> Option<i32> {
     children.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// Kills all children of this process and those that are left to it for it (PR_SET_CHILD_SUBREAPER(2const)), until there are none.
+pub fn end_children() {
+    let list = format!("/proc/self/task/{}/children", getpid());
+    while let Ok(children) = fs::read_to_string(&list) {
+        let children: Vec<i32> = children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        // They are ours until we wait for them, so nobody else has their numbers.
+        for &child in &children {
+            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+        }
+        if children.is_empty() || waitpid(None, None).is_err() {
+            return;
+        }
+    }
+}
+
 /// The namespace of one kind (`pid`, `net`, ...) that a process is in; nothing if we may not know.
 pub fn namespace(pid: &str, kind: &str) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()
 }
 
 /// All processes of the container whose first process is `init`, by number: those in its pid namespace and in those below it,
-/// or, where that is ours, in its user namespace. A process whose namespace is not told to us belongs to where its parent does.
+/// or, where it is not the first in that, in its mount namespace. A process whose namespace is not told to us belongs to where its
+/// parent does.
 pub fn of_container(init: i32) -> Vec<i32> {
     // A reaper hides its namespaces.
     let shown = if namespace(&init.to_string(), "pid").is_some() { Some(init) } else { oldest_child(init) };
     let shown = shown.unwrap_or(init).to_string();
-    let has_ours = namespace(&shown, "pid") == namespace("self", "pid");
-    let kind = if has_ours { "user" } else { "pid" };
+    let is_first = Process::read(init).is_some_and(|process| process.inner_number("NSpid") == 1);
+    let kind = if is_first { "pid" } else { "mnt" };
     let (wanted, own) = (namespace(&shown, kind), namespace("self", kind));
     let mut members = BTreeSet::from([init]);
     let mut undecided = BTreeMap::new();
@@ -60,6 +85,34 @@ pub fn of_container(init: i32) -> Vec<i32> {
         undecided.retain(|&pid, parent| !members.contains(parent) || !members.insert(pid));
         if members.len() == before {
             return members.into_iter().filter(|&pid| fs::exists(format!("/proc/{pid}")).unwrap_or(false)).collect();
+        }
+    }
+}
+
+/// How often it is looked whether anything is left in a mount namespace, and how long that may take to end, in milliseconds.
+const SWEEPS: (usize, u16) = (100, 1000);
+
+/// Kills all processes in a mount namespace, and returns when they are gone.
+pub fn end_all_in(mounts: BorrowedFd<'_>) {
+    let Ok(wanted) = nix::sys::stat::fstat(mounts).map(|stat| (stat.st_dev, stat.st_ino)) else { return };
+    let is_in =
+        |pid: i32| fs::metadata(format!("/proc/{pid}/ns/mnt")).is_ok_and(|found| (found.dev(), found.ino()) == wanted);
+    for _ in 0..SWEEPS.0 {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        // Asked again once the process is held: then it is that one which is in there.
+        let held = numbers
+            .filter(|&pid| is_in(pid))
+            .filter_map(|pid| pidfd::open(Pid::from_raw(pid)).ok().filter(|_| is_in(pid)));
+        let held: Vec<_> = held.collect();
+        if held.is_empty() {
+            return;
+        }
+        for process in &held {
+            let _ = pidfd::send_signal(process.as_fd(), libc::SIGKILL);
+        }
+        for process in &held {
+            let _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], SWEEPS.1);
         }
     }
 }

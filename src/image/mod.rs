@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod assemble;
 pub mod check;
+pub mod chunked;
 pub mod decompress;
 pub mod destination;
 pub mod fetch;

@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::assemble::{Format, layer_type};
+use super::chunked::{self, Annotations};
 use super::decompress::decompress;
 use super::import::Taking;
 use super::parallel;
@@ -54,6 +55,8 @@ pub enum Encoding {
     Gzip(u32),
     /// Zstandard, 1 to 20.
     Zstd(i32),
+    /// Zstandard with a table of contents, 1 to 20.
+    ZstdChunked(i32),
 }
 
 /// Which layers are compressed anew.
@@ -66,12 +69,18 @@ pub enum Extent {
 }
 
 impl Encoding {
-    fn compression(self) -> Compression {
+    /// What decompresses it.
+    pub fn compression(self) -> Compression {
         match self {
             Self::Plain => Compression::None,
             Self::Gzip(_) => Compression::Gzip,
-            Self::Zstd(_) => Compression::Zstd,
+            Self::Zstd(_) | Self::ZstdChunked(_) => Compression::Zstd,
         }
+    }
+
+    /// Whether a layer that is there is compressed like this.
+    fn is_that_of(self, layer: &Layer) -> bool {
+        layer.compression == self.compression() && (layer.is_chunked || !matches!(self, Self::ZstdChunked(_)))
     }
 }
 
@@ -122,23 +131,32 @@ pub fn execute(
     Ok(reformed)
 }
 
+/// A layer that a manifest names.
+struct Layer {
+    digest: Digest,
+    compression: Compression,
+    /// Whether it has a table of contents.
+    is_chunked: bool,
+}
+
 /// The layers that manifests name, each once.
-fn layers_of<'v>(documents: impl Iterator<Item = &'v Value>) -> Result<Vec<(Digest, Compression)>, Failure> {
-    let mut layers: Vec<(Digest, Compression)> = Vec::new();
+fn layers_of<'v>(documents: impl Iterator<Item = &'v Value>) -> Result<Vec<Layer>, Failure> {
+    let mut layers: Vec<Layer> = Vec::new();
     for layer in documents.flat_map(|document| document["layers"].as_array().into_iter().flatten()) {
-        let (digest, compression) = layer_of(layer)?;
-        if !layers.iter().any(|(known, _)| *known == digest) {
-            layers.push((digest, compression));
+        let layer = layer_of(layer)?;
+        if !layers.iter().any(|known| known.digest == layer.digest) {
+            layers.push(layer);
         }
     }
     Ok(layers)
 }
 
-fn layer_of(described: &Value) -> Result<(Digest, Compression), Failure> {
+fn layer_of(described: &Value) -> Result<Layer, Failure> {
     let text = |key: &str| described[key].as_str().unwrap_or_default();
     let compression = Compression::of_layer(text("mediaType"))
         .map_err(|cause| Failure::new("E_LAYER_FORMAT", format!("compressing a layer: {cause}")))?;
-    Ok((text("digest").parse()?, compression))
+    let is_chunked = described["annotations"].get(format!("{}manifest-position", chunked::ANNOTATIONS)).is_some();
+    Ok(Layer { digest: text("digest").parse()?, compression, is_chunked })
 }
 
 fn change_manifest(
@@ -148,7 +166,7 @@ fn change_manifest(
     renewed: &HashMap<Digest, Renewed>,
 ) -> Result<String, Failure> {
     let is_docker = descriptor.media_type == media_type::DOCKER_MANIFEST;
-    let to_zstd = matches!(change.recompression, Some(Recompression { encoding: Encoding::Zstd(_), .. }));
+    let to_zstd = change.recompression.is_some_and(|to| to.encoding.compression() == Compression::Zstd);
     let format = match change.format {
         Some(format) => format,
         None if is_docker && !to_zstd => Format::Docker,
@@ -156,7 +174,7 @@ fn change_manifest(
     };
     let converts = is_docker != (format == Format::Docker);
     for layer in value["layers"].as_array_mut().into_iter().flatten() {
-        let (digest, compression) = layer_of(layer)?;
+        let Layer { digest, compression, .. } = layer_of(layer)?;
         let new = renewed.get(&digest);
         if new.is_none() && !converts {
             continue;
@@ -165,6 +183,7 @@ fn change_manifest(
         if let Some(new) = new {
             layer["digest"] = json!(new.descriptor.digest);
             layer["size"] = json!(new.descriptor.size);
+            annotate(layer, &new.annotations);
         }
         if format == Format::Docker {
             drop_annotations(layer);
@@ -217,6 +236,26 @@ fn change_index(
     index_type.to_owned()
 }
 
+/// Of a layer's annotations, those that describe its bytes.
+fn annotate(layer: &mut Value, new: &Annotations) {
+    let Some(members) = layer.as_object_mut() else { return };
+    if let Some(Value::Object(known)) = members.get_mut("annotations") {
+        // They described what was replaced. The latter are eStargz's.
+        let is_of_bytes = |key: &str| {
+            key.starts_with(chunked::ANNOTATIONS)
+                || ["containerd.io/snapshot/stargz/toc.digest", "io.containers.estargz.uncompressed-size"]
+                    .contains(&key)
+        };
+        known.retain(|key, _| !is_of_bytes(key));
+        if known.is_empty() {
+            members.shift_remove("annotations");
+        }
+    }
+    for (key, value) in new {
+        layer["annotations"][key] = json!(value);
+    }
+}
+
 /// Docker's documents have none.
 fn drop_annotations(value: &mut Value) {
     if let Some(members) = value.as_object_mut() {
@@ -228,25 +267,23 @@ fn drop_annotations(value: &mut Value) {
 struct Renewed {
     descriptor: BlobDescriptor,
     compression: Compression,
+    annotations: Annotations,
     content: File,
 }
 
 fn recompress(
     store: &Store,
-    layers: &[(Digest, Compression)],
+    layers: &[Layer],
     recompression: Recompression,
     progress: &dyn Progress,
 ) -> Result<HashMap<Digest, Renewed>, Failure> {
     let Recompression { encoding, extent } = recompression;
-    let wanted =
-        |(_, compression): &&(Digest, Compression)| extent == Extent::All || *compression != encoding.compression();
+    let wanted = |layer: &&Layer| extent == Extent::All || !encoding.is_that_of(layer);
     let wanted: Vec<_> = layers.iter().filter(wanted).collect();
     let renewed = Mutex::new(HashMap::new());
-    parallel::each(&wanted, AT_ONCE, |_, (digest, compression)| {
-        let new = recompress_one(store, digest, *compression, encoding)?;
-        let (name, size) = (encoding.compression().as_str(), new.descriptor.size);
-        progress.message(&format!("layer {} written as {name}: {size} bytes", digest.short()));
-        renewed.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), new);
+    parallel::each(&wanted, AT_ONCE, |_, layer| {
+        let new = recompress_one(store, layer, encoding, progress)?;
+        renewed.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.digest.clone(), new);
         Ok::<_, Failure>(())
     })?;
     Ok(renewed.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -254,14 +291,15 @@ fn recompress(
 
 fn recompress_one(
     store: &Store,
-    digest: &Digest,
-    compression: Compression,
+    layer: &Layer,
     encoding: Encoding,
+    progress: &dyn Progress,
 ) -> Result<Renewed, Failure> {
+    let Layer { digest, compression, .. } = layer;
     let checked = Checked { file: store.blobs().open(digest)?, hasher: digest.algorithm().hasher() };
     let mut source = BufReader::with_capacity(128 << 10, checked);
     let mut encoder = Encoder::new(store.blobs().create()?, encoding).map_err(Taking)?;
-    let decoded = decompress(&mut source, compression, |piece| encoder.write_all(piece).map_err(Taking));
+    let decoded = decompress(&mut source, *compression, |piece| encoder.write_all(piece).map_err(Taking));
     // A decoder may end before the file does; and of a damaged blob, that it is damaged is the better explanation.
     let rest = io::copy(&mut source, &mut io::sink()).map_err(Taking);
     if source.into_inner().hasher.finish() != *digest {
@@ -269,10 +307,17 @@ fn recompress_one(
     }
     decoded?;
     rest?;
-    let (digest, size, content) = encoder.finish().and_then(NewBlob::into_file).map_err(Taking)?;
+    let (blob, annotations) = encoder.finish().map_err(Taking)?;
+    let (new, size, content) = blob.into_file().map_err(Taking)?;
     let compression = encoding.compression();
-    let descriptor = BlobDescriptor { digest, media_type: layer_type(Format::Oci, compression)?.into(), size };
-    Ok(Renewed { descriptor, compression, content })
+    let how = match (&annotations, encoding) {
+        (Ok(_), Encoding::ZstdChunked(_)) => "zstd:chunked".into(),
+        (Ok(_), _) => compression.as_str().into(),
+        (Err(reason), _) => format!("zstd without a table of contents, because {reason}"),
+    };
+    progress.message(&format!("layer {} written as {how}: {size} bytes", digest.short()));
+    let descriptor = BlobDescriptor { digest: new, media_type: layer_type(Format::Oci, compression)?.into(), size };
+    Ok(Renewed { descriptor, compression, annotations: annotations.unwrap_or_default(), content })
 }
 
 /// Bytes that are hashed as they are read.
@@ -294,6 +339,7 @@ enum Encoder<'s> {
     Plain(NewBlob<'s>),
     Gzip(GzEncoder<NewBlob<'s>>),
     Zstd(zstd::Encoder<'static, NewBlob<'s>>),
+    Chunked(Box<chunked::Writer<NewBlob<'s>>>),
 }
 
 impl<'s> Encoder<'s> {
@@ -306,15 +352,19 @@ impl<'s> Encoder<'s> {
                 encoder.multithread(ZSTD_THREADS)?;
                 Self::Zstd(encoder)
             }
+            Encoding::ZstdChunked(level) => Self::Chunked(Box::new(chunked::Writer::new(blob, level)?)),
         })
     }
 
-    fn finish(self) -> io::Result<NewBlob<'s>> {
-        match self {
-            Self::Plain(blob) => Ok(blob),
-            Self::Gzip(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
-        }
+    /// The blob, and annotations of it; or why it has none.
+    fn finish(self) -> io::Result<(NewBlob<'s>, Result<Annotations, &'static str>)> {
+        let blob = match self {
+            Self::Plain(blob) => blob,
+            Self::Gzip(encoder) => encoder.finish()?,
+            Self::Zstd(encoder) => encoder.finish()?,
+            Self::Chunked(writer) => return writer.finish().map(|finished| (finished.writer, finished.annotations)),
+        };
+        Ok((blob, Ok(Annotations::new())))
     }
 }
 
@@ -324,6 +374,7 @@ impl Write for Encoder<'_> {
             Self::Plain(blob) => blob.write(bytes),
             Self::Gzip(encoder) => encoder.write(bytes),
             Self::Zstd(encoder) => encoder.write(bytes),
+            Self::Chunked(writer) => writer.write(bytes),
         }
     }
 
@@ -332,6 +383,7 @@ impl Write for Encoder<'_> {
             Self::Plain(blob) => blob.flush(),
             Self::Gzip(encoder) => encoder.flush(),
             Self::Zstd(encoder) => encoder.flush(),
+            Self::Chunked(writer) => writer.flush(),
         }
     }
 }

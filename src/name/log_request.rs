@@ -103,7 +103,9 @@ pub enum BadLog {
         expected: &'static str,
     },
     /// Compressed logs.
-    #[error("compress: this version does not compress rotated logs")]
+    #[error(
+        "compress: rotated files stay as they are, since the container would wait for its monitor while that compresses them"
+    )]
     Compress,
 }
 

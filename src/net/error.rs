@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::ports::Shown;
 use crate::failure::Explain;
+use crate::name::network::NetworkName;
 use crate::name::port::Protocol;
 
 /// Why a container cannot have the network that it was to have.
@@ -29,6 +30,16 @@ pub enum NetworkError {
     /// A helper that was named.
     #[error("connecting the container's network: {0} is not installed")]
     NotInstalled(&'static str),
+    /// Ports of a container whose own address is on a network of the host.
+    #[error(
+        "publishing ports through the network {network}: a network of the kind {driver} has none of the host's ports"
+    )]
+    NotPublished {
+        /// The network.
+        network: NetworkName,
+        /// Its kind.
+        driver: &'static str,
+    },
     /// A protocol.
     #[error("publishing the port {port}/sctp: {helper} knows tcp and udp only")]
     Protocol {
@@ -115,7 +126,11 @@ impl Explain for NetworkError {
             Self::NoHelper | Self::NotInstalled(_) => "E_NO_HELPER",
             Self::Namespace { cause, .. } if cause.kind() == io::ErrorKind::NotFound => "E_NOTFOUND",
             Self::Named | Self::Helper { .. } | Self::Start { .. } | Self::Namespace { .. } => "E_NETWORK",
-            Self::PortTwice { .. } | Self::Protocol { .. } | Self::NoIpv6Ports(_) | Self::LocalUdp(_) => "E_CONFIG",
+            Self::PortTwice { .. }
+            | Self::Protocol { .. }
+            | Self::NoIpv6Ports(_)
+            | Self::LocalUdp(_)
+            | Self::NotPublished { .. } => "E_CONFIG",
             Self::PortInUse { .. } => "E_PORT_IN_USE",
             Self::PortPrivileged { .. } => "E_PORT_PRIVILEGED",
             Self::NoSuchAddress(_) | Self::Ports(_) | Self::Publish { .. } => "E_PORT",
@@ -131,6 +146,9 @@ impl Explain for NetworkError {
             Self::NotInstalled(name) => {
                 let package = if *name == "pasta" { "passt" } else { name };
                 format!("install it (apt install {package}), or choose another network: --network private takes what there is")
+            }
+            Self::NotPublished { .. } => {
+                "leave -p out: clients reach the container under its own address there; or name a bridge network first".into()
             }
             Self::Protocol { .. } => "publish a port of tcp or udp".into(),
             Self::NoIpv6Ports(_) => "pasta can (apt install passt)".into(),

@@ -23,16 +23,18 @@ const INET: u8 = 1;
 const NESTED: u16 = 0x8000;
 const REGISTER: u32 = 1;
 const SECOND_REGISTER: u32 = 2;
+/// `NFT_TABLE_F_OWNER`.
+const OWNED: u32 = 2;
 
 /// When a chain is gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
+    /// Packets that arrive, before all others have seen them: here they are marked.
+    Arrival,
     /// Packets that arrive, before it is decided where they go: here addresses of destinations are replaced.
     Prerouting,
     /// Packets that pass.
     Forward,
-    /// The same as [`Self::Prerouting`] for packets of this machine.
-    Output,
     /// Packets that leave: here addresses of sources are replaced.
     Postrouting,
 }
@@ -40,24 +42,27 @@ pub enum Hook {
 impl Hook {
     fn number(self) -> u32 {
         match self {
-            Self::Prerouting => 0,
+            Self::Arrival | Self::Prerouting => 0,
             Self::Forward => 2,
-            Self::Output => 3,
             Self::Postrouting => 4,
         }
     }
 
-    /// The usual place among the chains of a hook: `dstnat`, `filter` and `srcnat` of nft(8).
+    /// The usual place among the chains of a hook: `mangle`, `dstnat`, `filter` and `srcnat` of nft(8).
     fn priority(self) -> i32 {
         match self {
-            Self::Prerouting | Self::Output => -100,
+            Self::Arrival => -150,
+            Self::Prerouting => -100,
             Self::Forward => 0,
             Self::Postrouting => 100,
         }
     }
 
     fn kind(self) -> &'static str {
-        if self == Self::Forward { "filter" } else { "nat" }
+        match self {
+            Self::Arrival | Self::Forward => "filter",
+            Self::Prerouting | Self::Postrouting => "nat",
+        }
     }
 }
 
@@ -74,12 +79,18 @@ pub enum Part {
     NotTo(String),
     /// It belongs to a connection that was let through.
     Established,
+    /// It belongs to a connection whose destination was replaced.
+    Redirected,
+    /// It is for a socket of this machine that has an address of somebody else (IP_TRANSPARENT, ip(7)).
+    Transparent,
     /// Its source is in this network.
     Source(ipnet::IpNet),
     /// Its destination is in this network.
     Destination(ipnet::IpNet),
     /// Its destination is an address of this machine.
     ToThisMachine,
+    /// It gets this mark, by which routes can be chosen.
+    Mark(u32),
     /// It is for this port of this transport protocol (IANA's number).
     Port(u8, u16),
     /// It gets the address of the device through which it leaves.
@@ -101,13 +112,28 @@ pub struct Chain {
     pub rules: Vec<Vec<Part>>,
 }
 
+/// How long a table stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// As long as its network namespace.
+    Namespace,
+    /// As long as the socket by which it was made, so that nothing of it is left whatever becomes of its owner; nobody else can
+    /// change it (NFT_TABLE_F_OWNER, Linux 5.12).
+    Socket,
+}
+
 /// Replaces the table `name` by one with these chains.
-pub fn replace(netlink: &Netlink, name: &str, chains: &[Chain]) -> Result<(), Errno> {
+pub fn replace(netlink: &Netlink, name: &str, lifetime: Lifetime, chains: &[Chain]) -> Result<(), Errno> {
     let mut batch = Batch::new(netlink);
     // Made so that it can be deleted whether it was there or not.
     batch.message(NEW_TABLE, NLM_F_CREATE, |attributes| attributes.text(1, name));
     batch.message(DELETE_TABLE, 0, |attributes| attributes.text(1, name));
-    batch.message(NEW_TABLE, NLM_F_CREATE, |attributes| attributes.text(1, name));
+    batch.message(NEW_TABLE, NLM_F_CREATE, |attributes| {
+        attributes.text(1, name);
+        if lifetime == Lifetime::Socket {
+            attributes.number(2, OWNED);
+        }
+    });
     for chain in chains {
         let chain_name = format!("{:?}", chain.hook).to_lowercase();
         batch.message(NEW_CHAIN, NLM_F_CREATE, |attributes| {
@@ -127,14 +153,6 @@ pub fn replace(netlink: &Netlink, name: &str, chains: &[Chain]) -> Result<(), Er
             });
         }
     }
-    batch.send()
-}
-
-/// Removes the table `name`. One that is not there is no failure.
-pub fn remove(netlink: &Netlink, name: &str) -> Result<(), Errno> {
-    let mut batch = Batch::new(netlink);
-    batch.message(NEW_TABLE, NLM_F_CREATE, |attributes| attributes.text(1, name));
-    batch.message(DELETE_TABLE, 0, |attributes| attributes.text(1, name));
     batch.send()
 }
 
@@ -197,6 +215,16 @@ impl Attributes {
         });
     }
 
+    /// Whether a word about the packet's connection has one of these bits; they are in the byte order of the machine.
+    fn connection(&mut self, key: u32, bits: u32) {
+        self.expression("ct", |ct| {
+            ct.number(1, REGISTER);
+            ct.number(2, key);
+        });
+        self.mask(&bits.to_ne_bytes());
+        self.compare(DIFFERENT, &0_u32.to_ne_bytes());
+    }
+
     fn payload(&mut self, base: u32, offset: u32, length: u32) {
         self.expression("payload", |payload| {
             payload.number(1, REGISTER);
@@ -245,6 +273,7 @@ impl Attributes {
     }
 }
 
+const META_MARK: u32 = 3;
 const META_FROM: u32 = 6;
 const META_TO: u32 = 7;
 const META_FAMILY: u32 = 15;
@@ -260,14 +289,23 @@ fn add(rule: &mut Attributes, part: &Part) {
         Part::NotFrom(device) => rule.device(META_FROM, DIFFERENT, device),
         Part::To(device) => rule.device(META_TO, EQUAL, device),
         Part::NotTo(device) => rule.device(META_TO, DIFFERENT, device),
-        Part::Established => {
-            rule.expression("ct", |ct| {
-                ct.number(1, REGISTER);
-                ct.number(2, 0);
+        // The state: established or related.
+        Part::Established => rule.connection(0, 6),
+        // The status: `IPS_DST_NAT` of linux/netfilter/nf_conntrack_common.h.
+        Part::Redirected => rule.connection(2, 1 << 5),
+        Part::Transparent => {
+            rule.expression("socket", |socket| {
+                socket.number(1, 0);
+                socket.number(2, REGISTER);
             });
-            // Established or related; these masks are in the byte order of the machine.
-            rule.mask(&6_u32.to_ne_bytes());
-            rule.compare(DIFFERENT, &0_u32.to_ne_bytes());
+            rule.compare(EQUAL, &[1]);
+        }
+        Part::Mark(mark) => {
+            rule.immediate(REGISTER, &mark.to_ne_bytes());
+            rule.expression("meta", |meta| {
+                meta.number(2, META_MARK);
+                meta.number(3, REGISTER);
+            });
         }
         Part::Source(network) => rule.network(*network, true),
         Part::Destination(network) => rule.network(*network, false),

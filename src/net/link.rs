@@ -13,11 +13,13 @@ use netlink_packet_route::link::{
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 
 use super::netlink::Netlink;
 use crate::name::mac_address::MacAddress;
+use crate::state::schema::network::NetworkDriver;
 
 /// A device in the kernel's table, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,12 +88,33 @@ pub enum Sharing {
     IpVlan(IpVlanMode),
 }
 
-/// Makes a device that shares `parent`, in `namespace`.
+impl Sharing {
+    /// That of a network with this driver and its option `mode`, which may be empty. Nothing if there is no such mode.
+    pub fn of(driver: NetworkDriver, mode: &str) -> Option<Self> {
+        Some(match (driver, mode) {
+            (NetworkDriver::MacVlan, "" | "bridge") => Self::MacVlan(MacVlanMode::Bridge),
+            (NetworkDriver::MacVlan, "private") => Self::MacVlan(MacVlanMode::Private),
+            (NetworkDriver::MacVlan, "vepa") => Self::MacVlan(MacVlanMode::Vepa),
+            (NetworkDriver::MacVlan, "passthru") => Self::MacVlan(MacVlanMode::Passthrough),
+            (NetworkDriver::IpVlan, "" | "l2") => Self::IpVlan(IpVlanMode::L2),
+            (NetworkDriver::IpVlan, "l3") => Self::IpVlan(IpVlanMode::L3),
+            (NetworkDriver::IpVlan, "l3s") => Self::IpVlan(IpVlanMode::L3S),
+            _ => return None,
+        })
+    }
+
+    /// Whether the host routes for the members, so that they have no router on their own network.
+    pub fn has_no_gateway(self) -> bool {
+        matches!(self, Self::IpVlan(IpVlanMode::L3 | IpVlanMode::L3S))
+    }
+}
+
+/// Makes a device that shares `parent`, in another namespace.
 pub fn make_sharing(
     netlink: &Netlink,
     parent: LinkIndex,
     sharing: Sharing,
-    mtu: Option<u32>,
+    mtu: u32,
     device: Peer<'_>,
 ) -> Result<(), Errno> {
     let info = match sharing {
@@ -107,11 +130,11 @@ pub fn make_sharing(
         LinkAttribute::IfName(device.name.to_owned()),
         LinkAttribute::Link(parent.0),
         LinkAttribute::NetNsFd(device.namespace.as_raw_fd()),
+        LinkAttribute::Mtu(mtu),
     ]);
     if matches!(sharing, Sharing::MacVlan(_)) {
         message.attributes.push(LinkAttribute::Address(device.mac.0.to_vec()));
     }
-    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
     message.attributes.push(LinkAttribute::LinkInfo(info));
     netlink.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
 }
@@ -125,6 +148,35 @@ pub fn find(netlink: &Netlink, name: &str) -> Result<Option<LinkIndex>, Errno> {
         Ok(_) | Err(Errno::ENODEV) => Ok(None),
         Err(errno) => Err(errno),
     }
+}
+
+/// What is known of a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// The bytes that a packet may have.
+    pub mtu: Option<u32>,
+    /// Its hardware address.
+    pub mac: Option<MacAddress>,
+}
+
+/// What is known of a device.
+pub fn describe(netlink: &Netlink, link: LinkIndex) -> Result<Description, Errno> {
+    let mut message = LinkMessage::default();
+    message.header.index = link.0;
+    let mut description = Description::default();
+    if let Some(RouteNetlinkMessage::NewLink(link)) = netlink.get(RouteNetlinkMessage::GetLink(message))? {
+        for attribute in link.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => description.name = name,
+                LinkAttribute::Mtu(mtu) => description.mtu = Some(mtu),
+                LinkAttribute::Address(bytes) => description.mac = bytes.try_into().ok().map(MacAddress),
+                _ => {}
+            }
+        }
+    }
+    Ok(description)
 }
 
 /// The names of all devices.
@@ -156,6 +208,16 @@ pub fn remove(netlink: &Netlink, link: LinkIndex) -> Result<(), Errno> {
     match netlink.request(RouteNetlinkMessage::DelLink(message), 0) {
         Err(Errno::ENODEV) => Ok(()),
         other => other,
+    }
+}
+
+/// Removes the device of this name if it has this hardware address, by which it is one of ours.
+pub fn remove_own(netlink: &Netlink, name: &str, mac: MacAddress) -> Result<(), Errno> {
+    let Some(link) = find(netlink, name)? else { return Ok(()) };
+    match describe(netlink, link) {
+        Ok(found) if found.mac == Some(mac) => remove(netlink, link),
+        Ok(_) | Err(Errno::ENODEV) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -215,29 +277,62 @@ pub fn add_route(netlink: &Netlink, link: LinkIndex, route: Route) -> Result<(),
     netlink.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
 }
 
-/// What this machine can reach without a router of others, and the networks that it has routes to: all but the default routes.
-pub fn routed(netlink: &Netlink) -> Result<Vec<IpNet>, Errno> {
+/// What this machine can reach without a router of others, and the networks that it has routes to: all but the default routes,
+/// and those through `own` devices.
+pub fn routed(netlink: &Netlink, own: &[LinkIndex]) -> Result<Vec<IpNet>, Errno> {
     let mut all = Vec::new();
+    let is_own = |route: &RouteMessage| through(route).is_some_and(|link| own.contains(&link));
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut message = RouteMessage::default();
         message.header.address_family = family;
         let dumped = netlink.dump(RouteNetlinkMessage::GetRoute(message))?;
         all.extend(dumped.into_iter().filter_map(|message| match message {
-            RouteNetlinkMessage::NewRoute(route) => destination(&route),
+            RouteNetlinkMessage::NewRoute(route) if !is_own(&route) => destination(&route),
             _ => None,
         }));
     }
     Ok(all)
 }
 
-/// Whether there is a default route.
-pub fn has_default_route(netlink: &Netlink) -> Result<bool, Errno> {
+/// The device of the default route of IPv4, if there is one.
+pub fn default_route(netlink: &Netlink) -> Result<Option<LinkIndex>, Errno> {
     let mut message = RouteMessage::default();
     message.header.address_family = AddressFamily::Inet;
     let routes = netlink.dump(RouteNetlinkMessage::GetRoute(message))?;
-    Ok(routes.iter().any(|message| {
-        matches!(message, RouteNetlinkMessage::NewRoute(route) if route.header.destination_prefix_length == 0)
+    Ok(routes.iter().find_map(|message| match message {
+        RouteNetlinkMessage::NewRoute(route) if route.header.destination_prefix_length == 0 => through(route),
+        _ => None,
     }))
+}
+
+fn through(route: &RouteMessage) -> Option<LinkIndex> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(LinkIndex(*index)),
+        _ => None,
+    })
+}
+
+/// Takes for this machine's own what has this mark (ip-rule(8)): a table of routes with one route, which leads here.
+pub fn keep_marked(netlink: &Netlink, loopback: LinkIndex, mark: u32) -> Result<(), Errno> {
+    const TABLE: u8 = 100;
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut rule = RuleMessage::default();
+        (rule.header.family, rule.header.action, rule.header.table) = (family, RuleAction::ToTable, TABLE);
+        rule.attributes.push(RuleAttribute::FwMark(mark));
+        let mut route = RouteMessage::default();
+        (route.header.address_family, route.header.table) = (family, TABLE);
+        (route.header.protocol, route.header.scope) = (RouteProtocol::Static, RouteScope::Host);
+        route.header.kind = RouteType::Local;
+        route.attributes.push(RouteAttribute::Oif(loopback.0));
+        let made = netlink
+            .request(RouteNetlinkMessage::NewRule(rule), NLM_F_CREATE)
+            .and_then(|()| netlink.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE));
+        // A kernel without IPv6 has no clients of it either.
+        if family == AddressFamily::Inet {
+            made?;
+        }
+    }
+    Ok(())
 }
 
 fn destination(route: &RouteMessage) -> Option<IpNet> {

@@ -14,6 +14,7 @@ pub mod named;
 pub mod netlink;
 pub mod plan;
 pub mod ports;
+pub mod privilege;
 pub mod relay;
 pub mod resolv_conf;
 mod slirp_api;

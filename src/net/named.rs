@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::ipam;
 use super::link;
 use super::netlink::Netlink;
+use super::privilege;
 use crate::failure::{EXIT_OWN_FAILURE, Explain, Failure};
 use crate::name::network::{DEFAULT_BRIDGE, DeviceName, NetworkName};
 use crate::state::layout::Layout;
@@ -63,6 +64,20 @@ pub enum NamedError {
     /// It is the default network.
     #[error("the network {0} is the default one: it cannot be removed")]
     Default(NetworkName),
+    /// Only root can have such a network.
+    #[error("making the network {name}: a network of the kind {kind} shares a device of the host, which is for root")]
+    Privilege {
+        /// The network.
+        name: NetworkName,
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// The device that is to be shared.
+    #[error("making the network {0}: the host has no device {1}")]
+    NoParent(NetworkName, String),
+    /// No device was named.
+    #[error("making the network {0}: the host has no default route, and so no device that is meant")]
+    NoDefaultParent(NetworkName),
     /// The host's routes.
     #[error("reading the routes of the host")]
     Routes(#[source] Errno),
@@ -85,7 +100,9 @@ impl Explain for NamedError {
         match self {
             Self::Exists(_) => "E_EXISTS",
             Self::Missing(_) | Self::Ambiguous(_) => "E_NOTFOUND",
-            Self::Overlap { .. } | Self::NoSubnet(_) | Self::Default(_) => "E_CONFIG",
+            Self::Overlap { .. } | Self::NoSubnet(_) | Self::Default(_) | Self::NoDefaultParent(_) => "E_CONFIG",
+            Self::Privilege { .. } => "E_PERMISSION",
+            Self::NoParent(..) => "E_NOTFOUND",
             Self::InUse { .. } => "E_BUSY",
             Self::Routes(_) | Self::Random(_) => "E_IO",
             Self::Remove(_, cause) => record::io_code(cause),
@@ -102,6 +119,10 @@ impl Explain for NamedError {
             Self::Overlap { .. } => Some("choose another --subnet, or none: a free one is found then".into()),
             Self::InUse { name, .. } => {
                 Some(format!("coracle network rm --force {name} removes these containers first"))
+            }
+            Self::Privilege { .. } => Some("networks of the kind bridge are for everybody".into()),
+            Self::NoParent(..) | Self::NoDefaultParent(_) => {
+                Some("name one of those that ip link shows: --opt parent=DEVICE".into())
             }
             Self::Record(error) => error.hint(),
             Self::Lock(error) => error.hint(),
@@ -183,7 +204,7 @@ fn default_record(layout: &Layout) -> Result<NetworkRecord, NamedError> {
         id: id.to_owned(),
         created: Timestamp(0),
         driver: NetworkDriver::Bridge,
-        device: device("podman0"),
+        device: device(&format!("{}0", devices())),
         subnets: vec![SubnetRecord { subnet, gateway: Some(ipam::default_gateway(subnet)), range: None }],
         routes: Vec::new(),
         internal: false,
@@ -196,7 +217,12 @@ fn default_record(layout: &Layout) -> Result<NetworkRecord, NamedError> {
 
 /// The bridge of a network whose bridge has no name yet.
 pub fn default_device() -> DeviceName {
-    device("podman1")
+    device(&format!("{}1", devices()))
+}
+
+/// How names of devices begin: as podman's where nobody else sees them. On the host podman may have its own.
+fn devices() -> &'static str {
+    if privilege::is_privileged() { "coracle" } else { "podman" }
 }
 
 fn device(name: &str) -> DeviceName {
@@ -209,8 +235,33 @@ fn recorded(layout: &Layout) -> Vec<NetworkRecord> {
     entries.filter_map(|entry| record::read(&entry.path()).ok().flatten()).collect()
 }
 
+/// Where the host has routes to, but for those to our own networks.
+fn routed(records: &[NetworkRecord]) -> Result<Vec<IpNet>, NamedError> {
+    let routed = || {
+        let netlink = Netlink::open()?;
+        let mut own = Vec::new();
+        if privilege::is_privileged() {
+            let default = device(&format!("{}0", devices()));
+            let bridges = records.iter().filter(|record| record.driver == NetworkDriver::Bridge);
+            for name in bridges.map(|record| &record.device).chain([&default]) {
+                own.extend(link::find(&netlink, name.as_str())?);
+            }
+        }
+        link::routed(&netlink, &own)
+    };
+    routed().map_err(NamedError::Routes)
+}
+
+/// The names of the host's devices, where those of networks are among them.
+fn devices_of_host() -> Result<Vec<String>, NamedError> {
+    match privilege::is_privileged() {
+        true => Netlink::open().and_then(|netlink| link::names(&netlink)).map_err(NamedError::Routes),
+        false => Ok(Vec::new()),
+    }
+}
+
 fn taken(records: &[NetworkRecord]) -> Result<Vec<IpNet>, NamedError> {
-    let routed = Netlink::open().and_then(|netlink| link::routed(&netlink)).map_err(NamedError::Routes)?;
+    let routed = routed(records)?;
     let of_networks = records.iter().flat_map(|record| record.subnets.iter().map(|subnet| subnet.subnet));
     Ok(routed.into_iter().chain(of_networks).collect())
 }
@@ -252,15 +303,44 @@ pub fn create(layout: &Layout, draft: Draft, _lock: &Exclusive) -> Result<Networ
             subnet.gateway = subnet.gateway.or_else(|| Some(ipam::default_gateway(subnet.subnet)));
         }
         if !has_device {
-            let is_free = |name: &DeviceName| others.iter().all(|other| other.device != *name);
-            let mut names = (1..).map(|number| device(&format!("podman{number}")));
+            let of_host = devices_of_host()?;
+            let is_free = |name: &DeviceName| {
+                others.iter().all(|other| other.device != *name) && of_host.iter().all(|other| other != name.as_str())
+            };
+            let mut names = (1..).map(|number| device(&format!("{}{number}", devices())));
             record.device = names.find(is_free).unwrap_or(record.device);
         }
+    }
+    if record.driver != NetworkDriver::Bridge {
+        share(&mut record, has_device)?;
     }
     let bytes: [u8; 32] = random::bytes().map_err(NamedError::Random)?;
     record.id = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     record::write_durable(&layout.tmp(), &layout.network_record(&record.name), &record)?;
     Ok(record)
+}
+
+/// What a network that shares a device of the host needs: the privilege, the device, and a router where members have one.
+fn share(record: &mut NetworkRecord, has_device: bool) -> Result<(), NamedError> {
+    if !privilege::is_privileged() {
+        return Err(NamedError::Privilege { name: record.name.clone(), kind: record.driver.as_str() });
+    }
+    let netlink = Netlink::open().map_err(NamedError::Routes)?;
+    if has_device {
+        let found = link::find(&netlink, record.device.as_str()).map_err(NamedError::Routes)?;
+        found.ok_or_else(|| NamedError::NoParent(record.name.clone(), record.device.to_string()))?;
+    } else {
+        let missing = || NamedError::NoDefaultParent(record.name.clone());
+        let parent = link::default_route(&netlink).map_err(NamedError::Routes)?.ok_or_else(missing)?;
+        let name = link::describe(&netlink, parent).map_err(NamedError::Routes)?.name;
+        record.device = name.parse().map_err(|_| NamedError::NoParent(record.name.clone(), name))?;
+    }
+    let mode = record.options.get("mode").map_or("", String::as_str);
+    let has_gateway = link::Sharing::of(record.driver, mode).is_some_and(|sharing| !sharing.has_no_gateway());
+    for subnet in record.subnets.iter_mut().filter(|_| has_gateway && !record.internal) {
+        subnet.gateway = subnet.gateway.or_else(|| Some(ipam::default_gateway(subnet.subnet)));
+    }
+    Ok(())
 }
 
 /// Refuses a subnet that is in use.
@@ -273,7 +353,7 @@ fn check(record: &NetworkRecord, subnet: IpNet, others: &[NetworkRecord]) -> Res
         }
     }
     if record.driver == NetworkDriver::Bridge {
-        let routed = Netlink::open().and_then(|netlink| link::routed(&netlink)).map_err(NamedError::Routes)?;
+        let routed = routed(others)?;
         if let Some(route) = ipam::overlapping(subnet, &routed) {
             return Err(overlap(route, "to which the host has a route".to_owned()));
         }

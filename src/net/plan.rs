@@ -80,9 +80,9 @@ pub struct UserPlan {
 /// A program that connects a network namespace without privileges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Helper {
-    /// slirp4netns(1): small, and there at once; what is published loses the client's address.
+    /// slirp4netns(1): small, and there at once; it publishes on addresses of IPv4.
     Slirp,
-    /// pasta(1): keeps addresses, and needs sixteen times the memory.
+    /// pasta(1): publishes on all addresses, and needs sixteen times the memory.
     Pasta,
 }
 

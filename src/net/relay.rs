@@ -3,16 +3,19 @@
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, connect, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, connect, setsockopt, socket, sockopt,
+};
 
 use crate::name::container::ContainerId;
 use crate::sys::namespace;
@@ -44,8 +47,30 @@ pub enum Source {
     Udp(UdpSocket),
 }
 
+/// Under whose address a member is spoken to.
+#[derive(Clone, Debug)]
+pub enum Face {
+    /// Our own.
+    Ours,
+    /// The client's; not if that is the host by its loopback device, or in one of these networks, whose members answer each other directly.
+    Clients(Vec<IpNet>),
+}
+
+impl Face {
+    /// The address, if it is not our own.
+    fn of(&self, client: IpAddr, target: IpAddr) -> Option<IpAddr> {
+        let Self::Clients(networks) = self else { return None };
+        // One of IPv4 comes through a socket of IPv6 as such.
+        let client = client.to_canonical();
+        let is_own =
+            client.is_loopback() || client.is_unspecified() || networks.iter().any(|net| net.contains(&client));
+        let is_local = matches!(client, IpAddr::V6(client) if client.is_unicast_link_local());
+        (!is_own && !is_local && client.is_ipv4() == target.is_ipv4()).then_some(client)
+    }
+}
+
 enum Order {
-    Add(ContainerId, Source, SocketAddr),
+    Add(ContainerId, Source, SocketAddr, Face),
     Remove(ContainerId),
 }
 
@@ -81,8 +106,8 @@ impl Relay {
     }
 
     /// Passes on from `source` to `target`, for a container.
-    pub fn add(&self, container: &ContainerId, source: Source, target: SocketAddr) {
-        self.give(Order::Add(container.clone(), source, target));
+    pub fn add(&self, container: &ContainerId, source: Source, target: SocketAddr, face: Face) {
+        self.give(Order::Add(container.clone(), source, target, face));
     }
 
     /// Ends all that is passed on to a container.
@@ -110,6 +135,7 @@ struct Port {
     container: ContainerId,
     source: Source,
     target: SocketAddr,
+    face: Face,
     /// The clients of a UDP port.
     clients: HashMap<SocketAddr, u64>,
 }
@@ -217,7 +243,7 @@ impl Worker {
         let _ = self.wake.read();
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                Order::Add(container, source, target) => self.add(container, source, target),
+                Order::Add(container, source, target, face) => self.add(container, source, target, face),
                 Order::Remove(container) => {
                     let ports: Vec<u64> = self
                         .ports
@@ -236,14 +262,14 @@ impl Worker {
         }
     }
 
-    fn add(&mut self, container: ContainerId, source: Source, target: SocketAddr) {
+    fn add(&mut self, container: ContainerId, source: Source, target: SocketAddr, face: Face) {
         let number = self.number();
         let watched = match &source {
             Source::Tcp(listener) => self.watch(listener.as_fd(), Thing::Source(number), EpollFlags::EPOLLIN),
             Source::Udp(socket) => self.watch(socket.as_fd(), Thing::Source(number), EpollFlags::EPOLLIN),
         };
         if watched.is_ok() {
-            self.ports.insert(number, Port { container, source, target, clients: HashMap::new() });
+            self.ports.insert(number, Port { container, source, target, face, clients: HashMap::new() });
         }
     }
 
@@ -252,10 +278,10 @@ impl Worker {
         let Some(port) = self.ports.get(&number) else { return };
         match &port.source {
             Source::Tcp(listener) => match listener.accept() {
-                Ok((stream, _)) => {
-                    let target = port.target;
+                Ok((stream, client)) => {
+                    let (target, face) = (port.target, port.face.of(client.ip(), port.target.ip()));
                     // Who cannot be served sees the connection closed.
-                    let _ = self.connect(number, stream, target);
+                    let _ = self.connect(number, stream, target, face);
                 }
                 Err(error)
                     if matches!(
@@ -271,10 +297,10 @@ impl Worker {
         }
     }
 
-    fn connect(&mut self, port: u64, client: TcpStream, target: SocketAddr) -> io::Result<()> {
+    fn connect(&mut self, port: u64, client: TcpStream, target: SocketAddr, face: Option<IpAddr>) -> io::Result<()> {
         client.set_nonblocking(true)?;
         client.set_nodelay(true)?;
-        let member = TcpStream::from(begin_connection(target)?);
+        let member = TcpStream::from(begin_connection(SockType::Stream, target, face)?);
         member.set_nodelay(true)?;
         let number = self.number();
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
@@ -328,11 +354,8 @@ impl Worker {
         if port.clients.len() >= MOST_CLIENTS {
             return Err(ErrorKind::QuotaExceeded.into());
         }
-        let any: IpAddr =
-            if port.target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect(port.target)?;
-        socket.set_nonblocking(true)?;
+        let face = port.face.of(address.ip(), port.target.ip());
+        let socket = UdpSocket::from(begin_connection(SockType::Datagram, port.target, face)?);
         let client = self.number();
         self.watch(socket.as_fd(), Thing::Client(client), EpollFlags::EPOLLIN)?;
         self.clients.insert(client, Client { port: number, address, socket, last: Instant::now() });
@@ -431,11 +454,16 @@ fn is_not_yet(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// A socket that is being connected.
-fn begin_connection(target: SocketAddr) -> Result<OwnedFd, Errno> {
+/// A socket that is being connected, under the address `face`, if that can be had.
+fn begin_connection(kind: SockType, target: SocketAddr, face: Option<IpAddr>) -> Result<OwnedFd, Errno> {
     let family = if target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let member = socket(family, SockType::Stream, flags, None)?;
+    let member = socket(family, kind, flags, None)?;
+    if let Some(face) = face
+        && put_on(&member, face).is_err()
+    {
+        return begin_connection(kind, target, None);
+    }
     let connected = match target {
         SocketAddr::V4(target) => connect(member.as_raw_fd(), &SockaddrIn::from(target)),
         SocketAddr::V6(target) => connect(member.as_raw_fd(), &SockaddrIn6::from(target)),
@@ -443,5 +471,40 @@ fn begin_connection(target: SocketAddr) -> Result<OwnedFd, Errno> {
     match connected {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(member),
         Err(errno) => Err(errno),
+    }
+}
+
+/// Gives a socket an address that is not ours (ip(7); the options are those of sockets of IPv6, too). Its port is found with the connection: all clients
+/// together have more than there are.
+fn put_on(member: &OwnedFd, face: IpAddr) -> Result<(), Errno> {
+    setsockopt(member, sockopt::IpTransparent, &true)?;
+    setsockopt(member, sockopt::IpBindAddressNoPort, &true)?;
+    match face {
+        IpAddr::V4(face) => bind(member.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(face, 0))),
+        IpAddr::V6(face) => bind(member.as_raw_fd(), &SockaddrIn6::from(SocketAddrV6::new(face, 0, 0, 0))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_see_clients_that_are_neither_the_host_nor_their_own_network() {
+        let face = Face::Clients(vec!["10.89.0.0/24".parse().unwrap(), "fd00:1::/64".parse().unwrap()]);
+        let of = |client: &str, target: &str| face.of(client.parse().unwrap(), target.parse().unwrap());
+        assert_eq!(of("192.0.2.7", "10.89.0.2"), Some("192.0.2.7".parse().unwrap()));
+        assert_eq!(of("::ffff:192.0.2.7", "10.89.0.2"), Some("192.0.2.7".parse().unwrap()));
+        assert_eq!(of("2001:db8::7", "fd00:1::2"), Some("2001:db8::7".parse().unwrap()));
+        for (client, target) in [
+            ("127.0.0.1", "10.89.0.2"),
+            ("::1", "fd00:1::2"),
+            ("10.89.0.7", "10.89.0.2"),
+            ("fe80::1", "fd00:1::2"),
+            ("2001:db8::7", "10.89.0.2"),
+        ] {
+            assert_eq!(of(client, target), None, "{client}");
+        }
+        assert_eq!(Face::Ours.of("192.0.2.7".parse().unwrap(), "10.89.0.2".parse().unwrap()), None);
     }
 }

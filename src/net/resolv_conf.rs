@@ -9,6 +9,8 @@ use crate::name::name_resolution::{DnsServers, NameResolution};
 pub enum Servers {
     /// Where the host does.
     Hosts,
+    /// There, as far as that can be reached.
+    HostsReached,
     /// There, as far as that can be reached, else here.
     HostsOr(IpAddr),
     /// Here.
@@ -71,6 +73,7 @@ fn addresses(host: &str, wanted: &NameResolution, servers: Servers) -> Vec<Strin
     match servers {
         Servers::At(address) => vec![address.to_string()],
         Servers::Hosts => of_host().take(MOST).map(str::to_owned).collect(),
+        Servers::HostsReached => of_host().filter(reached).take(MOST).map(str::to_owned).collect(),
         Servers::HostsOr(address) => {
             let found: Vec<String> = of_host().filter(reached).take(MOST).map(str::to_owned).collect();
             if found.is_empty() { vec![address.to_string()] } else { found }
@@ -96,6 +99,7 @@ mod tests {
         assert_eq!(content("nameserver ::1\n", &like_host, Servers::HostsOr(here)), "nameserver 10.0.2.3\n");
         assert!(content(HOST, &like_host, Servers::At(here)).contains("nameserver 10.0.2.3\n"));
         assert!(content(HOST, &like_host, Servers::Hosts).contains("nameserver 127.0.0.53\nnameserver 192.0.2.53\n"));
+        assert!(!content(HOST, &like_host, Servers::HostsReached).contains("127.0.0.53"));
         assert_eq!(content("", &like_host, Servers::Hosts), "");
     }
 

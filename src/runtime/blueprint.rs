@@ -34,6 +34,8 @@ pub struct Blueprint {
     pub ids: IdMaps,
     /// The network.
     pub network: NetworkPlan,
+    /// Whether it is made in the user namespace of somebody else, whose namespaces it joins.
+    pub shares_users: bool,
     /// Host name.
     pub hostname: String,
     /// Mounts that the user asked for, in order.
@@ -42,6 +44,10 @@ pub struct Blueprint {
     pub files: Vec<GivenFile>,
     /// Lines that files of the container get, unless they have them: path, absolute, and line.
     pub lines: Vec<(&'static str, String)>,
+    /// Where it finds a socket on which its monitor listens, absolute, if it does.
+    pub notes: Option<&'static str>,
+    /// Whether it is prepared for systemd, which manages the groups below its own.
+    pub systemd: bool,
     /// Whether `/sys/fs/cgroup` shows the container's subtree of a cgroup v2 hierarchy.
     pub cgroup2: bool,
     /// Its control group, if it gets one.

@@ -32,7 +32,7 @@ use crate::sys::in_root::{Resolve, open_below};
 use crate::sys::mount::{self, Depth, FsContext, MountAttrs};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{
-    credentials, exec, keyring, namespace, network_namespace, notification, process, seccomp, socket, tty,
+    credentials, exec, keyring, namespace, network_namespace, notification, process, seccomp, socket, tty, unix_socket,
 };
 
 /// Length of a chain of dangling links that is followed to make a mount's target.
@@ -49,12 +49,16 @@ pub struct Given {
     pub execution: Execution,
     /// The v2 control group in which it begins.
     pub group: Option<OwnedFd>,
+    /// The mount of `/dev/shm` that it shares with another container.
+    pub shared_memory: Option<OwnedFd>,
+    /// Whether it is among processes of others from the beginning, and hides from them to the end.
+    pub is_among_others: bool,
 }
 
 impl Given {
     /// All descriptors.
     pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.streams.iter().flatten().chain(&self.preserved)
+        self.streams.iter().flatten().chain(&self.preserved).chain(&self.shared_memory)
     }
 }
 
@@ -220,6 +224,10 @@ impl Init<'_> {
                     socket::send(self.channel, &FromInit::NameServers.encode(), Some(file.as_fd()))?;
                 }
             }
+            Step::Listen { at } => {
+                let socket = unix_socket::bind_below(self.slot(at.base)?, &at.path)?;
+                socket::send(self.channel, &FromInit::Notes.encode(), Some(socket.as_fd()))?;
+            }
             Step::WriteSecret { at, content, mode, owner } => {
                 let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
                 let path = at.path.as_c_str();
@@ -246,7 +254,7 @@ impl Init<'_> {
                 }
             }
             Step::NewGroupNamespace => nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)?,
-            Step::SetOomScore(score) => write_file(c"/proc/self/oom_score_adj", score.to_string().as_bytes())?,
+            Step::SetOomScore(score) => set_oom_score(*score)?,
             Step::SetAppArmorProfile(name) => set_apparmor_profile(name)?,
             Step::BeginNetwork => self.network = Some(network_namespace::begin()?),
             Step::EnterNetwork { shared } => {
@@ -280,7 +288,14 @@ impl Init<'_> {
             Step::LimitBoundingSet(set) => credentials::limit_bounding_set(set.bits())?,
             Step::BecomeUser { uid, gid, groups } => become_user(*uid, *gid, groups.as_deref())?,
             Step::SetCapabilities(set) => set_capabilities(set, self.key)?,
-            Step::AdoptOrphans => nix::sys::prctl::set_child_subreaper(true)?,
+            Step::AdoptOrphans(proc) => {
+                nix::sys::prctl::set_child_subreaper(true)?;
+                self.send_namespace(*proc, c"self/ns/mnt", FromInit::OwnMounts)?;
+            }
+            Step::TakeSharedMemory(slot) => {
+                let mount = self.given.shared_memory.as_ref().ok_or(Errno::EBADF)?;
+                self.hold(*slot, mount.try_clone()?, false);
+            }
             Step::Reap => return self.fork_payload(),
             Step::Execute { candidates, argv, envp } => return Err(execute(candidates, argv, envp, self.key)),
         }
@@ -328,7 +343,7 @@ impl Init<'_> {
     /// Waits before the program. Whoever copies files meanwhile joins our namespaces, which a process that hides does not
     /// allow; nothing of the container is there yet to look at us. Only read(2) and write(2) are sure to pass its filter.
     fn await_start(&self) -> Result<(), Cause> {
-        let is_shown = process::show_to_ptrace().is_ok();
+        let is_shown = !self.given.is_among_others && process::show_to_ptrace().is_ok();
         nix::unistd::write(self.channel, &FromInit::Ready.encode())?;
         let mut message = [0; MESSAGE_LEN];
         let len = loop {
@@ -594,17 +609,18 @@ impl Init<'_> {
     /// What is sent is received once the program is executed: there is room for it.
     fn install_listener(&mut self, filter: &Filter, key: Key, proc: Option<Slot>) -> Result<(), Errno> {
         if let Some(proc) = proc {
-            let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-            let own = [(FromInit::UserNamespace, c"self/ns/user"), (FromInit::MountNamespace, c"self/ns/mnt")];
-            for (message, path) in own {
-                let namespace = openat(self.slot(proc)?, path, flags, Mode::empty())?;
-                socket::send(self.channel, &message.encode(), Some(namespace.as_fd()))?;
-            }
+            self.send_namespace(proc, c"self/ns/user", FromInit::UserNamespace)?;
+            self.send_namespace(proc, c"self/ns/mnt", FromInit::MountNamespace)?;
         }
         self.proof = SingleThreaded::prove().ok();
         let listener = notification::install_with_listener(filter.instructions())?;
         self.key = key;
         socket::send(self.channel, &FromInit::Listener.encode(), Some(listener.as_fd()))
+    }
+
+    fn send_namespace(&self, proc: Slot, path: &CStr, message: FromInit) -> Result<(), Errno> {
+        let namespace = openat(self.slot(proc)?, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        socket::send(self.channel, &message.encode(), Some(namespace.as_fd()))
     }
 
     fn take_streams(&mut self) -> Result<(), Errno> {
@@ -651,8 +667,13 @@ impl Init<'_> {
     }
 }
 
-/// Whoever hides may not write its own attributes.
-fn set_apparmor_profile(name: &CStr) -> Result<(), Errno> {
+/// Sets how readily the kernel kills this process when memory is short. Whoever hides may not.
+pub(super) fn set_oom_score(score: i16) -> Result<(), Errno> {
+    write_file(c"/proc/self/oom_score_adj", score.to_string().as_bytes())
+}
+
+/// Has the next program executed under a profile of AppArmor. Whoever hides may not write its own attributes.
+pub(super) fn set_apparmor_profile(name: &CStr) -> Result<(), Errno> {
     process::show_to_ptrace()?;
     let word = [b"exec ", name.to_bytes()].concat();
     match write_file(c"/proc/self/attr/apparmor/exec", &word) {

@@ -37,9 +37,18 @@ pub enum LaunchError {
     /// We were asked to end while it was being set up.
     #[error("starting a process in the container: interrupted")]
     Interrupted,
-    /// The network of somebody else.
-    #[error("joining the network namespace of somebody else")]
-    JoinNetwork(#[source] Errno),
+    /// Namespaces of somebody else.
+    #[error("joining namespaces of somebody else")]
+    Join {
+        /// Stable code.
+        code: &'static str,
+        /// The kernel's answer.
+        #[source]
+        errno: Errno,
+    },
+    /// How readily the kernel is to kill it.
+    #[error("setting the oom score of the container's process")]
+    OomScore(#[source] Errno),
     /// The network.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -72,7 +81,8 @@ impl Explain for LaunchError {
             Self::Channel(_) | Self::Threads(_) => "E_IO",
             Self::Serve(_) => "E_HELPER_DIED",
             Self::Killed | Self::Interrupted => "E_STATE",
-            Self::JoinNetwork(_) => "E_NETWORK",
+            Self::Join { code, .. } => code,
+            Self::OomScore(_) => "E_CGROUP",
             Self::Network(error) => error.code(),
             Self::Step { code, .. } => code,
         }
@@ -91,11 +101,13 @@ impl Explain for LaunchError {
                 Some("the group around this process and the container's is not ours: see coracle info".into())
             }
             Self::Serve(_) | Self::Channel(_) | Self::Threads(_) | Self::Interrupted => None,
-            Self::JoinNetwork(Errno::EUSERS) => {
+            Self::Join { errno: Errno::EUSERS, .. } => {
                 Some("the container's user must be the one that made that namespace: choose it with --user".into())
             }
-            Self::JoinNetwork(Errno::EPERM) => Some("it is another user's, or root's".into()),
-            Self::JoinNetwork(_) => None,
+            Self::Join { errno: Errno::EPERM, .. } => {
+                Some("it is another user's, or root's, or of a container in other networks".into())
+            }
+            Self::Join { .. } | Self::OomScore(_) => None,
             Self::Network(error) => error.hint(),
             Self::Step { hint, .. } => hint.clone(),
         }

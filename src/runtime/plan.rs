@@ -20,7 +20,7 @@ use crate::cgroup::group::Group;
 use crate::identity::keeper;
 use crate::name::limit_request::GroupNamespace;
 use crate::name::mount::Propagation;
-use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
+use crate::name::process::namespace_mode::{IpcMode, NamespaceMode, Owner};
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
 use crate::net::plan::NetworkPlan;
@@ -40,6 +40,12 @@ pub struct LaunchPlan {
     pub virtual_ids: Option<Rc<keeper::Draft>>,
     /// The network, which somebody may have to connect meanwhile.
     pub network: NetworkPlan,
+    /// Whether it is made in the user namespace of somebody else.
+    pub shares_users: bool,
+    /// Whether it is made in namespaces of somebody else.
+    pub joins: bool,
+    /// Whether it is among processes of others from the beginning: those of another container.
+    pub is_among_others: bool,
     /// Whether its root file system may be made in another way than planned.
     pub falls_back: bool,
     /// What the child does.
@@ -95,8 +101,7 @@ impl LaunchPlan {
         let stays = !executes || self.steps.iter().any(|step| matches!(step, Step::Reap));
         // Whoever is among a container's processes can be stopped by them, and we with it.
         let is_exposed = self.joined().is_some();
-        let joins = matches!(self.network, NetworkPlan::Join(_));
-        let is_helped = self.network.is_connected() || self.id_maps.is_some() || joins;
+        let is_helped = self.network.is_connected() || self.id_maps.is_some() || self.joins;
         // The monitor starts what serves it.
         let is_served = self.drivers().any(|driver| driver != Driver::Overlay);
         if stays || is_exposed || is_served || is_helped { ChildMemory::Own } else { ChildMemory::Shared }
@@ -142,9 +147,18 @@ impl LaunchPlan {
         let mut planner = Planner { steps: Vec::with_capacity(96), next_slot: FIRST_FREE, driver: blueprint.driver };
         // What is made has the permissions that the plan says, whatever the caller's mask.
         planner.steps.push(Step::SetUmask(0));
-        // Before it hides from ptrace: its files in /proc are root's then.
-        planner.steps.extend(blueprint.process.oom_score_adj.map(Step::SetOomScore));
-        planner.steps.extend(blueprint.process.apparmor.clone().map(Step::SetAppArmorProfile));
+        let is_of_others = |mode: &NamespaceMode| matches!(mode, NamespaceMode::Of(_));
+        let is_among_others = is_of_others(&blueprint.pid);
+        let joins = matches!(blueprint.network, NetworkPlan::Join(_))
+            || matches!(blueprint.ipc, IpcMode::Of(_))
+            || is_among_others
+            || is_of_others(&blueprint.uts);
+        // Before it hides from ptrace: its files in /proc are root's then. Who joins others has hidden from the beginning, and has
+        // both from who forked it.
+        if !joins {
+            planner.steps.extend(blueprint.process.oom_score_adj.map(Step::SetOomScore));
+            planner.steps.extend(blueprint.process.apparmor.clone().map(Step::SetAppArmorProfile));
+        }
         // As the user that the group belongs to; after the helper that makes the network, which would count in it.
         let join = join_group(blueprint.group.as_ref().and_then(Draft::known));
         let (early, late) = match blueprint.ids {
@@ -152,24 +166,24 @@ impl LaunchPlan {
             IdMaps::Ranges { .. } => (join, None),
         };
         planner.steps.extend(early);
-        let id_maps = planner.identity(&blueprint.ids, blueprint.network.shares_users());
+        let id_maps = planner.identity(&blueprint.ids, blueprint.shares_users);
         if blueprint.network.is_made() {
             planner.steps.push(Step::BeginNetwork);
         }
         planner.steps.extend(late);
         let mut namespaces = NAMESPACES;
-        if blueprint.network.shares_users() {
+        if blueprint.shares_users {
             namespaces.remove(CloneFlags::CLONE_NEWUSER);
         }
         if blueprint.group.is_some() || blueprint.group_namespace == GroupNamespace::Host {
             namespaces.remove(CloneFlags::CLONE_NEWCGROUP);
         }
-        for (is_hosts, flag) in [
-            (blueprint.ipc == IpcMode::Host, CloneFlags::CLONE_NEWIPC),
-            (blueprint.pid == NamespaceMode::Host, CloneFlags::CLONE_NEWPID),
-            (blueprint.uts == NamespaceMode::Host, CloneFlags::CLONE_NEWUTS),
+        for (is_made, flag) in [
+            (!matches!(blueprint.ipc, IpcMode::Host | IpcMode::Of(_)), CloneFlags::CLONE_NEWIPC),
+            (blueprint.pid == NamespaceMode::Private, CloneFlags::CLONE_NEWPID),
+            (blueprint.uts == NamespaceMode::Private, CloneFlags::CLONE_NEWUTS),
         ] {
-            namespaces.set(flag, !is_hosts);
+            namespaces.set(flag, is_made);
         }
         // The kernel takes the group of who makes the namespace for its root, and a fork into a group makes it before.
         if blueprint.group.is_some() && blueprint.group_namespace == GroupNamespace::Private {
@@ -208,9 +222,21 @@ impl LaunchPlan {
         }
         let (group, virtual_ids) = (blueprint.group.take(), blueprint.virtual_ids.take().map(Rc::new));
         let network = std::mem::replace(&mut blueprint.network, NetworkPlan::None);
-        let falls_back = blueprint.falls_back;
+        let (falls_back, shares_users) = (blueprint.falls_back, blueprint.shares_users);
         planner.process(blueprint);
-        Self { namespaces, id_maps, group, virtual_ids, network, falls_back, steps: planner.steps }
+        let steps = planner.steps;
+        Self {
+            namespaces,
+            id_maps,
+            group,
+            virtual_ids,
+            network,
+            shares_users,
+            joins,
+            is_among_others,
+            falls_back,
+            steps,
+        }
     }
 }
 
@@ -221,6 +247,9 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWIPC)
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
+
+/// The name of the socket among the given files.
+const NOTES: &str = "notes";
 
 /// Attributes of the kernel's file systems that tell of, and change, the whole machine.
 fn kernels_attrs(blueprint: &Blueprint) -> MountAttrs {
@@ -365,7 +394,7 @@ impl Planner {
             attrs: NO_EXEC_SUID_DEV,
         };
         match blueprint.pid {
-            NamespaceMode::Private => {
+            NamespaceMode::Private | NamespaceMode::Of(_) => {
                 let options = blueprint.proc_options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
                 self.new_filesystem(PROC, c"proc", &options.collect::<Vec<_>>(), NO_EXEC_SUID_DEV);
                 if has_subset(blueprint) {
@@ -387,20 +416,26 @@ impl Planner {
         };
         let shm_size = shm_size.to_string();
         let shm_options = [("mode", "1777"), ("size", shm_size.as_str())];
-        match blueprint.ipc {
+        match &blueprint.ipc {
             IpcMode::Host => {
                 self.steps.push(clone(SHM, "/dev/shm"));
                 self.steps.extend(blueprint.host_queues.then(|| clone(MQUEUE, "/dev/mqueue")));
             }
             IpcMode::None => self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV),
-            IpcMode::Private | IpcMode::Shareable => {
+            IpcMode::Of(Owner::Container(_)) => {
+                self.steps.push(Step::TakeSharedMemory(SHM));
+                self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
+            }
+            IpcMode::Private | IpcMode::Shareable | IpcMode::Of(Owner::Path(_)) => {
                 self.new_filesystem(SHM, c"tmpfs", &shm_options, NO_EXEC_SUID_DEV);
                 self.new_filesystem(MQUEUE, c"mqueue", &[], NO_EXEC_SUID_DEV);
             }
         }
         match blueprint.group_namespace {
             GroupNamespace::Private if blueprint.cgroup2 => {
-                self.new_filesystem(CGROUP, c"cgroup2", &[], kernels_attrs(blueprint));
+                let is_managed = blueprint.systemd && blueprint.group.is_some();
+                let attrs = if is_managed { NO_EXEC_SUID_DEV } else { kernels_attrs(blueprint) };
+                self.new_filesystem(CGROUP, c"cgroup2", &[], attrs);
             }
             // With the host's network its sysfs has them.
             GroupNamespace::Host if blueprint.network.is_own() => self.steps.push(Step::CloneHost {
@@ -469,6 +504,7 @@ impl Planner {
             let (at, content) = (Place::new(FILES, file.name), file.content.clone());
             self.steps.push(Step::WriteFile { at, content, shared: file.shared });
         }
+        self.steps.extend(blueprint.notes.map(|_| Step::Listen { at: Place::new(FILES, NOTES) }));
         self.steps.push(Step::AttachOnHost { slot: FILES, on: text(&blueprint.mountpoint) });
         let mut clone = |slot, name: &str, attrs| {
             let path = text(&format!("{}/{name}", blueprint.mountpoint));
@@ -483,6 +519,11 @@ impl Planner {
             clone(slot, file.name, NO_EXEC_SUID_DEV);
             let missing = if file.required { Missing::Create } else { Missing::CreateOrSkip };
             slots.push((slot, file.destination, missing));
+        }
+        if let Some(destination) = blueprint.notes {
+            let slot = Slot(self.next_slot + slots.len());
+            clone(slot, NOTES, NO_EXEC_SUID_DEV);
+            slots.push((slot, destination, Missing::Create));
         }
         self.next_slot += slots.len();
         slots
@@ -562,12 +603,13 @@ impl Planner {
         if let Some(size) = process.terminal {
             self.steps.push(Step::OpenTerminal { devpts: DEVPTS, console: Some(Place::new(DEV, "console")), size });
         }
+        let is_first = blueprint.pid == NamespaceMode::Private;
+        if !is_first {
+            self.steps.push(Step::AdoptOrphans(PROC));
+        }
         self.surroundings(&process);
         self.privileges(&process, &blueprint.ids, Some(PROC));
-        if blueprint.pid == NamespaceMode::Host {
-            self.steps.push(Step::AdoptOrphans);
-        }
-        if blueprint.reaper || blueprint.pid == NamespaceMode::Host {
+        if blueprint.reaper || !is_first {
             self.steps.push(Step::Reap);
         }
         self.execute(process);
@@ -588,8 +630,13 @@ impl Planner {
         self.steps.push(Step::Execute { candidates, argv: StringVector::new(argv), envp: StringVector::new(envp) });
     }
 
-    /// The filter comes last where no_new_privs allows it; else it needs CAP_SYS_ADMIN and comes before the sets are cut.
-    /// What answers for ids lies below it, and is always installed with CAP_SYS_ADMIN: its own refusals are weaker.
+    /// The filter comes last where no_new_privs allows it; else it needs CAP_SYS_ADMIN in the user namespace (seccomp(2), EACCES) and
+    /// comes before the sets are cut. What answers for ids lies below it, and is always installed with CAP_SYS_ADMIN: its own
+    /// refusals are weaker.
+    ///
+    /// That order leaves nothing: the bounding set is first, since cutting it takes CAP_SETPCAP (capabilities(7)); what is between
+    /// it and the sets are our own steps, which open nothing and execute nothing; and a program that is executed gets no more than
+    /// the sets and the bounding set have then. A filter that refuses one of those steps, as one of a user may, fails the start.
     fn privileges(&mut self, process: &Process, ids: &IdMaps, proc: Option<Slot>) {
         // What is asked about once the listener is there comes before it.
         self.steps.push(Step::LimitBoundingSet(process.capabilities.bounding));

@@ -7,6 +7,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid, setpgid, tcsetpgrp};
 
+use crate::host::processes;
 use crate::sys::clone;
 use crate::sys::single_threaded::SingleThreaded;
 
@@ -40,7 +41,10 @@ pub fn reap(payload: Pid) -> u8 {
         match signals.wait() {
             Ok(Signal::SIGCHLD) => {
                 if let Some(status) = reap_all(payload) {
-                    end_orphans();
+                    // A pid namespace does that with us.
+                    if getpid().as_raw() != 1 {
+                        processes::end_children();
+                    }
                     return status;
                 }
             }
@@ -48,24 +52,6 @@ pub fn reap(payload: Pid) -> u8 {
             Ok(Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU) => {}
             Ok(signal) => drop(kill(payload, signal)),
             Err(_) => {}
-        }
-    }
-}
-
-/// Ends what is left where no pid namespace does that with us.
-fn end_orphans() {
-    if getpid().as_raw() == 1 {
-        return;
-    }
-    let list = format!("/proc/self/task/{}/children", getpid());
-    while let Ok(children) = std::fs::read_to_string(&list) {
-        let children: Vec<i32> = children.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
-        // They are ours until we wait for them, so nobody else has their numbers.
-        for &child in &children {
-            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
-        }
-        if children.is_empty() || waitpid(None, None).is_err() {
-            return;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The fork boundary: the only caller of clone3 for containers. It takes a proof that the process has one thread.
 
 use std::cell::{Ref, RefCell};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use super::init::{self, Given};
 use super::launch_error::LaunchError;
 use super::plan::{ChildMemory, Execution, LaunchPlan};
 use super::step::Step;
-use super::sync::{CONNECTED, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, SERVED, START, StepFailed};
+use super::sync::{CONNECTED, Detail, FromInit, ID_MAPS_WRITTEN, MESSAGE_LEN, SERVED, START, StepFailed};
 use crate::cgroup::group::Group;
 use crate::host::processes;
 use crate::identity::keeper::{Handles, Keeper};
@@ -24,7 +24,7 @@ use crate::net::error::NetworkError;
 use crate::rootfs::fuse;
 use crate::sys::clone::{Child, NoChild, fork_into, fork_within, spawn_sharing_memory};
 use crate::sys::single_threaded::SingleThreaded;
-use crate::sys::{pidfd, process, socket};
+use crate::sys::{memory, pidfd, process, socket};
 
 /// A container whose process runs.
 #[derive(Debug)]
@@ -41,6 +41,10 @@ pub struct Running {
     pub ids: Option<RefCell<Keeper>>,
     /// Its `/etc/resolv.conf`, if that is to follow the host's.
     pub name_servers: Option<OwnedFd>,
+    /// Its mount namespace, where nothing ends with its first process by itself.
+    pub mounts: Option<OwnedFd>,
+    /// The socket on which its processes tell how it is, if they do.
+    pub notes: Option<OwnedFd>,
     /// What serves its root file system, if that is served.
     pub servers: Servers,
     /// Where an init that waits before the program is told to go on.
@@ -61,21 +65,54 @@ pub trait Connect {
 pub struct Membership {
     /// The user namespace; the container makes its own where absent.
     pub users: Option<OwnedFd>,
-    /// The network namespace.
-    pub network: OwnedFd,
+    /// Other namespaces, and of which kind each is (`CLONE_NEW*`).
+    pub namespaces: Vec<(OwnedFd, CloneFlags)>,
     /// User and group that we are to be in that user namespace.
     pub ids: (u32, u32),
+    /// The mount of `/dev/shm` that belongs to a namespace of shared memory among them.
+    pub shared_memory: Option<OwnedFd>,
+    /// How readily the kernel kills the container when memory is short; as us where absent.
+    pub oom_score_adj: Option<i16>,
+    /// The profile of AppArmor that its program is executed under.
+    pub apparmor: Option<CString>,
+    /// The code of a failure to join them.
+    pub code: &'static str,
+    /// What others see as the command line of its first process until it executes a program.
+    pub title: String,
 }
 
+/// What of entering namespaces has failed.
+const OOM_SCORE: u8 = 0;
+const PROFILE: u8 = 1;
+const NAMESPACES: u8 = 2;
+
 impl Membership {
-    fn enter(&self) -> Result<(), Errno> {
+    /// In a process of its own. Who is among processes of others may not write its own attributes: it must hide from them from
+    /// the beginning, since its root directory is still the host's (CVE-2016-9962).
+    fn enter(&self) -> Result<(), (u8, Errno)> {
+        memory::set_command_line(&self.title);
+        // Hiding is a property of the memory, and the monitor, of which this is a copy, may have hidden.
+        process::show_to_ptrace().map_err(|errno| (NAMESPACES, errno))?;
+        if let Some(score) = self.oom_score_adj {
+            init::set_oom_score(score).map_err(|errno| (OOM_SCORE, errno))?;
+        }
+        if let Some(profile) = &self.apparmor {
+            init::set_apparmor_profile(profile).map_err(|errno| (PROFILE, errno))?;
+        }
+        self.enter_namespaces().map_err(|errno| (NAMESPACES, errno))
+    }
+
+    fn enter_namespaces(&self) -> Result<(), Errno> {
+        process::hide_from_ptrace()?;
         if let Some(users) = &self.users {
             nix::sched::setns(users, CloneFlags::CLONE_NEWUSER)?;
+            // To get new capabilities makes the kernel forget it (PR_SET_DUMPABLE(2const)).
+            process::hide_from_ptrace()?;
             if (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()) != self.ids {
                 return Err(Errno::EUSERS);
             }
         }
-        nix::sched::setns(&self.network, CloneFlags::CLONE_NEWNET)
+        self.namespaces.iter().try_for_each(|(namespace, kind)| nix::sched::setns(namespace, *kind))
     }
 }
 
@@ -177,9 +214,9 @@ pub fn launch(
         end(&child);
         return Err(LaunchError::Killed);
     }
-    let Heard { terminal, handles, name_servers, servers, waiting } = heard;
+    let Heard { terminal, handles, name_servers, mounts, notes, servers, waiting } = heard;
     let servers = Servers::new(servers);
-    Ok(Running { child, terminal, group: None, handles, ids: None, name_servers, servers, waiting })
+    Ok(Running { child, terminal, group: None, handles, ids: None, name_servers, mounts, notes, servers, waiting })
 }
 
 /// Leaves nothing behind of a child that may be gone already.
@@ -241,7 +278,14 @@ fn fork(
             LaunchError::EnterGroup(errno)
         }
         (_, NoChild::Fork(errno)) => LaunchError::Fork(errno),
-        (_, NoChild::Enter(errno)) => LaunchError::JoinNetwork(errno),
+        (_, NoChild::Enter(OOM_SCORE, errno)) => LaunchError::OomScore(errno),
+        (_, NoChild::Enter(PROFILE, errno)) => {
+            let profile = company.membership.and_then(|membership| membership.apparmor.clone());
+            LaunchError::step(&[Step::SetAppArmorProfile(profile.unwrap_or_default())], 0, Detail::None, errno)
+        }
+        (_, NoChild::Enter(_, errno)) => {
+            LaunchError::Join { code: company.membership.map_or("E_NAMESPACE", |membership| membership.code), errno }
+        }
     })?;
     drop(theirs);
     match start(plan, ours, &child, company) {
@@ -279,6 +323,10 @@ struct Heard {
     handles: Sent,
     /// The file `/etc/resolv.conf`.
     name_servers: Option<OwnedFd>,
+    /// The mount namespace, for the monitor.
+    mounts: Option<OwnedFd>,
+    /// The socket on which it is listened to.
+    notes: Option<OwnedFd>,
     /// The processes that were started to serve its file systems.
     servers: Vec<Child>,
     /// The channel, if it waits before the program.
@@ -332,6 +380,8 @@ fn hear(
             Some(FromInit::UserNamespace) => heard.handles.user = fd,
             Some(FromInit::MountNamespace) => heard.handles.mount = fd,
             Some(FromInit::NameServers) => heard.name_servers = fd,
+            Some(FromInit::Notes) => heard.notes = fd,
+            Some(FromInit::OwnMounts) => heard.mounts = fd,
             Some(FromInit::Namespace) => match (&mut company.connect, fd) {
                 (Some(connect), Some(namespace)) => connect.begin(namespace)?,
                 _ => return Err(LaunchError::Channel(Errno::EPROTO)),

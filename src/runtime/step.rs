@@ -214,6 +214,8 @@ pub enum Step {
         /// An empty directory of the store to attach it on, relative to the store.
         mountpoint: CString,
     },
+    /// Keep a mount that the monitor has given us in a slot: shared memory of another container.
+    TakeSharedMemory(Slot),
     /// Attach a mount.
     Attach {
         /// The mount.
@@ -249,6 +251,11 @@ pub enum Step {
         content: OsString,
         /// Whether the monitor gets it, too, to change it later.
         shared: bool,
+    },
+    /// Listen on a new socket for messages of the container's processes (unix(7), SOCK_DGRAM), and send it to the monitor.
+    Listen {
+        /// Where.
+        at: Place,
     },
     /// Add a line to a file, if it is there and has no such line. One that may not be written to stays as it is.
     AddLine {
@@ -397,8 +404,9 @@ pub enum Step {
     },
     /// Set the permitted, effective, inheritable and ambient sets.
     SetCapabilities(Sets),
-    /// Become the parent of those whose parent ends, below us.
-    AdoptOrphans,
+    /// Become the parent of those whose parent ends, below us, and send the monitor our mount namespace as the procfs in a slot
+    /// shows it: nothing that is in it is to outlive us.
+    AdoptOrphans(Slot),
     /// Put the container's process into a child of ours and stay as its reaper.
     Reap,
     /// Become the container's process.

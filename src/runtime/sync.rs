@@ -6,6 +6,8 @@
 //!      | -- IdMapsWritten -----------> |   only where the monitor writes the maps
 //!      | <--------- Namespace + fd --- |   only where somebody connects the network
 //!      | <----- NameServers + fd ----- |   only where they follow the host's
+//!      | <-------------- Notes + fd -- |   only where a service manager is told of the container
+//!      | <---------- OwnMounts + fd -- |   only where it has no pid namespace of its own
 //!      | <-------- Descriptor + fd --- |   only with a file system to be served: what for
 //!      | <------------------ Serve --- |   and then this
 //!      | -- Served ------------------> |   answers it
@@ -50,6 +52,10 @@ pub enum FromInit {
     Namespace,
     /// The file `/etc/resolv.conf`, which is to follow the host's, comes with this message.
     NameServers,
+    /// The socket on which the container's processes are listened to comes with this message.
+    Notes,
+    /// The mount namespace comes with this message, for the monitor: what is in it when the container ends is ended.
+    OwnMounts,
     /// There is nothing more to do without the network.
     Unconnected,
     /// A descriptor for the process that is to serve the root file system comes with this message: first what `/dev/fuse` was
@@ -97,6 +103,8 @@ impl FromInit {
             Self::Terminal => *b"terminal",
             Self::Namespace => *b"netspace",
             Self::NameServers => *b"resolver",
+            Self::Notes => *b"notes\0\0\0",
+            Self::OwnMounts => *b"own mnt\0",
             Self::Unconnected => *b"no link!",
             Self::Ready => *b"is ready",
             Self::Listener => *b"listener",
@@ -128,6 +136,8 @@ impl FromInit {
             [b'm', b'o', b'u', b'n', b't', b' ', b'n', b's'] => Some(Self::MountNamespace),
             [b'a', b' ', b'h', b'a', b'n', b'd', b'l', b'e'] => Some(Self::Descriptor),
             [b's', b'e', b'r', b'v', b'e', b' ', s0, s1] => Some(Self::Serve(u16::from_le_bytes([s0, s1]))),
+            [b'n', b'o', b't', b'e', b's', 0, 0, 0] => Some(Self::Notes),
+            [b'o', b'w', b'n', b' ', b'm', b'n', b't', 0] => Some(Self::OwnMounts),
             [b'!', detail, s0, s1, e0, e1, e2, e3] => {
                 let detail = match detail {
                     0 => Detail::None,

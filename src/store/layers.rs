@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::oci::digest::{DiffId, Hasher};
+use crate::oci::digest::{DiffId, Digest, Hasher};
 use crate::state::record;
 use crate::state::schema::layer::LayerManifest;
 use crate::state::temporary::{Kind, TemporaryDirectory};
@@ -94,14 +94,28 @@ impl<'s> LayerIngest<'s> {
 
     /// Waits for the last file and verifies that the bytes were those of the layer, which is not in the store yet.
     pub fn finish(self) -> Result<UnpackedLayer<'s>, StoreError> {
-        let Self { store, jail, directory, hasher, diff_id } = self;
+        let found = self.hasher.clone().finish();
+        self.finish_as(found)
+    }
+
+    /// The same of bytes that were all fed, and hashed, by somebody else: their digest is `found`.
+    pub(super) fn finish_as(self, found: Digest) -> Result<UnpackedLayer<'s>, StoreError> {
+        let Self { store, jail, directory, diff_id, .. } = self;
         let manifest = jail.finish()?;
-        let found = hasher.finish();
         if found != diff_id {
             return Err(StoreError::DigestMismatch { expected: diff_id, found });
         }
         record::write_volatile(&manifest_of(directory.path()), &manifest)?;
         Ok(UnpackedLayer { store, directory, diff_id, manifest })
+    }
+
+    /// Passes bytes on without hashing them.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
+        while !bytes.is_empty() {
+            let written = self.jail.feed(bytes)?;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ pub mod images;
 pub mod layers;
 pub mod lists;
 pub mod partial;
+pub mod plain;
 pub mod unpack;
 pub mod usage;
 

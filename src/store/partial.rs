@@ -92,9 +92,9 @@ impl<'a> PartialBlob<'a> {
         self.file.write_all(bytes).map_err(|error| StoreError::io("writing the blob", &self.path, error))
     }
 
-    /// Puts the blob into the store if its size and digest are right; what is wrong is thrown away. Once this returns, it
-    /// survives a power cut.
-    pub fn commit(&mut self) -> Result<(), StoreError> {
+    /// Puts the blob into the store if its size and digest, which is returned, are right; what is wrong is thrown away. Once
+    /// this returns, it survives a power cut.
+    pub fn commit(&mut self) -> Result<Digest, StoreError> {
         if self.written != self.size {
             return Err(self.size_mismatch());
         }
@@ -113,7 +113,8 @@ impl<'a> PartialBlob<'a> {
         published
             .and_then(|()| self.file.set_permissions(Permissions::from_mode(0o400)))
             .and_then(|()| sync_directory(&directory))
-            .map_err(|error| StoreError::io("storing the blob", &path, error))
+            .map_err(|error| StoreError::io("storing the blob", &path, error))?;
+        Ok(found)
     }
 
     fn size_mismatch(&self) -> StoreError {

@@ -48,30 +48,37 @@ pub fn fork_or_child(proof: &SingleThreaded, namespaces: CloneFlags) -> Result<O
 pub enum NoChild {
     /// The fork failed.
     Fork(Errno),
-    /// What was to be entered before could not be.
-    Enter(Errno),
+    /// What was to be done before could not be: which part of that, and why.
+    Enter(u8, Errno),
 }
 
+/// What the process in between says: there is a child, of this number.
+const FORKED: u8 = 0;
+/// There is none.
+const NOT_FORKED: u8 = 1;
+/// It did not come to that; parts are counted from here.
+const NOT_ENTERED: u8 = 2;
+
 /// As [`fork_into`], but before the fork into new namespaces others are entered, by `enter`: in a process between us and the
-/// child, which is ours all the same (CLONE_PARENT).
+/// child, which is ours all the same (CLONE_PARENT). Where `enter` fails it says in which of its parts, which are few.
 pub fn fork_within(
     proof: &SingleThreaded,
-    enter: impl FnOnce() -> Result<(), Errno>,
+    enter: impl FnOnce() -> Result<(), (u8, Errno)>,
     namespaces: CloneFlags,
     group: Option<BorrowedFd<'_>>,
     child: impl FnOnce() -> u8,
 ) -> Result<Child, NoChild> {
     let (heard, told) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(NoChild::Fork)?;
     let Some(between) = clone3(proof, CloneFlags::empty(), None).map_err(NoChild::Fork)? else {
-        let made = enter().map_err(NoChild::Enter).and_then(|()| {
+        let made = enter().map_err(|(part, errno)| NoChild::Enter(part, errno)).and_then(|()| {
             let parents = namespaces | CloneFlags::CLONE_PARENT;
             clone3(proof, parents, group).map_err(NoChild::Fork)
         });
         let (kind, number) = match made {
             Ok(None) => exit_now(child()),
-            Ok(Some(child)) => (0, child.pid.as_raw()),
-            Err(NoChild::Fork(errno)) => (1, errno as i32),
-            Err(NoChild::Enter(errno)) => (2, errno as i32),
+            Ok(Some(child)) => (FORKED, child.pid.as_raw()),
+            Err(NoChild::Fork(errno)) => (NOT_FORKED, errno as i32),
+            Err(NoChild::Enter(part, errno)) => (NOT_ENTERED + part, errno as i32),
         };
         let [a, b, c, d] = number.to_le_bytes();
         let _ = nix::unistd::write(&told, &[kind, a, b, c, d]);
@@ -84,13 +91,13 @@ pub fn fork_within(
     let [kind, number @ ..] = message;
     let number = i32::from_le_bytes(number);
     match (length, kind) {
-        (Ok(5), 0) => {
+        (Ok(5), FORKED) => {
             // A child of ours that was not waited for: its number is not given away.
             let pid = Pid::from_raw(number);
             super::pidfd::open(pid).map(|pidfd| Child { pid, pidfd }).map_err(NoChild::Fork)
         }
-        (Ok(5), 1) => Err(NoChild::Fork(Errno::from_raw(number))),
-        (Ok(5), _) => Err(NoChild::Enter(Errno::from_raw(number))),
+        (Ok(5), NOT_FORKED) => Err(NoChild::Fork(Errno::from_raw(number))),
+        (Ok(5), part) => Err(NoChild::Enter(part - NOT_ENTERED, Errno::from_raw(number))),
         _ => Err(NoChild::Fork(Errno::ECHILD)),
     }
 }

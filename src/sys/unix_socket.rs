@@ -2,8 +2,9 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::fs;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -26,6 +27,14 @@ pub fn connect_to(path: &Path) -> Result<OwnedFd, Errno> {
     let client = new_socket()?;
     with_address(path, |address| connect(client.as_raw_fd(), address))?;
     Ok(client)
+}
+
+/// A socket of datagrams that others reach at a new path below a directory.
+pub fn bind_below(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let listener = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let path = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name.to_bytes()].concat();
+    bind(listener.as_raw_fd(), &UnixAddr::new(path.as_slice())?)?;
+    Ok(listener)
 }
 
 fn new_socket() -> Result<OwnedFd, Errno> {

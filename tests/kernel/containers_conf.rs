@@ -125,3 +125,65 @@ fn the_view_of_the_own_id_may_come_from_the_environment() {
     command.env("PODMAN_USERNS", "keep-id:uid=99");
     assert_eq!(output::run(&mut command, &[], LIMIT).ok().text(), "0");
 }
+
+#[test]
+fn names_and_networks_have_defaults() {
+    let lab = Lab::new();
+    lab.write("hosts", "192.0.2.7 nas\n");
+    let conf = format!(
+        "[containers]\ncontainer_name_as_hostname = true\nbase_hosts_file = \"{}\"\nnetns = \"none\"\n\
+         dns_servers = [\"192.0.2.53\"]\ndns_searches = [\"example.test\"]\ndns_options = [\"ndots:3\"]\n",
+        lab.arg("hosts")
+    );
+    let script = "hostname; grep -c nas /etc/hosts; ls /sys/class/net; grep -v '^#' /etc/resolv.conf";
+    // The helper of the tests says --network none itself.
+    let said = |flags: &[&str]| {
+        let busybox = format!("{}:O", crate::support::busybox_tree().display());
+        let config = lab.write("config/containers/containers.conf", &conf);
+        let arguments = [&["run", "--rm", "--name=web"], flags, &["--rootfs", &busybox, "sh", "-c", script]].concat();
+        let mut coracle = lab.command(arguments);
+        coracle.env("XDG_CONFIG_HOME", config.parent().unwrap().parent().unwrap());
+        output::run(&mut coracle, &[], LIMIT).ok().text()
+    };
+    let resolver = "nameserver 192.0.2.53\noptions ndots:3";
+    assert_eq!(said(&[]), format!("web\n1\nlo\nsearch example.test\n{resolver}"));
+    let given = ["--hostname=given", "--hosts-file=none", "--dns-search=given.test"];
+    assert_eq!(said(&given), format!("given\n0\nlo\nsearch given.test\n{resolver}"));
+    // A flag that cannot be had together with the default wins.
+    assert!(said(&["--uts=host"]).contains("\n1\nlo\n"));
+    let conf = "[containers]\nno_hosts = true\n";
+    assert_eq!(sh(&lab, conf, &[], "cat /etc/hosts 2>/dev/null | wc -l"), "0");
+    assert_eq!(sh(&lab, conf, &["--add-host=nas:192.0.2.7"], "grep -c nas /etc/hosts"), "1");
+    for (conf, word) in [
+        ("[containers]\nnetns = \"container:missing\"\n", "missing"),
+        ("[network]\ndefault_rootless_network_cmd = \"other network\"\n", "other network"),
+        ("[network]\npasta_options = [\"--no-such-option\"]\n", "--no-such-option"),
+    ] {
+        let busybox = format!("{}:O", crate::support::busybox_tree().display());
+        let config = lab.write("config/containers/containers.conf", conf);
+        let mut coracle = lab.command(["run", "--rm", "--rootfs", &busybox, "true"]);
+        coracle.env("XDG_CONFIG_HOME", config.parent().unwrap().parent().unwrap());
+        let said = output::run(&mut coracle, &[], LIMIT);
+        assert!(said.code == 125, "{conf}");
+        said.says(word);
+    }
+}
+
+#[test]
+fn devices_privileges_and_hooks_have_defaults() {
+    let lab = Lab::new();
+    assert_eq!(sh(&lab, "[containers]\ndevices = [\"/dev/fuse\"]\n", &[], "ls /dev/fuse"), "/dev/fuse");
+    let bounding = "grep CapBnd /proc/self/status | cut -f2 | tr -d 0";
+    let all = sh(&lab, "", &["--privileged"], bounding);
+    assert_eq!(sh(&lab, "[containers]\nprivileged = true\n", &[], bounding), all);
+    assert_ne!(sh(&lab, "", &[], bounding), all);
+    let marker = lab.arg("executed");
+    let hook = format!(
+        "{{\"version\": \"1.0.0\", \"hook\": {{\"path\": \"/bin/touch\", \"args\": [\"touch\", \"{marker}\"]}}, \
+         \"when\": {{\"always\": true}}, \"stages\": [\"poststop\"]}}"
+    );
+    lab.write("hooks/one.json", hook);
+    let conf = format!("[engine]\nhooks_dir = [\"{}\", \"/no/such\"]\n", lab.arg("hooks"));
+    run(&lab, &conf, &[], &["true"]).ok();
+    assert!(std::path::Path::new(&marker).exists());
+}

@@ -154,7 +154,8 @@ fn files_that_we_add_do_not_follow_links() {
             format!("ln -s ../../../../../../../..CANARY/secret {file}"),
             format!("rm -rf etc; ln -s CANARY/dir etc; : {file}"),
         ] {
-            attempt(&script, &[], &["true"], |output| {
+            // A run of the tree itself, by another test, may have made the file there as a target of a mount.
+            attempt(&format!("rm -f {file}; {script}"), &[], &["true"], |output| {
                 assert!([0, 125].contains(&output.code), "{script}: {output:?}");
             });
         }

@@ -173,3 +173,22 @@ fn layers_of_many_owners_can_be_unpacked() {
     let text = lab.run_image("debian", &[], &["sh", "-c", "test -f /etc/shadow && echo there"]).ok().text();
     assert_eq!(text, "there");
 }
+
+/// `run --rmi`: the image goes with the container, unless somebody else has it.
+#[test]
+fn an_image_goes_with_its_container() {
+    let lab = Lab::new();
+    let busybox = image("busybox");
+    let images = || lab.coracle(["images", "-q"]).ok().text();
+    assert_eq!(lab.coracle(["run", "--rmi", "-q", &busybox, "echo", "ran"]).ok().text(), "ran");
+    assert_eq!(images(), "");
+    lab.assert_clean();
+    // What has failed is gone all the same; the exit code is the command's.
+    lab.coracle(["run", "--rmi", "-q", &busybox, "sh", "-c", "exit 7"]).exited(7);
+    assert_eq!(images(), "");
+    lab.coracle(["create", "-q", "--name", "other", &busybox]).ok();
+    let kept = lab.coracle(["run", "--rmi", &busybox, "echo", "ran"]);
+    assert_eq!(kept.ok().says("other").text(), "ran");
+    assert_ne!(images(), "");
+    lab.coracle(["run", "-d", "--rmi", &busybox, "true"]).exited(125).says("--detach");
+}

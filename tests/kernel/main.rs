@@ -57,6 +57,7 @@ mod rename;
 mod rootfs;
 mod seccomp;
 mod secrets;
+mod service_manager;
 mod shared_namespaces;
 mod signals;
 mod storage;

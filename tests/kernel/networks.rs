@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::support::{Detached, Lab, Output, skip, wait_until};
+use crate::support::{Detached, LIMIT, Lab, Output, busybox_arguments, output, skip, wait_until};
 
 /// Whether networks can be made here at all.
 fn can(test: &str) -> bool {
@@ -87,6 +88,9 @@ fn records_of_networks() {
         (&["--subnet", "10.101.2.0/24", "--ip-range", "10.101.3.0/25"], "E_CONFIG", "--ip-range"),
         (&["--gateway", "10.101.3.1"], "E_CONFIG", "--gateway"),
         (&["--driver", "overlay"], "E_UNSUPPORTED", "overlay"),
+        (&["--driver", "macvlan", "--subnet", "10.101.2.0/24", "--opt", "parent=eth0"], "E_PERMISSION", "root"),
+        (&["--driver", "ipvlan"], "E_CONFIG", "--subnet"),
+        (&["--opt", "parent=lo"], "E_CONFIG", "parent"),
         (&["--opt", "mtu=1"], "E_CONFIG", "mtu"),
     ] {
         lab.coracle([&["network", "create"], flags, &["other"]].concat()).refused(125, code).says(word);
@@ -111,6 +115,11 @@ fn records_of_networks() {
     lab.coracle(["network", "rm", "front"]).exited(1);
     lab.coracle(["network", "rm", "bridge"]).refused(125, "E_CONFIG");
     assert_eq!(names(&[]), "bridge");
+    // What is not there.
+    lab.coracle(["network", "inspect", "nobody"]).exited(125).says("nobody");
+    lab.coracle(["network", "connect", "nobody", "web"]).exited(125);
+    lab.coracle(["network", "update", "--dns-add", "192.0.2.53", "nobody"]).refused(125, "E_NOTFOUND");
+    assert_eq!(lab.containers().len(), 0);
 }
 
 #[test]
@@ -176,6 +185,59 @@ fn networks_are_apart_and_internal_ones_are_closed() {
     lab.coracle(["network", "rm", "front"]).exited(2);
 }
 
+/// Clients of other machines, that is; this one by its loopback device is the router.
+#[test]
+fn clients_keep_their_address() {
+    if !can("clients_keep_their_address") {
+        return;
+    }
+    let lab = Lab::new();
+    let who =
+        lab.write("www/cgi-bin/who", "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\necho $REMOTE_ADDR\n");
+    fs::set_permissions(&who, fs::Permissions::from_mode(0o755)).unwrap();
+    lab.coracle(["network", "create", "--subnet", "10.106.1.0/24", "--subnet", "fd00:106::/64", "front"]).ok();
+    let mount = format!("{}:/www:ro", lab.path("www").display());
+    let flags = ["--network", "front", "--name", "web", "-v", &mount, "-p", "80", "-p", "[::1]::80"];
+    let _web = Detached::start(&lab, &flags, &["httpd", "-f", "-p", "80", "-h", "/www"]);
+    let published = lab.coracle(["port", "web", "80"]).ok().text();
+    let port = |beginning: &str| {
+        let line = published.lines().find(|line| line.starts_with(beginning)).unwrap();
+        line.rsplit(':').next().unwrap().to_owned()
+    };
+    let (any, six) = (port("0.0.0.0:"), port("[::1]:"));
+    let own = crate::user_network::own_address();
+    for (address, seen) in [
+        (format!("{own}:{any}"), own.as_str()),
+        (format!("127.0.0.1:{any}"), "10.106.1.1"),
+        (format!("[::1]:{six}"), "fd00:106::1"),
+    ] {
+        let asked = || crate::user_network::heard_at(&address, "/cgi-bin/who");
+        wait_until("the server is there", || asked().is_some());
+        let client = asked().unwrap();
+        assert!(client.contains(seen), "{address}: {client}");
+    }
+}
+
+/// Nothing is half made where a network cannot be connected.
+#[test]
+fn programs_that_are_missing_or_die_are_told_of() {
+    if !can("programs_that_are_missing_or_die_are_told_of") {
+        return;
+    }
+    let lab = Lab::new();
+    let run = busybox_arguments(&["--network", "bridge", "--name", "web"], &["true"]).join(" ");
+    for (program, code) in [("/dev/null", "E_NO_HELPER"), ("/bin/false", "E_HELPER_DIED")] {
+        let hidden = format!("for f in slirp4netns passt; do mount --bind {program} /usr/bin/$f; done;");
+        let script = format!("{hidden} exec {} {run}", crate::support::coracle_path().display());
+        let mut command = lab.program("unshare");
+        let output = output::run(command.args(["-rm", "sh", "-ec", &script]), &[], LIMIT);
+        output.refused(125, code);
+        assert_eq!((lab.containers().len(), holder(&lab, "bridge")), (0, None));
+        assert_eq!(inspect(&lab, "bridge")["Containers"].as_object().unwrap().len(), 0);
+    }
+    lab.coracle(busybox_arguments(&["--network", "bridge", "--name", "web"], &["true"])).ok();
+}
+
 #[test]
 fn containers_come_and_go_while_they_run() {
     if !can("containers_come_and_go_while_they_run") {
@@ -230,8 +292,9 @@ fn whatever_is_killed_comes_back() {
     }
     let lab = Lab::new();
     lab.coracle(["network", "create", "front"]).ok();
-    let _web = sleeper(&lab, "front", "web", &[]);
+    let _web = sleeper(&lab, "front", "web", &["-p", "127.0.0.1::80"]);
     let _other = sleeper(&lab, "front", "other", &[]);
+    let (web, published) = (address(&lab, "front", "web"), lab.coracle(["port", "web", "80"]).ok().text());
     // The program that connects it with the outside is started again.
     let old = holder(&lab, "front").unwrap();
     let program = || crate::support::descendants(old).first().copied();
@@ -246,11 +309,14 @@ fn whatever_is_killed_comes_back() {
     lab.coracle(["network", "reload", "--all"]).ok();
     assert!(holder(&lab, "front").is_some_and(|pid| pid != old));
     exec(&lab, "other", "ping -c 1 -W 5 web");
+    assert_eq!(address(&lab, "front", "web"), web);
+    drop(TcpStream::connect(&published).unwrap());
     // A monitor's death is the container's, and its address is free.
     let monitor = crate::support::parent(_web.pid()).unwrap();
     kill(Pid::from_raw(monitor), Signal::SIGKILL).unwrap();
     let script = format!("{LOOK_UP} web.dns.podman");
     wait_until("web is forgotten", || lab.coracle(["exec", "other", "sh", "-c", &script]).code != 0);
+    wait_until("its port is closed", || TcpStream::connect(&published).is_err());
     exec(&lab, "other", "ip addr show eth0");
 }
 
@@ -314,7 +380,7 @@ fn many_start_at_once() {
     }
     let lab = Lab::new();
     lab.coracle(["network", "create", "front"]).ok();
-    let started: Vec<_> = (0..12)
+    let started: Vec<_> = (0..50)
         .map(|number| {
             let flags = ["--network=front", "--cap-add=net_raw", "--name"].map(str::to_owned);
             let flags = [&flags[..], &[format!("m{number}")]].concat();
@@ -330,8 +396,8 @@ fn many_start_at_once() {
     let members = inspect(&lab, "front")["Containers"].as_object().unwrap().clone();
     let addresses: std::collections::BTreeSet<&str> =
         members.values().map(|member| member["IPv4Address"].as_str().unwrap()).collect();
-    assert_eq!((members.len(), addresses.len()), (12, 12));
-    exec(&lab, "m0", "for n in 1 5 11; do ping -c 1 -W 5 m$n || exit 1; done");
+    assert_eq!((members.len(), addresses.len()), (50, 50));
+    exec(&lab, "m0", "for n in 1 25 49; do ping -c 1 -W 5 m$n || exit 1; done");
     lab.coracle(["network", "rm", "--force", "front"]).ok();
     assert_eq!(lab.containers().len(), 0);
     wait_until("nobody holds it", || holder(&lab, "front").is_none());

@@ -105,6 +105,8 @@ fn a_container_gets_them_and_nothing_keeps_them() {
     let report = lab.coracle(["inspect", "c"]).ok().text();
     assert!(!report.contains(CANARY) && report.contains("\"one\""), "{report}");
     assert_eq!(lab.coracle(["exec", "c", "cat", "/etc/key"]).ok().text(), CANARY);
+    assert_eq!(lab.coracle(["exec", "c", "sh", "-c", "echo $TOKEN"]).ok().text(), CANARY);
+    assert_eq!(lab.coracle(["exec", "-e", "TOKEN=given", "c", "sh", "-c", "echo $TOKEN"]).ok().text(), "given");
     lab.coracle(["commit", "-q", "c", "made"]).ok();
     let mut found = Vec::new();
     with_canary(lab.root(), &mut found);

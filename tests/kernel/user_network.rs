@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
@@ -63,7 +64,7 @@ fn helper(lab: &Lab, container: &str) -> (String, i32) {
 }
 
 /// The page of a web server.
-fn heard_at(address: &str, path: &str) -> Option<String> {
+pub fn heard_at(address: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).ok()?;
@@ -396,11 +397,32 @@ fn name_server() {
 }
 
 /// An address of this machine that others reach it by.
-fn own_address() -> String {
+pub fn own_address() -> String {
     let own = fs::read_to_string("/proc/net/fib_trie").unwrap();
     let own = own.lines().zip(own.lines().skip(1)).filter(|(_, next)| next.contains("/32 host LOCAL"));
     let mut own = own.filter_map(|(line, _)| line.trim().strip_prefix("|-- "));
     own.find(|ip| !ip.starts_with("127.")).unwrap().to_owned()
+}
+
+#[test]
+fn clients_keep_their_address() {
+    let lab = Lab::new();
+    let who =
+        lab.write("www/cgi-bin/who", "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\necho $REMOTE_ADDR\n");
+    fs::set_permissions(&who, fs::Permissions::from_mode(0o755)).unwrap();
+    let mount = format!("{}:/www:ro", lab.path("www").display());
+    let own = own_address();
+    for network in BOTH {
+        let container = Detached::start(
+            &lab,
+            &[network, "-v", &mount, "-p", &format!("{own}::80")],
+            &["httpd", "-f", "-p", "80", "-h", "/www"],
+        );
+        let address = published(&lab, &container.id, "80");
+        wait_until("the server is there", || heard_at(&address, "/cgi-bin/who").is_some());
+        let peer = heard_at(&address, "/cgi-bin/who").unwrap();
+        assert!(peer.contains(&own), "{network}: {peer}");
+    }
 }
 
 #[test]
@@ -432,6 +454,38 @@ fn nothing_becomes_an_option_of_a_helper() {
         let device = format!("--network=pasta:-I,{name}");
         let output = lab.busybox(&[&device], &["true"]);
         assert_ne!(output.code, 0, "{name}");
+    }
+}
+
+/// Programs of the host, in a view of its files: a server inside, its client outside, and the reverse.
+#[test]
+fn real_servers_and_clients() {
+    let lab = Lab::new();
+    let nginx = "mkdir -p /tmp/n && cd /tmp/n && printf 'user root; pid /tmp/n/pid; error_log stderr; events {} http { access_log /dev/stdout; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; \
+                 server { listen 80; location / { return 200 boat; } } }' >c && exec nginx -g 'daemon off;' -c /tmp/n/c -p /tmp/n";
+    for network in BOTH {
+        let arguments = ["run", "-d", network, "-p", "127.0.0.1::80", "--rootfs", "/:O", "sh", "-ec", nginx];
+        let id = lab.coracle(arguments).ok().text();
+        let address = published(&lab, &id, "80");
+        let curl = || {
+            output::run(lab.program("curl").args(["-fsS", &format!("http://{address}/")]), &[], crate::support::LIMIT)
+        };
+        wait_until("nginx answers", || curl().code == 0);
+        assert_eq!(curl().text(), "boat");
+        lab.coracle(["rm", "-f", "-t", "0", &id]).ok();
+    }
+    let mut server = lab.program("iperf3");
+    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port().to_string();
+    let mut server =
+        crate::support::Running::start(server.args(["-s", "-B", "127.0.0.1", "-p", &port, "--forceflush"]));
+    server.expect("listening");
+    for network in WITH_LOOPBACK {
+        let client =
+            ["run", "--rm", network, "--rootfs", "/:O", "iperf3", "-c", GATEWAY, "-p", &port, "-n", "4M", "-J"];
+        let report = lab.coracle(client).ok().json();
+        // The server stops counting when the client says that it has sent everything.
+        let bytes = |sum: &str| report["end"][sum]["bytes"].as_u64().unwrap();
+        assert!(bytes("sum_sent") >= 4 << 20 && bytes("sum_received") > 0, "{network}: {report}");
     }
 }
 

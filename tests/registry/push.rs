@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::Value;
+
 use crate::faulty::{Answer, Asked, BodyRead, Fault, Faulty};
 use crate::shelf::Shelf;
 use crate::support::{Image, Place, TAR, TAR_GZIP, gzip, noise, tar};
@@ -490,6 +492,43 @@ fn layers_are_compressed_anew_only_if_asked_and_always_alike() {
         assert_eq!(there.read(&report, 0, "file"), noise(7, 400_000), "{tag}");
     }
     assert_eq!(place.files(&["blobs"]).len(), 4, "nothing of it stays in the store");
+}
+
+#[test]
+fn annotations_of_a_layer_go_with_the_bytes_that_they_describe() {
+    let files = tar(&[("file", &noise(7, 400_000)), ("zeroes", &[0; 50_000]), ("small", b"x")]);
+    let image = Image::new(&[(TAR_GZIP, gzip(&files), files)]);
+    let (place, name) = place_with(&image);
+    let (shelf, server) = shelf_with(|_, answer| answer);
+    let push = |place: &Place, image: &str, tag: &str, encoding: Encoding| {
+        let change = Change { recompression: Some(Recompression { encoding, extent: Extent::Others }), format: None };
+        let digest =
+            place.push_as(image, &format!("{}/app:{tag}", server.name()), Members::Own, change).unwrap().digest;
+        let manifest: Value = serde_json::from_slice(&shelf.document("app", tag).unwrap()).unwrap();
+        (digest, manifest["layers"][0].clone())
+    };
+    let (chunked, layer) = push(&place, &name, "chunked", Encoding::ZstdChunked(3));
+    assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+zstd");
+    let annotation = |key: &str| layer["annotations"][format!("io.github.containers.zstd-chunked.{key}")].as_str();
+    let position = annotation("manifest-position").unwrap();
+    let numbers: Vec<usize> = position.split(':').map(|number| number.parse().unwrap()).collect();
+    let blob = shelf.blob("app", &layer["digest"].as_str().unwrap().parse().unwrap()).unwrap();
+    let table = &blob[numbers[0]..numbers[0] + numbers[1]];
+    assert_eq!(annotation("manifest-checksum").unwrap(), Digest::of(table).to_string());
+
+    let there = Place::new();
+    let its_name = format!("{}/app:chunked", server.name());
+    let report = there.pull(&its_name).unwrap();
+    assert_eq!(there.read(&report, 0, "file"), noise(7, 400_000));
+    // Such a layer is zstd, too, and keeps its table; gzip has none.
+    assert_eq!(push(&there, &its_name, "again", Encoding::ZstdChunked(9)).0, chunked);
+    assert_eq!(push(&there, &its_name, "zstd", Encoding::Zstd(9)).0, chunked);
+    assert_eq!(push(&there, &its_name, "gzip", Encoding::Gzip(6)).1["annotations"], Value::Null);
+    // Zstd without a table gets one.
+    let plain = format!("{}/app:plain", server.name());
+    push(&place, &name, "plain", Encoding::Zstd(3));
+    there.pull(&plain).unwrap();
+    assert_eq!(push(&there, &plain, "table", Encoding::ZstdChunked(3)).0, chunked);
 }
 
 #[test]

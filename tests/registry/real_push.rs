@@ -36,9 +36,8 @@ fn seen(registry: &RealRegistry, name: &str) -> String {
     String::from_utf8(digest).unwrap().trim().to_owned()
 }
 
-fn to_zstd() -> Change {
-    let recompression = Recompression { encoding: Encoding::Zstd(3), extent: Extent::Others };
-    Change { recompression: Some(recompression), format: None }
+fn to(encoding: Encoding) -> Change {
+    Change { recompression: Some(Recompression { encoding, extent: Extent::Others }), format: None }
 }
 
 #[test]
@@ -75,7 +74,8 @@ fn other_tools_read_what_was_pushed() {
     let docker = Change { format: Some(Format::Docker), recompression: None };
     let cases = [
         ("plain:1", Change::default(), media_type::OCI_CONFIG),
-        ("zstd:1", to_zstd(), media_type::OCI_CONFIG),
+        ("zstd:1", to(Encoding::Zstd(3)), media_type::OCI_CONFIG),
+        ("chunked:1", to(Encoding::ZstdChunked(3)), media_type::OCI_CONFIG),
         ("docker:1", docker, media_type::DOCKER_CONFIG),
     ];
     for (name, change, config_type) in cases {
@@ -91,7 +91,7 @@ fn other_tools_read_what_was_pushed() {
             .args(["copy", "-q", "--insecure-policy", "--src-tls-verify=false", &image])
             .arg(format!("oci:{}:x", copy.display())));
         let bundle = registry.path(&format!("bundle-{}", name.replace(':', "-")));
-        if name != "zstd:1" {
+        if !["zstd:1", "chunked:1"].contains(&name) {
             // Debian's umoci does not know zstd.
             run(Command::new("umoci")
                 .args(["unpack", "--rootless", "--image", &format!("{}:x", copy.display())])
@@ -107,26 +107,28 @@ fn buildah_unpacks_what_was_pushed() {
         return;
     }
     let Some((registry, place)) = prepared("") else { return };
-    place.push_as(&registry.image("first:1"), &registry.image("zstd:1"), Members::Own, to_zstd()).unwrap();
-    let directory = registry.path("buildah");
-    let (directory, policy) = (directory.display(), registry.path("policy.json"));
-    let conf = format!(
-        "[storage]\ndriver = \"vfs\"\nrunroot = \"{directory}/run\"\ngraphroot = \"{directory}/graph\"\n\
-         rootless_storage_path = \"{directory}/graph\"\n[storage.options.vfs]\nignore_chown_errors = \"true\"\n"
-    );
-    fs::write(registry.path("storage.conf"), conf).unwrap();
+    let original = place.store().images().list().unwrap().remove(0).record.id;
+    let policy = registry.path("policy.json");
     fs::write(&policy, r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
     fs::create_dir(registry.path("run")).unwrap();
-    let id = run(Command::new("buildah")
-        .env("HOME", registry.path("home"))
-        .env("XDG_RUNTIME_DIR", registry.path("run"))
-        .env("CONTAINERS_STORAGE_CONF", registry.path("storage.conf"))
-        .args(["pull", "-q", "--tls-verify=false", "--signature-policy"])
-        .arg(policy)
-        .arg(format!("docker://{}", registry.image("zstd:1"))));
-    let id = String::from_utf8(id).unwrap().trim().to_owned();
-    let original = place.store().images().list().unwrap().remove(0).record.id;
-    assert_eq!(id, original.hex());
+    for (name, encoding) in [("zstd:1", Encoding::Zstd(3)), ("chunked:1", Encoding::ZstdChunked(3))] {
+        let directory = registry.path(&format!("buildah-{}", name.replace(':', "-")));
+        let directory = directory.display();
+        let conf = format!(
+            "[storage]\ndriver = \"vfs\"\nrunroot = \"{directory}/run\"\ngraphroot = \"{directory}/graph\"\n\
+             rootless_storage_path = \"{directory}/graph\"\n[storage.options.vfs]\nignore_chown_errors = \"true\"\n"
+        );
+        fs::write(registry.path("storage.conf"), conf).unwrap();
+        place.push_as(&registry.image("first:1"), &registry.image(name), Members::Own, to(encoding)).unwrap();
+        let id = run(Command::new("buildah")
+            .env("HOME", registry.path("home"))
+            .env("XDG_RUNTIME_DIR", registry.path("run"))
+            .env("CONTAINERS_STORAGE_CONF", registry.path("storage.conf"))
+            .args(["pull", "-q", "--tls-verify=false", "--signature-policy"])
+            .arg(&policy)
+            .arg(format!("docker://{}", registry.image(name))));
+        assert_eq!(String::from_utf8(id).unwrap().trim(), original.hex(), "{name}");
+    }
 }
 
 #[test]

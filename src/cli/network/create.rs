@@ -14,6 +14,7 @@ use crate::cli::tree::{Globals, Invocation};
 use crate::failure::Failure;
 use crate::name::label::parse_label;
 use crate::name::network::{NetworkName, parse_address};
+use crate::net::link::Sharing;
 use crate::net::named::{Draft, NamedError};
 use crate::state::schema::container::Timestamp;
 use crate::state::schema::network::{NetworkDriver, NetworkRecord, RouteRecord, SubnetRecord};
@@ -22,10 +23,13 @@ use crate::sys::random;
 /// Make a network
 ///
 /// Prints its name. Containers in a network reach each other, by name, too, and, if it is not --internal, the outside; containers in
-/// other networks they do not reach.
+/// other networks they do not reach. The way outside is a program, slirp4netns or pasta, or for root devices and firewall rules of the host.
+///
+/// Networks of the kinds macvlan and ipvlan, for root, put containers into the network of a device of the host. Their addresses are
+/// named with --subnet and --ip-range: nobody is asked for them by DHCP.
 #[derive(Args, Clone, Debug)]
 pub struct CreateArgs {
-    /// Kind of the network: bridge
+    /// Kind of the network: bridge, or, for root, macvlan or ipvlan
     #[arg(short, long, default_value = "bridge", hide_default_value = true)]
     driver: String,
     /// Its addresses, for example 10.89.5.0/24; for IPv4 and IPv6 once each, or more [default: a free subnet]
@@ -52,10 +56,10 @@ pub struct CreateArgs {
     /// Route that containers get: DESTINATION,GATEWAY[,METRIC]
     #[arg(long, value_name = "ROUTE")]
     route: Vec<String>,
-    /// Name of its bridge
+    /// Name of its bridge, or of the device of the host that is shared
     #[arg(long, value_name = "NAME")]
     interface_name: Option<String>,
-    /// mtu=BYTES, no_default_route=true; docker's names are understood, too
+    /// mtu=BYTES, no_default_route=true; for macvlan and ipvlan parent=DEVICE of the host, and mode=MODE; docker's names are understood, too
     #[arg(short, long = "opt", value_name = "KEY=VALUE")]
     opt: Vec<String>,
     /// Label of the network
@@ -83,6 +87,10 @@ impl Invocation for CreateArgs {
         ("For some containers", "coracle network create front"),
         ("With certain addresses", "coracle network create --subnet 10.89.5.0/24 --subnet fd00:5::/64 back"),
         ("From which nothing gets out", "coracle network create --internal secrets"),
+        (
+            "In the network of a device of the host, for root",
+            "coracle network create -d macvlan -o parent=eth0 --subnet 192.168.1.0/24 --ip-range 192.168.1.200/29 lan",
+        ),
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
@@ -99,11 +107,15 @@ impl Invocation for CreateArgs {
 
 impl CreateArgs {
     fn draft(&self) -> Result<Draft, Failure> {
-        if self.driver != "bridge" {
-            let message = format!("--driver {:?}: this version has networks of the kind bridge only", self.driver);
-            let hint = "macvlan and ipvlan share a device of the host, which is for root";
-            return Err(Failure::new("E_UNSUPPORTED", message).with_hint(hint));
-        }
+        let driver = match self.driver.as_str() {
+            "bridge" => NetworkDriver::Bridge,
+            "macvlan" => NetworkDriver::MacVlan,
+            "ipvlan" => NetworkDriver::IpVlan,
+            other => {
+                let message = format!("--driver {other:?}: there are no networks of this kind");
+                return Err(Failure::new("E_UNSUPPORTED", message).with_hint("there are bridge, macvlan and ipvlan"));
+            }
+        };
         for (flag, value) in [("--ipam-driver", &self.ipam_driver), ("--scope", &self.scope)] {
             let is_usual = value.as_deref().is_none_or(|value| matches!(value, "host-local" | "default" | "local"));
             if !is_usual {
@@ -114,7 +126,10 @@ impl CreateArgs {
         let mut options = BTreeMap::new();
         let mut device = self.interface_name.clone();
         for option in &self.opt {
-            self.option(option, &mut options, &mut device)?;
+            self.option(driver, option, &mut options, &mut device)?;
+        }
+        if driver != NetworkDriver::Bridge {
+            self.check_shared(driver)?;
         }
         let labels = self.label.iter().map(|text| parse_label(text).map_err(|error| of_flag("--label", error)));
         let device = device.map(|name| name.parse().map_err(|error| of_flag("--interface-name", error))).transpose()?;
@@ -123,17 +138,36 @@ impl CreateArgs {
             name: self.name()?,
             id: String::new(),
             created: Timestamp::now(),
-            driver: NetworkDriver::Bridge,
+            driver,
             device: device.clone().unwrap_or_else(crate::net::named::default_device),
             subnets: self.subnets()?,
             routes: self.route.iter().map(|text| route(text)).collect::<Result<_, _>>()?,
             internal: self.internal,
-            dns: !self.disable_dns,
+            // Only who is the router of a network can answer there.
+            dns: !self.disable_dns && driver == NetworkDriver::Bridge,
             name_servers: servers.collect::<Result<_, _>>()?,
             labels: labels.collect::<Result<_, _>>()?,
             options,
         };
         Ok(Draft { record, ipv6: self.ipv6, has_device: device.is_some() })
+    }
+
+    /// Nobody of us gives addresses, or answers questions, in a network of the host's.
+    fn check_shared(&self, driver: NetworkDriver) -> Result<(), Failure> {
+        let refused = |what: &str| format!("--driver {}: {what}", driver.as_str());
+        if self.subnet.is_empty() {
+            let message = refused("addresses are not asked for by DHCP, so --subnet is needed");
+            let hint =
+                "name the subnet of the host's device, and with --ip-range addresses in it that nobody else gets";
+            return Err(Failure::new("E_CONFIG", message).with_hint(hint));
+        }
+        match () {
+            () if !self.dns.is_empty() => {
+                Err(Failure::new("E_CONFIG", refused("containers in it are given name servers with run --dns")))
+            }
+            () if self.ipv6 => Err(Failure::new("E_CONFIG", refused("name a subnet of IPv6 in place of --ipv6"))),
+            () => Ok(()),
+        }
     }
 
     fn name(&self) -> Result<NetworkName, Failure> {
@@ -148,6 +182,7 @@ impl CreateArgs {
     /// Options under podman's or docker's names: what has no meaning here is told of.
     fn option(
         &self,
+        driver: NetworkDriver,
         text: &str,
         options: &mut BTreeMap<String, String>,
         device: &mut Option<String>,
@@ -155,6 +190,16 @@ impl CreateArgs {
         let refused = |why: &str| Err(Failure::new("E_CONFIG", format!("--opt {text}: {why}")));
         let Some((key, value)) = text.split_once('=') else { return refused("expected KEY=VALUE") };
         match key {
+            "parent" if driver != NetworkDriver::Bridge => *device = Some(value.to_owned()),
+            "mode" | "macvlan_mode" | "ipvlan_mode" if driver != NetworkDriver::Bridge => {
+                if Sharing::of(driver, value).is_none() || value.is_empty() {
+                    return match driver {
+                        NetworkDriver::IpVlan => refused("expected l2, l3 or l3s"),
+                        _ => refused("expected bridge, private, vepa or passthru"),
+                    };
+                }
+                options.insert("mode".into(), value.into());
+            }
             "mtu" | "com.docker.network.driver.mtu" => match value.parse::<u32>() {
                 Ok(68..=65_535) => drop(options.insert("mtu".into(), value.into())),
                 _ => return refused("expected 68 to 65535 bytes"),
@@ -170,7 +215,10 @@ impl CreateArgs {
             _ if key.starts_with("com.docker.network.") => {
                 error::warn(&format!("--opt {text} has no meaning here, and is left out"));
             }
-            _ => return refused("there is no such option: mtu, isolate and no_default_route are known"),
+            _ if driver == NetworkDriver::Bridge => {
+                return refused("there is no such option: mtu, isolate and no_default_route are known");
+            }
+            _ => return refused("there is no such option: parent, mode, mtu and no_default_route are known"),
         }
         Ok(())
     }

@@ -49,7 +49,7 @@ impl Invocation for UpdateArgs {
 
 /// See to it that the networks of containers work
 ///
-/// What was killed is started again. There are no firewall rules of the host that others could have removed.
+/// What was killed is started again. Firewall rules of the host, if there are any, cannot be removed by others.
 #[derive(Args, Clone, Debug)]
 pub struct ReloadArgs {
     /// All containers that run

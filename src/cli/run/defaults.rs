@@ -42,6 +42,11 @@ impl ContainerFlags {
         self.process.take_defaults(conf);
         self.resources.take_defaults(conf);
         self.mounts.take_defaults(conf);
+        self.network.take_defaults(conf);
+        self.devices.take_defaults(conf);
+        if conf.flag("container_name_as_hostname") == Some(true) && self.process.has_own_host_name() {
+            self.hostname = self.hostname.take().or_else(|| self.name.clone());
+        }
         self.log.take_defaults(conf);
         self.registry.take_defaults(conf);
         self.init = self.init.or(conf.flag("init"));

@@ -9,6 +9,7 @@ use crate::container::request::{
     CapabilityChanges, CapabilityName, DeviceRequest, SeccompChoice, SecretRequest, SecurityOptions, Unmask,
 };
 use crate::failure::Failure;
+use crate::host::config::containers::ContainersConf;
 use crate::name::device::parse_gpus;
 
 /// Devices, secrets and hooks of a container: of `run` and `create`.
@@ -48,6 +49,15 @@ pub struct Given {
 }
 
 impl DeviceFlags {
+    /// Takes what is not given from containers.conf. Devices are had beside those that are given.
+    pub fn take_defaults(&mut self, conf: &ContainersConf) {
+        self.device.splice(0..0, conf.list("devices").iter().cloned());
+        self.privileged = self.privileged || conf.flag("privileged") == Some(true);
+        if self.hooks_dir.is_empty() {
+            self.hooks_dir.extend(conf.list("hooks_dir").iter().map(PathBuf::from).filter(|path| path.exists()));
+        }
+    }
+
     /// In types.
     pub fn parsed(&self, working_directory: &std::path::Path) -> Result<Given, Failure> {
         if let Some(rule) = self.device_cgroup_rule.first() {

@@ -8,6 +8,7 @@ use clap::{Args, ValueHint};
 use super::{all_parsed, of_flag, parsed};
 use crate::container::request::{DnsServers, HostsFile, NameResolution, NetworkMode, PortRequest};
 use crate::failure::Failure;
+use crate::host::config::containers::ContainersConf;
 use crate::name::network::{parse_address, parse_alias};
 
 /// The container's network, the ports that it publishes, and how it finds hosts by name.
@@ -74,6 +75,31 @@ pub struct Networking {
 }
 
 impl NetworkFlags {
+    /// Takes what is not given from containers.conf.
+    pub fn take_defaults(&mut self, conf: &ContainersConf) {
+        for (flag, key) in [
+            (&mut self.dns, "dns_servers"),
+            (&mut self.dns_search, "dns_searches"),
+            (&mut self.dns_option, "dns_options"),
+        ] {
+            if flag.is_empty() {
+                flag.extend(conf.list(key).iter().cloned());
+            }
+        }
+        self.hosts_file = self.hosts_file.take().or_else(|| conf.text("base_hosts_file"));
+        // What is given on the command line is about the file that this would leave alone.
+        if conf.flag("no_hosts") == Some(true) && self.add_host.is_empty() && self.hosts_file.is_none() {
+            self.no_hosts = true;
+        }
+        if !self.network.is_empty() {
+            return;
+        }
+        self.network.extend(conf.text("netns").filter(|mode| mode != "private"));
+        if self.network.is_empty() {
+            self.network.extend(helper(conf));
+        }
+    }
+
     /// In types.
     pub fn parsed(&self, working_directory: &Path) -> Result<Networking, Failure> {
         let mode = self.mode()?;
@@ -156,5 +182,15 @@ impl NetworkFlags {
             }
         }
         Ok(mode)
+    }
+}
+
+/// The network in user mode by the program that containers.conf names.
+fn helper(conf: &ContainersConf) -> Option<String> {
+    let program = conf.text("default_rootless_network_cmd");
+    let options = conf.list("pasta_options");
+    match program.as_deref() {
+        None | Some("pasta") if !options.is_empty() => Some(format!("pasta:{}", options.join(","))),
+        other => other.map(str::to_owned),
     }
 }

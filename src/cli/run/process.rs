@@ -62,15 +62,21 @@ pub struct ProcessFlags {
     /// Kind of machine that it sees: LINUX or LINUX32
     #[arg(long, value_name = "KIND")]
     personality: Option<String>,
-    /// Whose messages and shared memory it sees: private, shareable, none (without /dev/shm) or host
+    /// Whose messages and shared memory it sees: private, shareable, none (without /dev/shm), host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     ipc: Option<String>,
-    /// Whose processes it sees: private or host
+    /// Whose processes it sees: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     pid: Option<String>,
-    /// Whose host name it has: private or host
+    /// Whose host name it has: private, host, container:NAME or ns:PATH
     #[arg(long, value_name = "MODE")]
     uts: Option<String>,
+    /// Prepare it for systemd as its first process: true (if its program is that), false, always [default: true]
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    systemd: Option<String>,
+    /// Who tells the service manager of NOTIFY_SOCKET that it is ready: container, conmon (when it is started), healthy, ignore [default: container]
+    #[arg(long, value_name = "WHO")]
+    sdnotify: Option<String>,
     /// Annotation of the container
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<String>,
@@ -116,6 +122,11 @@ impl ProcessFlags {
         self.userns = self.userns.take().or_else(given);
     }
 
+    /// Whether the container has a host name of its own.
+    pub fn has_own_host_name(&self) -> bool {
+        self.uts.as_deref().is_none_or(|mode| mode.is_empty() || mode == "private")
+    }
+
     /// In types.
     pub fn request(&self) -> Result<ProcessRequest, Failure> {
         let mut base_env = env_settings(&[], &self.configured_env)?;
@@ -152,6 +163,8 @@ impl ProcessFlags {
             ipc: parsed("--ipc", self.ipc.as_deref())?.unwrap_or_default(),
             pid: parsed("--pid", self.pid.as_deref())?.unwrap_or_default(),
             uts: parsed("--uts", self.uts.as_deref())?.unwrap_or_default(),
+            systemd: parsed("--systemd", self.systemd.as_deref())?.unwrap_or_default(),
+            notify: parsed("--sdnotify", self.sdnotify.as_deref())?.unwrap_or_default(),
         })
     }
 }

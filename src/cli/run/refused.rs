@@ -36,8 +36,8 @@ macro_rules! refused {
         pub const PARAGRAPH: &str = concat!(
             "Flags of podman that cannot do here what they say are errors: ",
             $("--", $flag, " (", $why, "); ",)*
-            "and container:NAME and ns:PATH of --ipc, --pid, --uts and --userns (each container's namespaces belong to its own \
-             user namespace). Without privilege --userns nomap and auto, and --group-add of a group by name, are errors, too: \
+            "and container:NAME and ns:PATH of --userns (--network, --ipc, --pid and --uts take them: what is joined is joined in the \
+             user namespace that it belongs to, so all must be of one container). Without privilege --userns nomap and auto, and --group-add of a group by name, are errors, too: \
              they need ids that the kernel does not give to this user."
         );
     };
@@ -52,11 +52,9 @@ refused! {
     rdt_class "rdt-class" "classes of cache and memory bandwidth are root's to give" "--cpuset-cpus and --memory are for everybody";
     requires "requires" "no container starts another" "start it first: coracle start NAME";
     seccomp_policy "seccomp-policy" "an image is not asked what it may do" "--security-opt seccomp=FILE takes a profile from a file";
-    sdnotify "sdnotify" "a service manager is not told of containers, and NOTIFY_SOCKET is not passed on" "with Type=exec a unit of systemd needs no notification";
     shm_size_systemd "shm-size-systemd" "directories in memory have sizes of their own" "for example: --tmpfs /run:size=64m";
     subgidname "subgidname" "coracle does not use ranges of subordinate ids" "--userns keep-id shows the own id under its number";
     subuidname "subuidname" "coracle does not use ranges of subordinate ids" "--userns keep-id shows the own id under its number";
-    systemd "systemd" "containers are not prepared for systemd as their first process" "other programs need nothing of it: leave the flag out";
     uidmap "uidmap" "the kernel lets an unprivileged user map one id, its own" "--user and --userns keep-id choose the number that it has inside";
 }
 

@@ -16,10 +16,10 @@ use crate::container::request::{Stdin, Terminal};
 use crate::container::translate::resources;
 use crate::container::{event, freeze, group, stand_alone};
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
-use crate::host::{limits, security};
+use crate::host::{limits, processes, security};
 use crate::name::process::namespace_mode::NamespaceMode;
 use crate::runtime::init::Given;
-use crate::runtime::plan::{Execution, LaunchPlan};
+use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn::{self, Company, Running};
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
@@ -133,7 +133,13 @@ impl Joining<'_> {
         let Life { running, channels, signals } = life;
         let mut monitor = Monitor::new(&signals, clients);
         self.note(ContainerEvent::Exec);
-        let code = monitor.serve(&running, channels, Care::default());
+        let among_others = self.live.record.asked.pid != NamespaceMode::Private;
+        let ends_with = among_others.then(|| self.live.init().try_clone_to_owned()).transpose();
+        let ends_with = ends_with.map_err(|cause| failed("watching the container", &cause))?;
+        let code = monitor.serve(&running, channels, Care { ends_with, ..Care::default() });
+        if among_others {
+            processes::end_children();
+        }
         self.note(ContainerEvent::ExecDied);
         let code = code.map_err(|errno| internal("watching the process", errno))?;
         monitor.part(Frame::Exited(code));
@@ -163,7 +169,10 @@ impl Joining<'_> {
                 .map_err(|cause| failed("taking the container's AppArmor profile", &cause))?;
         }
         let group = group::of(self.layout, &self.live.record.id);
-        let leaf = group.map(|group| group.admit_caller().and_then(|()| group.open_leaf())).transpose()?.flatten();
+        let leaf = group
+            .map(|group| group.admit_caller().and_then(|()| group.open_leaf_of(self.live.processes.init)))
+            .transpose()?
+            .flatten();
         self.enter().map_err(|errno| match errno {
             // Its process is about to end, and has no namespaces any more.
             Errno::ESRCH => NotLive::Ended(self.live.record.id.clone()).into(),
@@ -171,7 +180,7 @@ impl Joining<'_> {
         })?;
         // Ours are closed once the process has them.
         let preserved = std::mem::take(&mut self.preserved);
-        let given = Given { streams, preserved, execution: Execution::AtOnce, group: leaf.map(OwnedFd::from) };
+        let given = Given { streams, preserved, group: leaf.map(OwnedFd::from), ..Given::default() };
         let company = Company { interrupt: Some(interrupt), ..Company::default() };
         let running = spawn::launch(proof, &self.plan, &given, company);
         drop(given);
@@ -190,9 +199,13 @@ impl Joining<'_> {
     fn enter(&self) -> Result<(), Errno> {
         let member = self.plan.joined().ok_or(Errno::ESRCH)?;
         process::hide_from_ptrace()?;
+        if self.live.record.asked.pid != NamespaceMode::Private {
+            // Nothing but us ends what the process leaves behind.
+            nix::sys::prctl::set_child_subreaper(true)?;
+        }
         let mut namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID;
         // The host's is ours, and nobody's to enter.
-        namespaces.set(CloneFlags::CLONE_NEWPID, self.live.record.asked.pid == NamespaceMode::Private);
+        namespaces.set(CloneFlags::CLONE_NEWPID, self.live.record.asked.pid != NamespaceMode::Host);
         namespace::join(member, namespaces)?;
         // To get new capabilities makes the kernel forget it (PR_SET_DUMPABLE(2const)).
         process::hide_from_ptrace()

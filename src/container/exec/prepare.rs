@@ -1,6 +1,7 @@
 //! What a process that is started in a container is to be: its record and its files are looked at, and everything is decided,
 //! before anything is joined.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -8,13 +9,13 @@ use nix::sched::CloneFlags;
 
 use super::ids::{self, Supervision};
 use super::{Privileges, Request};
-use crate::container::driver;
 use crate::container::environment::Environment;
 use crate::container::live::{Live, NotLive};
 use crate::container::request::{CapabilityChanges, SeccompChoice, Terminal, UserName, UserSpec};
 use crate::container::translate::resources;
 use crate::container::translate::{self, Refused, c_string};
 use crate::container::user::ContainerUser;
+use crate::container::{driver, secrets};
 use crate::container::{group, monitor};
 use crate::failure::Failure;
 use crate::host::{kernel, processes};
@@ -22,6 +23,7 @@ use crate::identity::choice::Ids;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::{Capability, CapabilitySet};
 use crate::name::capability_change::CapabilityName;
+use crate::name::concealed::Concealed;
 use crate::name::ids::IdsMode;
 use crate::name::storage_driver::Driver;
 use crate::rootfs::view::View;
@@ -87,7 +89,8 @@ fn process(
     request: &Request,
 ) -> Result<(Process, Option<Supervision>), Failure> {
     let user = user(layout, record, number, ids, request)?;
-    let environment = environment(record, &user, request);
+    let secrets = secrets::reveal_variables(layout, record)?;
+    let environment = environment(record, &user, &secrets, request);
     let program = request.command.first().filter(|program| !program.is_empty()).ok_or(Refused::NoCommand)?;
     let candidates = translate::candidates(program, environment.get("PATH"))?;
     let (capabilities, bounding) = capabilities(record, user.uid, request.privileges);
@@ -214,9 +217,17 @@ fn user(
 }
 
 /// That of the container's process. A user asked for has its own home.
-fn environment(record: &ContainerRecord, user: &ContainerUser, request: &Request) -> Environment {
+fn environment(
+    record: &ContainerRecord,
+    user: &ContainerUser,
+    secrets: &[(String, Concealed)],
+    request: &Request,
+) -> Environment {
     let mut environment = Environment::default();
     environment.add_image(&record.process.env);
+    for (variable, secret) in secrets {
+        environment.set(variable, OsStr::from_bytes(secret.reveal()));
+    }
     if request.terminal == Terminal::New {
         environment.set_default("TERM", "xterm");
     }

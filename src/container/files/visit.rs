@@ -60,6 +60,9 @@ pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
         group: None,
         virtual_ids: None,
         network: NetworkPlan::Host,
+        shares_users: false,
+        joins: false,
+        is_among_others: false,
         falls_back,
         steps: begin.into_iter().chain(steps).collect(),
     })

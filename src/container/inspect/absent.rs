@@ -55,8 +55,6 @@ pub struct AbsentConfig {
     pub attach_stderr: bool,
     pub stdin_once: bool,
     pub on_build: Option<()>,
-    #[serde(rename = "sdNotifyMode")]
-    pub sd_notify_mode: &'static str,
 }
 
 impl AbsentConfig {
@@ -68,7 +66,6 @@ impl AbsentConfig {
         attach_stderr: false,
         stdin_once: false,
         on_build: None,
-        sd_notify_mode: "",
     };
 }
 

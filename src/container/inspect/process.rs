@@ -18,6 +18,11 @@ pub struct ProcessConfig {
     pub umask: String,
     /// `local`, a name, or empty for the image's.
     pub timezone: String,
+    /// Whether it is prepared for systemd.
+    pub systemd_mode: bool,
+    /// Who tells a service manager of it.
+    #[serde(rename = "sdNotifyMode")]
+    pub sd_notify_mode: String,
 }
 
 /// Of `HostConfig`.
@@ -38,8 +43,10 @@ pub struct ProcessHostConfig {
 
 impl ProcessConfig {
     /// That of a request.
-    pub fn of(asked: &ProcessRequest) -> Self {
+    pub fn of(asked: &ProcessRequest, systemd_mode: bool) -> Self {
         Self {
+            systemd_mode,
+            sd_notify_mode: asked.notify.to_string(),
             annotations: asked.annotations.clone(),
             umask: asked.umask.to_string(),
             timezone: asked.time_zone.as_ref().map(ToString::to_string).unwrap_or_default(),

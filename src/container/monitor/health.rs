@@ -124,6 +124,11 @@ impl Watch {
         }
     }
 
+    /// Whether the last answer was good.
+    pub fn is_well(&self) -> bool {
+        self.record.status == HealthRecord::HEALTHY
+    }
+
     /// When there is something to do at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         self.current.as_ref().map(|current| current.deadline).or(self.due)

@@ -7,11 +7,12 @@ pub mod frame;
 pub mod health;
 pub use crate::sys::unix_socket as listener;
 pub mod log;
+pub mod notify;
 pub mod raw_mode;
 pub mod streams;
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -86,7 +87,9 @@ pub struct Monitor<'a> {
     requests_to_end: Vec<Instant>,
     health: Option<health::Watch>,
     connection: Option<Connection>,
+    notes: Option<notify::Relay>,
     name_servers: Option<NameServers>,
+    ends_with: Option<OwnedFd>,
     stop_signal: Option<i32>,
     is_asked_to_end: bool,
     /// Whether what serves the root file system has died.
@@ -99,11 +102,13 @@ pub struct Monitor<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Process,
+    Master,
     Supervisor,
     Server(usize),
     Signals,
     HealthCheck,
     Network,
+    Notes,
     Listener,
     Client(usize),
     Output(usize),
@@ -123,10 +128,16 @@ pub struct Care<'a> {
     pub is_ill: &'a dyn Fn(OnFailure) -> Cure,
     /// How long one that is asked to end, for its ill health or by us, may take.
     pub patience: Duration,
+    /// Called once when it is healthy.
+    pub is_well: &'a dyn Fn(),
+    /// What passes on what it tells of itself.
+    pub notes: Option<notify::Relay>,
     /// What connects its network.
     pub connection: Option<Connection>,
     /// Its file that follows the host's.
     pub name_servers: Option<NameServers>,
+    /// A process at whose end it is killed.
+    pub ends_with: Option<OwnedFd>,
     /// With it the container is asked to end when SIGTERM asks a monitor to end that stands alone: the user logs out, or the
     /// machine goes down.
     pub stop_signal: Option<i32>,
@@ -139,9 +150,12 @@ impl Default for Care<'_> {
             health: None,
             is_degraded: &|| {},
             is_ill: &|_| Cure::Kill,
+            is_well: &|| {},
+            notes: None,
             patience: Duration::ZERO,
             connection: None,
             name_servers: None,
+            ends_with: None,
             stop_signal: None,
         }
     }
@@ -201,7 +215,9 @@ impl<'a> Monitor<'a> {
             requests_to_end: Vec::new(),
             health: None,
             connection: None,
+            notes: None,
             name_servers: None,
+            ends_with: None,
             stop_signal: None,
             is_asked_to_end: false,
             is_degraded: false,
@@ -239,7 +255,10 @@ impl<'a> Monitor<'a> {
         self.channels = channels;
         self.health = care.health;
         self.connection = care.connection;
+        self.notes = care.notes;
+        let mut was_well = false;
         self.name_servers = care.name_servers;
+        self.ends_with = care.ends_with;
         self.stop_signal = care.stop_signal;
         let mut deadline = care.limit.map(|limit| Instant::now() + limit);
         let mut is_waiting = false;
@@ -269,6 +288,10 @@ impl<'a> Monitor<'a> {
             }
             let mut kill = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let verdict = self.health.as_mut().map_or(OnFailure::None, health::Watch::turn);
+            if !was_well && self.health.as_ref().is_some_and(health::Watch::is_well) {
+                was_well = true;
+                (care.is_well)();
+            }
             if verdict != OnFailure::None {
                 self.health = None;
                 kill |= (care.is_ill)(verdict) == Cure::Kill;
@@ -281,6 +304,11 @@ impl<'a> Monitor<'a> {
         }
         self.health = None;
         self.name_servers = None;
+        // What it has said last.
+        if let Some(notes) = &mut self.notes {
+            notes.turn();
+        }
+        self.notes = None;
         // It holds what they serve.
         if let Some(keeper) = &running.ids {
             keeper.borrow().end();
@@ -325,6 +353,12 @@ impl<'a> Monitor<'a> {
         for (source, events) in self.wait(running, deadline)? {
             match source {
                 Source::Process => ended = true,
+                Source::Master => {
+                    self.ends_with = None;
+                    if let Some(running) = running {
+                        running.kill();
+                    }
+                }
                 Source::Supervisor => revive(running),
                 Source::Server(index) => {
                     let is_over = running.is_none_or(|running| running.servers.take_ended(index));
@@ -340,6 +374,11 @@ impl<'a> Monitor<'a> {
                 Source::Network => {
                     if let Some(connection) = &mut self.connection {
                         connection.died();
+                    }
+                }
+                Source::Notes => {
+                    if let Some(notes) = &mut self.notes {
+                        notes.turn();
                     }
                 }
                 Source::Listener => self.clients.accept(),
@@ -407,6 +446,7 @@ impl<'a> Monitor<'a> {
         let mut wanted: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
         let read = PollFlags::POLLIN;
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
+        wanted.extend(self.ends_with.as_ref().map(|process| (Source::Master, process.as_fd(), read)));
         let keeper = running.and_then(|running| running.ids.as_ref()).map(RefCell::borrow);
         wanted.extend(keeper.as_ref().map(|keeper| (Source::Supervisor, keeper.process(), read)));
         // The last first, for who takes some away.
@@ -421,6 +461,7 @@ impl<'a> Monitor<'a> {
         wanted.extend(helper.map(|process| (Source::Network, process, read)));
         let check = self.health.as_ref().and_then(health::Watch::output);
         wanted.extend(check.map(|output| (Source::HealthCheck, output, read)));
+        wanted.extend(self.notes.as_ref().map(|notes| (Source::Notes, notes.socket(), read)));
         wanted.extend(self.clients.listener().map(|listener| (Source::Listener, listener, read)));
         let has_room =
             self.channels.iter().all(|channel| !matches!(channel, Channel::Input(input) if !input.has_room()));

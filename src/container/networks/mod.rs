@@ -1,6 +1,7 @@
 //! The networks of containers: which ones a container is in, and how it gets in.
 //!
-//! A container's user namespace is a child of the ground ([`crate::net::holder`]): its monitor enters that before it forks.
+//! A container's user namespace is a child of the ground ([`crate::net::holder`]): its monitor enters that before it forks. The ground
+//! of who may change the host's network is the user namespace that he is in.
 
 pub mod change;
 pub mod filter;
@@ -31,6 +32,7 @@ use crate::net::lease::{self, Wish};
 use crate::net::named::{self, NamedError};
 use crate::net::plan::NetworkPlan;
 use crate::net::ports;
+use crate::net::privilege;
 use crate::runtime::blueprint::Blueprint;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::spawn::Connect;
@@ -38,7 +40,7 @@ use crate::state::layout::Layout;
 use crate::state::lock;
 use crate::state::record;
 use crate::state::schema::container::{ConnectionRecord, ContainerRecord, ProcessesRecord};
-use crate::state::schema::network::{ContainerNetworks, HolderRecord, LeaseRecord, NetworkRecord};
+use crate::state::schema::network::{ContainerNetworks, HolderRecord, LeaseRecord, NetworkDriver, NetworkRecord};
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{credentials, namespace, pidfd, process};
 
@@ -84,6 +86,12 @@ pub fn take(
     plan: &NetworkPlan,
 ) -> Result<Vec<Membership>, Failure> {
     let NetworkPlan::Named(plan) = plan else { return Ok(Vec::new()) };
+    if let Some(first) = asked(request).first().filter(|_| !plan.ports.is_empty()) {
+        let network = find(layout, &first.network)?;
+        if network.driver != NetworkDriver::Bridge {
+            return Err(NetworkError::NotPublished { network: network.name, driver: network.driver.as_str() }.into());
+        }
+    }
     let ports = ports::settle(&plan.ports, true, &|port| super::connection::owner(layout, port))?;
     let servers = match &request.resolution.servers {
         DnsServers::These(servers) => servers.clone(),
@@ -194,6 +202,8 @@ pub struct Held {
 /// Sees to it that somebody holds each of the networks, and enters the ground with this process, which must have one thread.
 pub fn hold(layout: &Layout, memberships: &[Membership], ground: &Cell<bool>) -> Result<Held, Failure> {
     let mut held = Vec::new();
+    // Who may change the host's network needs no ground: it is its own.
+    ground.set(ground.get() || (!memberships.is_empty() && privilege::is_privileged()));
     for membership in memberships {
         let connection = connect(layout, &membership.network, ground)?;
         if !ground.get() {
@@ -272,7 +282,7 @@ fn attach(connection: &Connection, lease: &LeaseRecord, live: &Live) -> Result<(
 fn start(layout: &Layout, network: &NetworkRecord, ground: &Cell<bool>) -> Result<(), Failure> {
     // Two that are started at once must not make two grounds.
     let _guard = lock::network_states_exclusive(layout, &mut |_| {})?;
-    let ground = match ground.get() {
+    let ground = match ground.get() || privilege::is_privileged() {
         true => Ground::Ours,
         false => find_ground(layout).map_or(Ground::New, Ground::Of),
     };
@@ -404,9 +414,11 @@ pub fn of(layout: &Layout, record: &ContainerRecord) -> Vec<NetworkName> {
 /// the names of the others, too.
 pub fn tell(blueprint: &mut Blueprint, request: &Request, name: &ContainerName, memberships: &[Membership]) {
     let NetworkPlan::Named(plan) = &mut blueprint.network else { return };
-    plan.resolver =
-        memberships.iter().find_map(|membership| membership.network.subnets.iter().find_map(|subnet| subnet.gateway));
-    plan.has_names = memberships.iter().any(|membership| membership.network.dns);
+    // In networks of devices of the host, the router is somebody else.
+    let mut bridges = memberships.iter().map(|membership| &membership.network);
+    let mut resolvers = bridges.clone().filter(|network| network.driver == NetworkDriver::Bridge);
+    plan.resolver = resolvers.find_map(|network| network.subnets.iter().find_map(|subnet| subnet.gateway));
+    plan.has_names = plan.resolver.is_some() && bridges.any(|network| network.dns);
     let names = match blueprint.hostname == name.as_str() {
         true => name.to_string(),
         false => format!("{} {name}", blueprint.hostname),
@@ -462,7 +474,9 @@ pub fn note(layout: &Layout, id: &ContainerId, memberships: &[Membership]) {
 pub fn enter(layout: &Layout, network: &NetworkRecord) -> Result<(), Failure> {
     let connection = connect(layout, network, &Cell::new(false))?;
     let namespace = namespace_of(&connection)?;
-    enter_ground_of(layout, &network.name)?;
+    if !privilege::is_privileged() {
+        enter_ground_of(layout, &network.name)?;
+    }
     let failed = |what: &str| {
         let message = format!("{what} the network {}", network.name);
         move |errno: nix::errno::Errno| Failure::new("E_NETWORK", format!("{message}: {errno}"))

@@ -18,10 +18,14 @@ use crate::state::schema::container::MountRecord;
 /// What `--read-only` leaves writable, in memory (podman's `--read-only-tmpfs`).
 const WRITABLE_IN_MEMORY: &[&str] = &["/run", "/tmp", "/var/tmp"];
 
+/// What systemd wants in memory, and with which permissions: podman's list.
+const IN_MEMORY_FOR_SYSTEMD: &[(&str, u32)] =
+    &[("/run", 0o755), ("/run/lock", 0o1777), ("/tmp", 0o1777), ("/var/log/journal", 0o755)];
+
 /// All of them. Those of devices give way to the user's own.
 pub fn mounts(
     request: &Request,
-    of_devices: &[BindMount],
+    (of_devices, for_systemd): (&[BindMount], bool),
     layout: &Layout,
     id: &ContainerId,
 ) -> Result<Vec<Mount>, Refused> {
@@ -47,6 +51,14 @@ pub fn mounts(
         }
         if mounts[..index].iter().any(|other| normal(&other.destination) == destination) {
             return Err(Refused::Twice(destination));
+        }
+    }
+    if for_systemd {
+        for &(place, mode) in IN_MEMORY_FOR_SYSTEMD {
+            if !mounts.iter().any(|mount| normal(&mount.destination) == place) {
+                let source = MountSource::Tmpfs { size: None, mode: Some(mode), copy_up: true };
+                mounts.push(Mount { destination: place.into(), source, read_only: false, exec: true });
+            }
         }
     }
     if request.rootfs_access == Access::ReadOnly && request.read_only_tmpfs {

@@ -8,11 +8,13 @@ use std::os::unix::ffi::OsStringExt;
 use super::Surroundings;
 use crate::container::accounts::Accounts;
 use crate::container::environment::{DEFAULT_PATH, Environment};
+use crate::container::monitor::notify;
 use crate::container::request::{NetworkMode, Request, Terminal};
 use crate::container::{hardening, user};
 use crate::failure::Failure;
 use crate::identity::passwd;
 use crate::name::process::namespace_mode::{IpcMode, NamespaceMode};
+use crate::name::process::notify_mode::NotifyMode;
 use crate::name::process::sysctl::{Owner, Sysctl};
 use crate::name::process::time_zone::TimeZone;
 use crate::rootfs::view::View;
@@ -69,18 +71,28 @@ pub fn sysctls(request: &Request, groups: (u32, u32)) -> Result<Vec<(String, Str
 pub fn check_namespaces(request: &Request) -> Result<(), Failure> {
     let asked = &request.process;
     let refused = |message: &str| Err(Failure::new("E_CONFIG", message).with_hint("leave one of them out"));
-    if asked.uts == NamespaceMode::Host && request.hostname.is_some() {
-        return refused("--uts host leaves the host its name, --hostname gives the container one");
+    if asked.uts != NamespaceMode::Private && request.hostname.is_some() {
+        return refused("--uts leaves a host name as it is, --hostname gives the container one of its own");
     }
     if asked.pid == NamespaceMode::Host && !request.security.proc_options.is_empty() {
         return refused(
             "--security-opt proc-opts is about a /proc of the container's own, which it does not get with --pid host",
         );
     }
-    if matches!(asked.ipc, IpcMode::Host | IpcMode::None) && request.limits.shm_size.is_some() {
+    if matches!(asked.ipc, IpcMode::Host | IpcMode::None | IpcMode::Of(_)) && request.limits.shm_size.is_some() {
         return refused("--shm-size is about a /dev/shm of the container's own, which it does not get with this --ipc");
     }
     Ok(())
+}
+
+/// Where the container finds the socket on which it can tell its service manager how it is, if that waits to be told.
+pub fn notes(request: &Request, defaults: &RunDefaults) -> Result<Option<&'static str>, Failure> {
+    let mode = request.process.notify;
+    if mode == NotifyMode::Healthy && request.health.settle(defaults.healthcheck.as_ref()).is_none() {
+        let failure = Failure::new("E_CONFIG", "--sdnotify healthy: the container has no health check");
+        return Err(failure.with_hint("give it one: --health-cmd 'curl -f http://localhost/'"));
+    }
+    Ok((mode == NotifyMode::Container && notify::is_awaited()).then_some(notify::SOCKET))
 }
 
 /// The host's name.
@@ -103,6 +115,12 @@ fn host_wide(setting: &Sysctl, request: &Request) -> Option<&'static str> {
         Some(Owner::Ipc) if asked.ipc == IpcMode::Host => Some("with the host's IPC it would be changed for the host"),
         Some(Owner::Uts) if asked.uts == NamespaceMode::Host => {
             Some("with --uts host it would be changed for the host")
+        }
+        Some(Owner::Ipc) if matches!(asked.ipc, IpcMode::Of(_)) => {
+            Some("with the IPC of somebody else it would be changed for others")
+        }
+        Some(Owner::Uts) if asked.uts != NamespaceMode::Private => {
+            Some("with the host name of somebody else it would be changed for others")
         }
         Some(_) => None,
         None => Some("it is a setting of the whole machine"),

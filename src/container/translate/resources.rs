@@ -7,6 +7,7 @@ use crate::cgroup::error::CgroupError;
 use crate::container::hardening;
 use crate::container::request::{Enforcement, GroupMode, LimitRequest};
 use crate::failure::Failure;
+use crate::host::cgroup::Ground;
 use crate::host::limits;
 use crate::name::container::ContainerId;
 use crate::name::resources::Bound;
@@ -88,6 +89,15 @@ fn soften(
         share.warnings.push(format!("{flag} is enforced in part: {instead}"));
     }
     Ok(())
+}
+
+/// The same with a control group in any case, if there can be one of version 2: systemd manages the groups below its own.
+pub fn for_systemd(request: &LimitRequest) -> LimitRequest {
+    let is_to_be_had = || matches!(Ground::find(), Ok(Ground::Unified(_) | Ground::Systemd(_)));
+    match request.groups {
+        GroupMode::AsNeeded if is_to_be_had() => LimitRequest { groups: GroupMode::Enabled, ..request.clone() },
+        _ => request.clone(),
+    }
 }
 
 /// The limits of each process: those of every container, or all of the caller's, and those that were asked for.

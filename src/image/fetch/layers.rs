@@ -20,6 +20,7 @@ use crate::oci::media_type::Compression;
 use crate::state::lock::Waiting;
 use crate::store::layers::LayerIngest;
 use crate::store::partial::PartialBlob;
+use crate::store::plain::PlainLayer;
 use crate::store::unpack::limits::Limits;
 use crate::store::{Store, StoreError};
 
@@ -147,18 +148,30 @@ impl<'a> Layers<'a> {
         Ok(())
     }
 
-    /// One thread receives, hashes and stores the blob; another decompresses and hashes the tar; the unpacking process
-    /// writes the files. What has arrived before comes first.
+    /// One thread receives, hashes and stores the blob; another decompresses and hashes the tar, unless the blob is the tar;
+    /// the unpacking process writes the files. What has arrived before comes first.
     ///
     /// If the second fails, the first goes on to the blob's end: a wrong digest is the better explanation.
-    fn download(&self, position: usize, layer: &Layer, blob: &mut PartialBlob<'_>) -> Result<(), FetchCause> {
+    fn download(&self, position: usize, layer: &Layer, blob: &mut PartialBlob<'a>) -> Result<(), FetchCause> {
         let ingest = self.ingest(layer)?;
+        if layer.compression == Compression::None && layer.descriptor.digest == layer.diff_id {
+            return self.download_plain(position, layer, PlainLayer::new(blob, ingest));
+        }
         let (sender, receiver) = sync_channel(PIECES_AHEAD);
         thread::scope(|scope| {
             let unpacking = scope.spawn(move || unpack(Pieces::new(receiver), layer.compression, ingest));
-            let arrived = self.receive(position, layer, blob, &|piece| {
-                // Fails if the other thread has failed, which tells why when it is joined.
-                let _ = sender.send(piece.to_vec());
+            // Fails if the other thread has failed, which tells why when it is joined.
+            let pass_on = |piece: &[u8]| drop(sender.send(piece.to_vec()));
+            let before = blob.replay(|piece| {
+                pass_on(piece);
+                self.check_stopped()
+            });
+            let arrived = before.and_then(|before| {
+                self.receive(position, layer, before, &mut |piece| {
+                    blob.append(piece)?;
+                    pass_on(piece);
+                    Ok(())
+                })
             });
             drop(sender);
             arrived?;
@@ -170,22 +183,25 @@ impl<'a> Layers<'a> {
         })
     }
 
-    /// Brings the whole blob together, and passes it on.
+    fn download_plain(&self, position: usize, layer: &Layer, mut both: PlainLayer<'a, '_>) -> Result<(), FetchCause> {
+        let before = both.replay(|| self.check_stopped())?;
+        self.receive(position, layer, before, &mut |piece| both.append(piece))?;
+        self.progress.layer(position, LayerEvent::Unpacking);
+        both.commit()?;
+        Ok(())
+    }
+
+    /// Receives the blob from its byte `received`.
     fn receive(
         &self,
         position: usize,
         layer: &Layer,
-        blob: &mut PartialBlob<'_>,
-        pass_on: &dyn Fn(&[u8]),
+        mut received: u64,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
     ) -> Result<(), FetchCause> {
-        let mut received = blob.replay(|piece| {
-            pass_on(piece);
-            self.check_stopped()
-        })?;
         self.source.blob(&layer.descriptor, received, &mut |piece| {
             self.check_stopped()?;
-            blob.append(piece)?;
-            pass_on(piece);
+            take(piece)?;
             received += piece.len() as u64;
             self.progress.layer(position, LayerEvent::Moved(received));
             Ok(())

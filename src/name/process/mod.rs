@@ -4,9 +4,11 @@ pub mod annotation;
 pub mod group_add;
 pub mod merge;
 pub mod namespace_mode;
+pub mod notify_mode;
 pub mod passwd_entry;
 pub mod personality;
 pub mod sysctl;
+pub mod systemd_mode;
 pub mod time_zone;
 pub mod umask;
 pub mod user_namespace;
@@ -18,9 +20,11 @@ use serde::{Deserialize, Serialize};
 use self::group_add::AddedGroups;
 use self::merge::Merge;
 use self::namespace_mode::{IpcMode, NamespaceMode};
+use self::notify_mode::NotifyMode;
 use self::passwd_entry::AccountRequest;
 use self::personality::Personality;
 use self::sysctl::Sysctl;
+use self::systemd_mode::SystemdMode;
 use self::time_zone::TimeZone;
 use self::umask::Umask;
 use self::user_namespace::UserNamespace;
@@ -62,6 +66,10 @@ pub struct ProcessRequest {
     pub pid: NamespaceMode,
     /// Whose host name.
     pub uts: NamespaceMode,
+    /// Whether it is prepared for systemd.
+    pub systemd: SystemdMode,
+    /// Who tells a service manager of it.
+    pub notify: NotifyMode,
 }
 
 impl ProcessRequest {

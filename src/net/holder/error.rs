@@ -105,6 +105,18 @@ impl Explain for HolderError {
                 "the kernel lacks a module: bridge, veth, nf_tables and nft_masq are needed; --network pasta or slirp4netns works without"
                     .into(),
             ),
+            Self::Attach { cause: Errno::EOPNOTSUPP, .. } => {
+                Some("the kernel lacks a module: veth, macvlan or ipvlan, as the network's driver says".into())
+            }
+            Self::Make { cause: Errno::ENODEV, .. } => {
+                Some("coracle network inspect shows which device is meant, and ip link those that there are".into())
+            }
+            Self::Make { cause: Errno::EEXIST, .. } => Some(
+                "the host has a device of that name already: make the network anew with another --interface-name".into(),
+            ),
+            Self::Make { cause: Errno::EADDRINUSE, .. } => {
+                Some("a name server of the host listens on all addresses: let it keep to those that it needs".into())
+            }
             Self::Make { cause: Errno::EPERM | Errno::ENOSPC, .. } => {
                 Some("user or network namespaces are restricted here: coracle info tells more".into())
             }

@@ -62,7 +62,8 @@ impl Outside {
         }
         let given = [namespace, says_ready.as_fd(), ends.as_fd()];
         let mut child = process::spawn_with_capabilities(&mut command, CAPABILITIES, &given).map_err(failed)?;
-        drop((says_ready, ends));
+        // With them go all other ends: the program's death is heard.
+        drop((command, says_ready, ends));
         let pidfd = pidfd::open(Pid::from_raw(child.id() as i32)).map_err(|errno| failed(errno.into()))?;
         let is_ready = match name {
             "slirp4netns" => await_word(&ready),
@@ -100,7 +101,15 @@ impl Drop for Outside {
 fn await_word(ready: &OwnedFd) -> io::Result<bool> {
     let mut fds = [PollFd::new(ready.as_fd(), PollFlags::POLLIN)];
     let limit = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
-    while let Err(nix::errno::Errno::EINTR) = poll(&mut fds, limit) {}
+    let is_there = loop {
+        match poll(&mut fds, limit) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => break other? > 0,
+        }
+    };
+    if !is_there {
+        return Ok(false);
+    }
     let mut word = [0; 1];
     Ok(matches!(nix::unistd::read(ready.as_fd(), &mut word), Ok(1)))
 }
@@ -112,8 +121,8 @@ fn await_device(namespace: BorrowedFd<'_>, pidfd: &OwnedFd) -> io::Result<bool> 
         crate::sys::namespace::enter_network(namespace)?;
         let netlink = crate::net::netlink::Netlink::open()?;
         loop {
-            let routed = crate::net::link::has_default_route(&netlink)?;
-            if routed {
+            let routed = crate::net::link::default_route(&netlink)?;
+            if routed.is_some() {
                 return Ok(true);
             }
             let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];

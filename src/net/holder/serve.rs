@@ -12,9 +12,11 @@ use ipnet::IpNet;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::Way;
 use super::error::HolderError;
-use super::inside::Inside;
+use super::inside::{Attached, Inside, is_set};
 use super::outside::Outside;
+use super::pair::Pair;
 use super::protocol::{self, Reply, Request};
 use crate::failure::Failure;
 use crate::host::boot::{boot_id, process_start};
@@ -22,12 +24,11 @@ use crate::name::container::ContainerId;
 use crate::name::port::{Protocol, Published};
 use crate::net::dns::serve::Resolver;
 use crate::net::dns::zone::{Member as Named, Zone};
-use crate::net::link::LinkIndex;
-use crate::net::relay::{Relay, Source};
+use crate::net::relay::{Face, Relay, Source};
 use crate::state::layout::Layout;
 use crate::state::lock::{self, Exclusive};
 use crate::state::record;
-use crate::state::schema::network::{HolderRecord, LeaseRecord, NetworkRecord};
+use crate::state::schema::network::{HolderRecord, LeaseRecord, NetworkDriver, NetworkRecord};
 use crate::sys::unix_socket;
 
 /// Before a program that has died is started again: the first time, and at most.
@@ -42,6 +43,8 @@ pub struct Holder {
     record: NetworkRecord,
     inside: Inside,
     outside: Option<Outside>,
+    /// The host's end, where there is one.
+    pair: Option<Pair>,
     /// When the program is to be started again, and how long to wait the next time.
     restart: Option<Instant>,
     delay: Duration,
@@ -58,7 +61,7 @@ pub struct Holder {
 struct Member {
     /// Its end is the member's.
     process: OwnedFd,
-    link: LinkIndex,
+    device: Attached,
     lease: LeaseRecord,
 }
 
@@ -76,11 +79,17 @@ impl Holder {
     /// Makes the network. This process is in the ground already, and has one thread.
     pub fn make(layout: &Layout, record: &NetworkRecord) -> Result<Self, HolderError> {
         let failed = |step| move |cause| HolderError::Io { network: record.name.clone(), step, cause };
-        let (inside, sockets) = Inside::make(record)?;
-        let outside = match record.internal {
-            true => None,
-            false => Some(Outside::start(&record.name, inside.namespace(), inside.has_ipv6())?),
-        };
+        let way = Way::of(record);
+        let (inside, mut sockets) = Inside::make(record, way)?;
+        let (mut outside, mut pair) = (None, None);
+        match way {
+            Way::Program => outside = Some(Outside::start(&record.name, inside.namespace(), inside.has_ipv6())?),
+            Way::Pair => {
+                let (made, of_host) = Pair::make(record, &inside)?;
+                (pair, sockets) = (Some(made), of_host);
+            }
+            Way::Nowhere | Way::Shared => {}
+        }
         let zone = Arc::new(RwLock::new(Zone::default()));
         let (network, others) = (record.name.clone(), layout.clone());
         let elsewhere = Box::new(move |id: &ContainerId| named_elsewhere(&others, &network, id));
@@ -99,6 +108,7 @@ impl Holder {
             record: record.clone(),
             inside,
             outside,
+            pair,
             restart: None,
             delay: RESTART_DELAY.0,
             started: Instant::now(),
@@ -196,6 +206,10 @@ impl Holder {
                 self.publish();
                 Ok(Reply::Done)
             }
+            Request::Namespace if self.record.driver != NetworkDriver::Bridge => {
+                let message = format!("the network {} is that of a device of the host", self.record.name);
+                Err(Failure::new("E_UNSUPPORTED", message).with_hint("there is nothing to see but the host's network"))
+            }
             Request::Namespace => {
                 namespace = Some(self.inside.namespace());
                 Ok(Reply::Done)
@@ -213,14 +227,27 @@ impl Holder {
         self.part(&lease.id);
         let sources =
             lease.ports.iter().map(|port| Ok((listen(port)?, *port))).collect::<Result<Vec<_>, HolderError>>()?;
-        let (link, device) = self.inside.attach(&lease, &self.record, namespace.as_fd())?;
+        let (device, name) = self.inside.attach(&lease, &self.record, namespace.as_fd())?;
         if let Err(failure) = self.forward(&lease, sources) {
-            let _ = self.inside.detach(link);
+            let _ = self.inside.detach(&device);
             return Err(failure.into());
         }
-        self.members.insert(lease.id.clone(), Member { process, link, lease });
+        let (id, has_ports) = (lease.id.clone(), !lease.ports.is_empty());
+        self.members.insert(id.clone(), Member { process, device, lease });
+        if let Err(failure) = self.redirect(has_ports) {
+            self.part(&id);
+            return Err(failure.into());
+        }
         self.publish();
-        Ok(device)
+        Ok(name)
+    }
+
+    /// Tells the host which ports lead to members, if that has changed.
+    fn redirect(&self, has_changed: bool) -> Result<(), HolderError> {
+        match self.pair.as_ref().filter(|_| has_changed) {
+            Some(pair) => pair.publish(self.members.values().map(|member| &member.lease)),
+            None => Ok(()),
+        }
     }
 
     /// Passes on to a member what comes to its published ports.
@@ -230,20 +257,24 @@ impl Holder {
         }
         let started = match self.relay.take() {
             Some(relay) => Ok(relay),
-            None => Relay::start(self.inside.namespace()),
+            // Where the host is the router, it reaches members itself.
+            None => Relay::start(self.pair.as_ref().map_or(self.inside.namespace(), |pair| pair.namespace().as_fd())),
         };
         let relay = started.map_err(|cause| HolderError::Io {
             network: self.record.name.clone(),
             step: "starting the thread of its ports",
             cause,
         })?;
+        // Members answer whom they see: that must lead back here.
+        let lends_addresses = self.inside.lends_addresses() && !is_set(&self.record, "no_default_route");
+        let face = if lends_addresses { Face::Clients(self.inside.subnets()) } else { Face::Ours };
         for (source, port) in sources {
             // Of the family by which it is asked for, if the member has one of that.
             let is_ipv4 = port.host_ip.is_none_or(|ip| ip.is_ipv4());
             let is_same = |address: &&IpNet| address.addr().is_ipv4() == is_ipv4;
             let address = lease.addresses.iter().find(is_same).or(lease.addresses.first());
             if let Some(address) = address {
-                relay.add(&lease.id, source, SocketAddr::new(address.addr(), port.container_port));
+                relay.add(&lease.id, source, SocketAddr::new(address.addr(), port.container_port), face.clone());
             }
         }
         self.relay = Some(relay);
@@ -256,8 +287,10 @@ impl Holder {
         if let Some(relay) = self.relay.as_ref().filter(|_| !member.lease.ports.is_empty()) {
             relay.remove(id);
         }
+        // What leads to nobody leads nowhere: that it stays until the next change is no failure of who goes.
+        let _ = self.redirect(!member.lease.ports.is_empty());
         // With the member's namespace it goes by itself.
-        let _ = self.inside.detach(member.link);
+        let _ = self.inside.detach(&member.device);
         self.publish();
         if self.members.is_empty() {
             self.begin_ending();

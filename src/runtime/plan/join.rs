@@ -59,6 +59,17 @@ impl LaunchPlan {
 
     fn without_namespaces(steps: Vec<Step>) -> Self {
         let (namespaces, network) = (CloneFlags::empty(), NetworkPlan::Host);
-        Self { namespaces, id_maps: None, group: None, virtual_ids: None, network, falls_back: false, steps }
+        Self {
+            namespaces,
+            id_maps: None,
+            group: None,
+            virtual_ids: None,
+            network,
+            shares_users: false,
+            joins: false,
+            is_among_others: false,
+            falls_back: false,
+            steps,
+        }
     }
 }

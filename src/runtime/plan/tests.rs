@@ -38,6 +38,7 @@ fn blueprint() -> Blueprint {
         read_only: false,
         ids: single(),
         network: NetworkPlan::None,
+        shares_users: false,
         hostname: "box".into(),
         mounts: Vec::new(),
         files: vec![GivenFile {
@@ -48,6 +49,8 @@ fn blueprint() -> Blueprint {
             shared: false,
         }],
         lines: Vec::new(),
+        notes: None,
+        systemd: false,
         cgroup2: false,
         group: None,
         group_namespace: GroupNamespace::Private,

@@ -57,6 +57,9 @@ pub struct ContainerRecord {
     /// Names of secrets that it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretName>,
+    /// Which of them are variables, by the variable's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret_variables: BTreeMap<String, SecretName>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Whether its root file system is read-only.
@@ -141,6 +144,9 @@ pub struct ProcessRecord {
     pub seccomp: String,
     /// Signal that asks it to stop.
     pub stop_signal: String,
+    /// Whether it is prepared for systemd.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub systemd: bool,
 }
 
 /// A device of the host in a container.

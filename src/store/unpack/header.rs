@@ -67,17 +67,74 @@ pub struct Entry {
 }
 
 /// Extended headers that wait for their file.
-#[derive(Default)]
-struct Pending {
+#[derive(Debug, Default)]
+pub struct Pending {
     pax: Option<Vec<u8>>,
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
 }
 
 impl Pending {
-    fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
         self.pax.is_none() && self.name.is_none() && self.link.is_none()
     }
+
+    /// Adds one of this type with its data.
+    pub fn add(&mut self, typeflag: u8, data: Vec<u8>) -> Result<(), Malformed> {
+        match typeflag {
+            b'x' => put(&mut self.pax, data),
+            b'L' => until_nul(data).and_then(|name| put(&mut self.name, name)),
+            b'K' => until_nul(data).and_then(|name| put(&mut self.link, name)),
+            _ => check_global(&data),
+        }
+    }
+
+    /// The records of the PAX header.
+    pub fn records(&self) -> Result<Records<'_>, Malformed> {
+        Records::parse(self.pax.as_deref().unwrap_or_default())
+    }
+
+    /// The entry that `header` describes with these. Where its contents belong, if it is stored without its holes, is still to
+    /// be read.
+    pub fn entry(&self, header: &tar::Header) -> Result<Entry, Malformed> {
+        if self.pax.is_some() && (self.name.is_some() || self.link.is_some()) {
+            return Err("a file has both GNU and PAX extended headers");
+        }
+        merge(header, self, &self.records()?)
+    }
+}
+
+/// What `header` begins, if that is an extended header: its type, and the size of its data, which is bounded.
+pub fn extension(header: &tar::Header) -> Result<Option<(u8, usize)>, Refused> {
+    let typeflag = typeflag(header);
+    if !matches!(typeflag, b'x' | b'g' | b'L' | b'K') {
+        return Ok(None);
+    }
+    let size = number(&header.as_old().size).map_err(Refused::Malformed)?;
+    let (limit, what) = match typeflag {
+        b'L' | b'K' => (limits::PATH as u64 + 1, "the length of a path"),
+        _ => (limits::PAX, "the size of a PAX header"),
+    };
+    if size > limit {
+        return Err(Refused::Limit { what, limit });
+    }
+    // At most 1 MiB, so it fits.
+    Ok(Some((typeflag, size as usize)))
+}
+
+/// Why an extended header is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is malformed.
+    Malformed(Malformed),
+    /// It is larger than so many bytes.
+    Limit {
+        /// What of it is.
+        what: &'static str,
+        /// Bytes.
+        limit: u64,
+    },
 }
 
 /// The entries of a tar.
@@ -116,7 +173,7 @@ impl<R: Read> Entries<R> {
                     what: "the number of entries".into(),
                     limit: self.limit.to_string(),
                 })?;
-                let mut entry = self.entry(header, &pending)?;
+                let mut entry = pending.entry(header).map_err(|reason| self.source.malformed(reason))?;
                 self.source.expect(entry.size)?;
                 self.take_map(&block, &pending, &mut entry)?;
                 return Ok(Some(entry));
@@ -139,37 +196,14 @@ impl<R: Read> Entries<R> {
 
     /// Whether `header` begins an extended header; if so, it is added to `pending`.
     fn take_extension(&mut self, header: &tar::Header, pending: &mut Pending) -> Result<bool, UnpackError> {
-        let typeflag = typeflag(header);
-        if !matches!(typeflag, b'x' | b'g' | b'L' | b'K') {
-            return Ok(false);
-        }
-        let size = number(&header.as_old().size).map_err(|reason| self.source.malformed(reason))?;
-        let (limit, what) = match typeflag {
-            b'L' | b'K' => (limits::PATH as u64 + 1, "the length of a path"),
-            _ => (limits::PAX, "the size of a PAX header"),
-        };
-        if size > limit {
-            return Err(UnpackError::Limit { what: what.into(), limit: format!("{limit} bytes") });
-        }
-        // At most 1 MiB, so it fits.
-        let data = self.source.whole(size as usize)?;
-        let taken = match typeflag {
-            b'x' => put(&mut pending.pax, data),
-            b'L' => until_nul(data).and_then(|name| put(&mut pending.name, name)),
-            b'K' => until_nul(data).and_then(|name| put(&mut pending.link, name)),
-            _ => check_global(&data),
-        };
-        taken.map_err(|reason| self.source.malformed(reason))?;
+        let found = extension(header).map_err(|refused| match refused {
+            Refused::Malformed(reason) => self.source.malformed(reason),
+            Refused::Limit { what, limit } => UnpackError::Limit { what: what.into(), limit: format!("{limit} bytes") },
+        })?;
+        let Some((typeflag, size)) = found else { return Ok(false) };
+        let data = self.source.whole(size)?;
+        pending.add(typeflag, data).map_err(|reason| self.source.malformed(reason))?;
         Ok(true)
-    }
-
-    fn entry(&self, header: &tar::Header, pending: &Pending) -> Result<Entry, UnpackError> {
-        let malformed = |reason| self.source.malformed(reason);
-        if pending.pax.is_some() && (pending.name.is_some() || pending.link.is_some()) {
-            return Err(malformed("a file has both GNU and PAX extended headers"));
-        }
-        let records = Records::parse(pending.pax.as_deref().unwrap_or_default()).map_err(malformed)?;
-        merge(header, pending, &records).map_err(malformed)
     }
 
     /// Reads where the contents of a file belong that is stored without its holes.
@@ -178,7 +212,7 @@ impl<R: Read> Entries<R> {
             entry.map = Some(Map::of_old_gnu(block, entry.size, &mut self.source)?);
             return Ok(());
         }
-        let records = Records::parse(pending.pax.as_deref().unwrap_or_default());
+        let records = pending.records();
         if let Some(sparse) = records.map_err(|reason| self.source.malformed(reason))?.sparse {
             let (map, left) = Map::of_contents(&sparse, entry.size, &mut self.source)?;
             (entry.map, entry.size) = (Some(map), left);
@@ -235,7 +269,7 @@ fn merge(header: &tar::Header, pending: &Pending, records: &Records<'_>) -> Resu
 }
 
 /// The byte itself: the tar crate takes the NUL of the first tars for `0`.
-fn typeflag(header: &tar::Header) -> u8 {
+pub fn typeflag(header: &tar::Header) -> u8 {
     header.as_old().linkflag[0]
 }
 
@@ -286,7 +320,7 @@ fn device(header: &tar::Header, kind: Kind) -> Result<(u32, u32), Malformed> {
 }
 
 /// A numeric field: octal digits with blanks around them, or a positive number in base 256 (GNU).
-pub(super) fn number(field: &[u8]) -> Result<u64, Malformed> {
+pub fn number(field: &[u8]) -> Result<u64, Malformed> {
     const MALFORMED: Malformed = "a number in a header is malformed";
     if let Some((&0x80, digits)) = field.split_first() {
         let (high, low) = digits.split_at(digits.len().saturating_sub(8));
@@ -302,7 +336,8 @@ pub(super) fn number(field: &[u8]) -> Result<u64, Malformed> {
     digits.iter().try_fold(0, add).ok_or(MALFORMED)
 }
 
-fn check_sum(header: &tar::Header) -> Result<(), Malformed> {
+/// Refuses a header whose bytes have another sum than it says.
+pub fn check_sum(header: &tar::Header) -> Result<(), Malformed> {
     let bytes = header.as_bytes();
     let others = bytes[..148].iter().chain(&bytes[156..]);
     let sum = others.map(|&byte| u64::from(byte)).sum::<u64>() + 8 * u64::from(b' ');

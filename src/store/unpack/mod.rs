@@ -25,7 +25,7 @@ pub mod jail;
 pub mod limits;
 mod notes;
 mod ownership;
-mod pax;
+pub(crate) mod pax;
 mod role;
 pub(crate) mod source;
 mod sparse;

@@ -24,6 +24,10 @@ pub struct Records<'a> {
     pub gid: Option<u64>,
     /// `mtime`: seconds and nanoseconds.
     pub mtime: Option<(i64, i64)>,
+    /// `atime`, as it is written: files get none.
+    pub atime: Option<&'a [u8]>,
+    /// `ctime`, as it is written.
+    pub ctime: Option<&'a [u8]>,
     /// `SCHILY.xattr.NAME`: name and value.
     pub xattrs: Vec<(&'a [u8], &'a [u8])>,
     /// Access control lists, which are not for an image to set.
@@ -96,6 +100,8 @@ impl<'a> Records<'a> {
             b"uid" => self.uid = present.map(number).transpose()?,
             b"gid" => self.gid = present.map(number).transpose()?,
             b"mtime" => self.mtime = present.map(time).transpose()?,
+            b"atime" => self.atime = present,
+            b"ctime" => self.ctime = present,
             b"SCHILY.filetype" => self.socket = value == b"socket",
             _ if key.starts_with(b"SCHILY.acl.") => self.acls += 1,
             _ => {
@@ -112,7 +118,7 @@ impl<'a> Records<'a> {
     /// Whether these records, as a global header, would change what any file is. No image builder makes such headers, and
     /// parsers do not agree on them.
     pub fn changes_files(&self) -> bool {
-        let Self { path, link_path, size, uid, gid, mtime: _, xattrs, acls, socket, sparse } = self;
+        let Self { path, link_path, size, uid, gid, mtime: _, atime: _, ctime: _, xattrs, acls, socket, sparse } = self;
         path.is_some()
             || link_path.is_some()
             || size.is_some()
@@ -158,8 +164,8 @@ fn number(value: &[u8]) -> Result<u64, Malformed> {
     value.iter().try_fold(0, add).ok_or(MALFORMED)
 }
 
-/// `[-]SECONDS[.FRACTION]`; digits beyond nanoseconds are cut off.
-fn time(value: &[u8]) -> Result<(i64, i64), Malformed> {
+/// Seconds and nanoseconds of `[-]SECONDS[.FRACTION]`; digits beyond nanoseconds are cut off.
+pub fn time(value: &[u8]) -> Result<(i64, i64), Malformed> {
     let (negative, value) = value.strip_prefix(b"-").map_or((false, value), |rest| (true, rest));
     let dot = value.iter().position(|&byte| byte == b'.');
     let (seconds, fraction) = dot.map_or((value, &b""[..]), |dot| (&value[..dot], &value[dot + 1..]));
