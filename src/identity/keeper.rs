@@ -66,7 +66,8 @@ pub struct Keeper {
     child: Child,
     control: OwnedFd,
     listeners: Vec<OwnedFd>,
-    namespaces: [OwnedFd; 2],
+    /// Nothing once the container has ended: whoever has its mount namespace keeps what is mounted there.
+    namespaces: Option<[OwnedFd; 2]>,
     entries: Entries,
     own_entries: OwnedFd,
     words: OwnedFd,
@@ -99,7 +100,7 @@ impl Keeper {
             child,
             control,
             listeners,
-            namespaces,
+            namespaces: Some(namespaces),
             entries,
             own_entries,
             words,
@@ -124,9 +125,10 @@ impl Keeper {
         }
         self.listeners.retain(|listener| !has_hung_up(listener.as_fd()));
         let listeners: Vec<BorrowedFd<'_>> = self.listeners.iter().map(AsFd::as_fd).collect();
+        let [user, mount] = self.namespaces.as_ref().ok_or(Errno::ESRCH)?;
         let parts = Parts {
             listeners: &listeners,
-            namespaces: [self.namespaces[0].as_fd(), self.namespaces[1].as_fd()],
+            namespaces: [user.as_fd(), mount.as_fd()],
             entries: [self.entries.file(), self.own_entries.as_fd()],
             words: self.words.as_fd(),
         };
@@ -149,9 +151,10 @@ impl Keeper {
     }
 
     /// Ends the supervisor, and goes on once it is gone, and with it what it holds of the container.
-    pub fn end(&self) {
+    pub fn end(&mut self) {
         let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
         let _ = pidfd::wait(self.child.pidfd.as_fd());
+        self.namespaces = None;
     }
 
     /// Whether the container has needed other ids than the one that it has.

@@ -125,7 +125,7 @@ fn a_distributions_users_are_real_to_it() {
         print \"refused\\n\"";
     assert_eq!(exec(&lab, &[], &container, &["perl", "-e", hostile]).ok().text(), "refused");
     // More callers than there are workers, half of which are killed in the middle of a call.
-    let storm = "for i in $(seq 40); do (while :; do stat /etc/shadow >/dev/null; done) & done; sleep 1; kill -9 $(jobs -p); wait
+    let storm = "for i in $(seq 40); do (while :; do stat /etc/shadow >/dev/null; done) & all=\"$all $!\"; done; sleep 1; kill -9 $all; wait
         stat -c %g /etc/shadow";
     assert_eq!(sh(&lab, &[], &container, storm), "42");
     lab.coracle(["rm", "-f", &container]).ok();

@@ -311,7 +311,7 @@ impl<'a> Monitor<'a> {
         self.notes = None;
         // It holds what they serve.
         if let Some(keeper) = &running.ids {
-            keeper.borrow().end();
+            keeper.borrow_mut().end();
         }
         running.servers.finish();
         let code = match pidfd::wait(running.child.pidfd.as_fd())? {
