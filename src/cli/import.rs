@@ -62,8 +62,6 @@ impl Invocation for ImportArgs {
             message: self.message,
         };
         let layout = globals.layout()?;
-        let mut stdin;
-        let mut file;
         let is_address = ["http://", "https://"].iter().any(|scheme| self.file.starts_with(scheme));
         if is_address {
             let mut web = BufReader::with_capacity(128 << 10, dispatch::download(&self.file)?);
@@ -75,25 +73,27 @@ impl Invocation for ImportArgs {
             }
             return output::write(&format!("{}\n", imported?)).map(|()| 0);
         }
-        let tar: &mut dyn BufRead = if self.file == "-" {
-            if io::stdin().is_terminal() {
-                return Err(Failure::new("E_CONFIG", "importing an archive from a terminal")
-                    .with_hint("name a file, or pipe the archive in"));
-            }
-            stdin = io::stdin().lock();
-            &mut stdin
-        } else {
-            let opened = File::open(&self.file).map_err(|cause| {
-                let code = if cause.kind() == io::ErrorKind::NotFound { "E_NOTFOUND" } else { io_code(&cause) };
-                Failure::new(code, format!("opening {}: {cause}", self.file))
-            });
-            file = BufReader::with_capacity(128 << 10, opened?);
-            &mut file
-        };
-        let id = dispatch::import(&layout, request, tar)?;
+        let mut tar = open_archive(&self.file)?;
+        let id = dispatch::import(&layout, request, &mut tar)?;
         output::write(&format!("{id}\n"))?;
         Ok(0)
     }
+}
+
+/// The archive in this file, or on standard input.
+pub(super) fn open_archive(file: &str) -> Result<Box<dyn BufRead>, Failure> {
+    if file != "-" {
+        let opened = File::open(file).map_err(|cause| {
+            let code = if cause.kind() == io::ErrorKind::NotFound { "E_NOTFOUND" } else { io_code(&cause) };
+            Failure::new(code, format!("opening {file}: {cause}"))
+        });
+        return Ok(Box::new(BufReader::with_capacity(128 << 10, opened?)));
+    }
+    if io::stdin().is_terminal() {
+        return Err(Failure::new("E_CONFIG", "importing an archive from a terminal")
+            .with_hint("name a file, or pipe the archive in"));
+    }
+    Ok(Box::new(io::stdin().lock()))
 }
 
 impl ImportArgs {

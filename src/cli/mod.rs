@@ -33,6 +33,7 @@ pub mod logs;
 pub mod manifest;
 pub mod manual;
 pub mod mount;
+mod named;
 pub mod network;
 mod parse;
 pub mod port;

@@ -4,6 +4,7 @@
 //! the namespaces that `unshare` makes, as podman's do.
 
 use std::ffi::CString;
+use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -15,6 +16,7 @@ use nix::mount::MntFlags;
 use nix::sys::stat::Mode;
 
 use crate::failure::{Explain, Failure};
+use crate::name::container::ContainerName;
 use crate::name::storage_driver::Driver;
 use crate::oci::digest::ImageId;
 use crate::rootfs::fuse;
@@ -27,30 +29,64 @@ use crate::state::schema::image::ImageRecord;
 use crate::store::Store;
 use crate::sys::mount::{self, Depth, MountAttrs};
 
-/// Why an image was not mounted or unmounted.
+/// An image or a container, as messages about its mount name it.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    kind: &'static str,
+    name: String,
+    verb: &'static str,
+}
+
+impl Subject {
+    fn image(image: &ImageId) -> Self {
+        Self { kind: "image", name: image.short().into(), verb: "image mount" }
+    }
+
+    /// The container of this name.
+    pub fn container(name: &ContainerName) -> Self {
+        Self { kind: "container", name: name.to_string(), verb: "mount" }
+    }
+
+    /// What `cause` means, which kept it from being mounted or unmounted (`doing`) at `path`.
+    pub fn failed(&self, doing: &'static str, path: &Path, cause: std::io::Error) -> MountError {
+        let subject = self.clone();
+        match cause.raw_os_error() {
+            Some(libc::EPERM) => MountError::Unprivileged { doing, subject },
+            _ => MountError::Failed { doing, subject, path: path.into(), cause },
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// Why it was not mounted or unmounted.
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// We may not mount anything here.
-    #[error("{doing} image {}: this needs mount privileges", image.short())]
+    #[error("{doing} {subject}: this needs mount privileges")]
     Unprivileged {
         /// What was tried.
         doing: &'static str,
-        /// The image.
-        image: ImageId,
+        /// On what.
+        subject: Subject,
     },
     /// It has no files.
-    #[error("mounting image {}: it has no layers", .0.short())]
-    Empty(ImageId),
+    #[error("mounting {0}: it has no layers")]
+    Empty(Subject),
     /// It is not mounted.
-    #[error("unmounting image {}: it is not mounted", .0.short())]
-    NotMounted(ImageId),
+    #[error("unmounting {0}: it is not mounted")]
+    NotMounted(Subject),
     /// A step failed.
-    #[error("{doing} image {} on {}", image.short(), path.display())]
+    #[error("{doing} {subject} on {}", path.display())]
     Failed {
         /// What was tried.
         doing: &'static str,
-        /// The image.
-        image: ImageId,
+        /// On what.
+        subject: Subject,
         /// Where.
         path: PathBuf,
         /// Why not.
@@ -72,13 +108,15 @@ impl Explain for MountError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unprivileged { .. } => Some(
+            Self::Unprivileged { subject: Subject { kind, verb, .. }, .. } => Some(format!(
                 "run `coracle unshare` and mount it in the shell that this starts, or in one command: \
-                 coracle unshare sh -c 'ls $(coracle image mount IMAGE)'"
-                    .into(),
-            ),
+                 coracle unshare sh -c 'ls $(coracle {verb} {})'",
+                kind.to_uppercase()
+            )),
             Self::Empty(_) => None,
-            Self::NotMounted(_) => Some("coracle image mount lists the images that are mounted".into()),
+            Self::NotMounted(Subject { kind, verb, .. }) => {
+                Some(format!("coracle {verb} lists the {kind}s that are mounted"))
+            }
             Self::Failed { cause, .. } if cause.raw_os_error() == Some(libc::EBUSY) => {
                 Some("somebody uses files in it: --force takes it away all the same".into())
             }
@@ -117,13 +155,11 @@ pub fn mount(store: &Store, image: &ImageRecord) -> Result<PathBuf, Failure> {
         return Ok(path);
     }
     if image.layers.is_empty() {
-        return Err(MountError::Empty(image.id.clone()).into());
+        return Err(MountError::Empty(Subject::image(&image.id)).into());
     }
     let path = store.layout().image_mount(&image.id);
-    let failed = |cause: std::io::Error| explained("mounting", &image.id, &path, cause);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
-    nix::unistd::chdir(store.layout().data()).map_err(|errno| failed(errno.into()))?;
-    let point = CString::new(path.as_os_str().as_bytes()).map_err(|_| failed(Errno::EINVAL.into()))?;
+    let failed = |cause| Subject::image(&image.id).failed("mounting", &path, cause);
+    let point = prepare(store.layout(), &path).map_err(failed)?;
     let layers = image.visible_layers().iter().rev();
     let trees = layers.map(|layer| CString::new(format!("layers/{}/tree", layer.diff_id.hex())).unwrap_or_default());
     // An overlay has at least two layers: the lowest is the empty directory on which it is mounted.
@@ -131,6 +167,13 @@ pub fn mount(store: &Store, image: &ImageRecord) -> Result<PathBuf, Failure> {
     attach(store.layout(), &trees, None, &point).map_err(failed)?;
     journal::note_image(store.layout(), ImageEvent::Mount, image.id.hex(), "");
     Ok(path)
+}
+
+/// Makes the directory on which something of the store is mounted, and goes to where its layers have their names.
+pub fn prepare(layout: &Layout, path: &Path) -> std::io::Result<CString> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    nix::unistd::chdir(layout.data())?;
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL.into())
 }
 
 /// Mounts an overlay of these directories, topmost first, on `point`; read-only where none of them is written to. Names are
@@ -166,22 +209,20 @@ fn serve(trees: &[CString], upper: Option<&Upper>) -> std::io::Result<OwnedFd> {
 
 /// Takes the image's mount away.
 pub fn unmount(store: &Store, image: &ImageId, if_busy: IfBusy) -> Result<(), Failure> {
-    let path = mounted_at(store, image).ok_or_else(|| MountError::NotMounted(image.clone()))?;
-    let flags = match if_busy {
-        IfBusy::Refuse => MntFlags::UMOUNT_NOFOLLOW,
-        IfBusy::Detach => MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH,
-    };
-    let unmounted = nix::mount::umount2(&path, flags);
-    unmounted.map_err(|errno| explained("unmounting", image, &path, errno.into()))?;
-    // Another namespace may have something mounted on it.
-    let _ = std::fs::remove_dir(&path);
+    let path = mounted_at(store, image).ok_or_else(|| MountError::NotMounted(Subject::image(image)))?;
+    detach(&path, if_busy).map_err(|cause| Subject::image(image).failed("unmounting", &path, cause))?;
     journal::note_image(store.layout(), ImageEvent::Unmount, image.hex(), "");
     Ok(())
 }
 
-fn explained(doing: &'static str, image: &ImageId, path: &Path, cause: std::io::Error) -> MountError {
-    match cause.raw_os_error() {
-        Some(libc::EPERM) => MountError::Unprivileged { doing, image: image.clone() },
-        _ => MountError::Failed { doing, image: image.clone(), path: path.into(), cause },
-    }
+/// Takes away what is mounted here.
+pub fn detach(path: &Path, if_busy: IfBusy) -> std::io::Result<()> {
+    let flags = match if_busy {
+        IfBusy::Refuse => MntFlags::UMOUNT_NOFOLLOW,
+        IfBusy::Detach => MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH,
+    };
+    nix::mount::umount2(path, flags)?;
+    // Another namespace may have something mounted on it.
+    let _ = std::fs::remove_dir(path);
+    Ok(())
 }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use nix::errno::Errno;
+
 /// The innermost cause of a transport failure. The layers above it repeat each other and the address, which may hold a
 /// secret in its query.
 #[derive(Debug)]
@@ -52,6 +54,13 @@ pub(super) fn refuses_our_certificate(error: &(dyn Error + 'static)) -> bool {
 /// Whether the resolver found no address of any kind. Its error types are not to be had from here, only their text.
 pub(super) fn says_no_such_name(cause: &Cause) -> bool {
     cause.0.starts_with("no records found for Query")
+}
+
+/// Whether nobody listens there, or it cannot be reached.
+pub(super) fn says_no_connection(cause: &Cause) -> bool {
+    [Errno::ECONNREFUSED, Errno::EHOSTUNREACH, Errno::ENETUNREACH]
+        .into_iter()
+        .any(|errno| cause.0 == io::Error::from(errno).to_string())
 }
 
 /// Whether `matches` holds for one of the causes of `error`.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::cause::{Cause, any, innermost, is_certificate_failure, refuses_our_certificate, says_no_such_name};
+use super::cause::{
+    Cause, any, innermost, is_certificate_failure, refuses_our_certificate, says_no_connection, says_no_such_name,
+};
 use crate::failure::Explain;
 use crate::host::config::Broken;
 use crate::host::config::credential_helper::HelperFailure;
@@ -324,6 +326,9 @@ impl Explain for RegistryError {
                 "check the names and the password; `coracle login {registry}` keeps them, `--creds` gives them once"
             )),
             Self::NoHost { .. } => Some("check the registry's name, and that this machine has a name server".into()),
+            Self::Transport { cause, .. } if says_no_connection(cause) => {
+                Some("check the registry's name and port, and that this machine may connect to it".into())
+            }
             Self::NotFound { .. } => Some("check the repository's name and the tag".into()),
             Self::Helper { cause, .. } => cause.hint(),
             Self::Configuration(cause) => cause.hint(),

@@ -163,6 +163,7 @@ impl Explain for StoreError {
             Self::Record(error) => error.hint(),
             Self::Lock(error) => error.hint(),
             Self::AmbiguousId { .. } => Some("give more digits".into()),
+            Self::NoImage(_) => Some("coracle images lists those that there are".into()),
             Self::NoBlob(_) | Self::DamagedBlob(_) => Some("pull the image again".into()),
             Self::Unpack { source, .. } => source.hint(),
             Self::JailViolated { .. } => {

@@ -3,6 +3,7 @@
 //!
 //! A layer is there if its directory is: the directory is renamed into place when the layer is complete.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -113,6 +114,16 @@ impl<'s> LayerIngest<'s> {
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
         while !bytes.is_empty() {
             let written = self.jail.feed(bytes)?;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// The same of bytes that are in `file` at `offset`, too, where nobody changes them.
+    pub(super) fn feed_from(&mut self, file: &File, mut offset: u64, mut bytes: &[u8]) -> Result<(), StoreError> {
+        while !bytes.is_empty() {
+            let written = self.jail.feed_from(file, offset, bytes)?;
+            offset += written as u64;
             bytes = bytes.get(written..).unwrap_or_default();
         }
         Ok(())

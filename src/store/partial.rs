@@ -82,6 +82,16 @@ impl<'a> PartialBlob<'a> {
         emptied.map(drop).map_err(|error| StoreError::io("emptying", &self.path, error))
     }
 
+    /// How many bytes have come.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The bytes that have come.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Adds the next bytes.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.written += bytes.len() as u64;

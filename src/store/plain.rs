@@ -22,15 +22,16 @@ impl<'a, 'b> PlainLayer<'a, 'b> {
     pub fn replay<E: From<StoreError>>(&mut self, check: impl Fn() -> Result<(), E>) -> Result<u64, E> {
         let Self { blob, files } = self;
         blob.replay(|bytes| {
-            feed(files, bytes);
+            attempt(files, |files| files.feed(bytes));
             check()
         })
     }
 
     /// Adds the next bytes.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let offset = self.blob.written();
         self.blob.append(bytes)?;
-        feed(&mut self.files, bytes);
+        attempt(&mut self.files, |files| files.feed_from(self.blob.file(), offset, bytes));
         Ok(())
     }
 
@@ -41,9 +42,12 @@ impl<'a, 'b> PlainLayer<'a, 'b> {
     }
 }
 
-fn feed(files: &mut Result<LayerIngest<'_>, StoreError>, bytes: &[u8]) {
+fn attempt<'a>(
+    files: &mut Result<LayerIngest<'a>, StoreError>,
+    step: impl FnOnce(&mut LayerIngest<'a>) -> Result<(), StoreError>,
+) {
     if let Ok(ingest) = files
-        && let Err(error) = ingest.feed(bytes)
+        && let Err(error) = step(ingest)
     {
         *files = Err(error);
     }

@@ -42,6 +42,9 @@ fn what_is_no_name_and_no_image_is_refused() {
     {
         lab.coracle(words).refused(125, "E_NOTFOUND").says("nosuch");
     }
+    lab.coracle(["save", "nosuch"]).refused(125, "E_NOTFOUND").says("coracle images lists");
+    let nobody = lab.coracle(["pull", "--retry", "0", "127.0.0.1:1/a/b"]);
+    nobody.refused(125, "E_REGISTRY").says("hint: check the registry's name and port");
     for bad in ["UPPER", "a b", "-v", "", "x@sha256:0", "a:b:c", "../x", "x:\u{1b}[2J"] {
         assert_eq!(lab.coracle(["tag", &name, "--", bad]).code, 125, "{bad:?}");
     }

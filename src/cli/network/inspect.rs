@@ -4,11 +4,9 @@ use clap::Args;
 
 use super::value;
 use crate::cli::dispatch::networks as dispatch;
-use crate::cli::error;
-use crate::cli::render::format::{Format, Header};
-use crate::cli::render::output;
+use crate::cli::named;
 use crate::cli::tree::{Globals, Invocation};
-use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::failure::Failure;
 
 /// Show everything about networks
 ///
@@ -30,21 +28,9 @@ impl Invocation for InspectArgs {
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        let format = self.format.as_deref().map(Format::parse).transpose()?.unwrap_or(Format::Json);
         let layout = globals.layout()?;
-        let mut exit_code = 0;
-        let mut found = Vec::new();
-        for text in &self.networks {
-            match dispatch::find(&layout, text) {
-                Ok(summary) => found.push(value(&summary)),
-                Err(failure) => {
-                    error::report(&failure);
-                    exit_code = EXIT_OWN_FAILURE;
-                }
-            }
-        }
-        output::write(&format.list(&found, &found, &[], Header::Shown)?)?;
-        Ok(exit_code)
+        let look_up = |name: &str| dispatch::find(&layout, name).map(|summary| value(&summary));
+        named::inspect(self.format.as_deref(), Vec::new(), &self.networks, look_up)
     }
 }
 
@@ -61,14 +47,9 @@ pub struct ExistsArgs {
 impl Invocation for ExistsArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] =
         &[("In a script", "coracle network exists front || coracle network create front")];
-    const EXIT_STATUS: &'static [(&'static str, &'static str)] =
-        &[("0", "It exists."), ("1", "It does not."), ("125", "A failure.")];
+    const EXIT_STATUS: &'static [(&'static str, &'static str)] = named::EXISTS_EXIT_STATUS;
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        match dispatch::find(&globals.layout()?, &self.network) {
-            Ok(_) => Ok(0),
-            Err(failure) if failure.code() == "E_NOTFOUND" => Ok(1),
-            Err(failure) => Err(failure),
-        }
+        named::exists(dispatch::find(&globals.layout()?, &self.network))
     }
 }

@@ -6,8 +6,8 @@ use clap::Args;
 
 use crate::cli::dispatch::networks as dispatch;
 use crate::cli::dispatch::{Users, collect_leftovers};
-use crate::cli::render::output;
-use crate::cli::rm::{REMOVAL_EXIT_STATUS, Removals};
+use crate::cli::named::{self, IfMissing};
+use crate::cli::rm::REMOVAL_EXIT_STATUS;
 use crate::cli::stop::patience;
 use crate::cli::tree::{Globals, Invocation};
 use crate::failure::Failure;
@@ -43,14 +43,9 @@ impl Invocation for RmArgs {
             false => Users::Spare,
         };
         collect_leftovers(&layout);
-        let mut removals = Removals::default();
-        for name in self.networks {
-            match dispatch::remove(&layout, &name, users) {
-                Ok(()) => output::write(&format!("{name}\n"))?,
-                Err(failure) if failure.code() == "E_NOTFOUND" && self.force => {}
-                Err(failure) => removals.failed(&failure),
-            }
-        }
-        Ok(removals.exit_code())
+        let if_missing = if self.force { IfMissing::Ignore } else { IfMissing::Fail };
+        named::remove(&self.networks, if_missing, |name| {
+            dispatch::remove(&layout, name, users).map(|()| name.to_owned())
+        })
     }
 }

@@ -1,14 +1,12 @@
 //! `secret inspect` and `secret exists`.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::value;
-use crate::cli::render::format::{Format, Header};
-use crate::cli::render::output;
 use crate::cli::tree::{Globals, Invocation};
-use crate::cli::{dispatch, error};
-use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::cli::{dispatch, named};
+use crate::failure::Failure;
 use crate::secret::reveal;
 
 /// Show everything about secrets
@@ -41,28 +39,15 @@ impl Invocation for InspectArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let text = if self.pretty { Some(PRETTY) } else { self.format.as_deref() };
-        let format = text.map(Format::parse).transpose()?.unwrap_or(Format::Json);
         let layout = globals.layout()?;
-        let mut exit_code = 0;
-        let mut found: Vec<Value> = Vec::new();
-        for text in &self.secrets {
-            let shown = dispatch::find_secret(&layout, text).and_then(|secret| {
-                let mut shown = value(&secret);
-                if self.showsecret {
-                    shown["SecretData"] = json!(String::from_utf8_lossy(reveal(&secret)?.reveal()));
-                }
-                Ok(shown)
-            });
-            match shown {
-                Ok(shown) => found.push(shown),
-                Err(failure) => {
-                    error::report(&failure);
-                    exit_code = EXIT_OWN_FAILURE;
-                }
+        named::inspect(text, Vec::new(), &self.secrets, |name| {
+            let secret = dispatch::find_secret(&layout, name)?;
+            let mut shown = value(&secret);
+            if self.showsecret {
+                shown["SecretData"] = json!(String::from_utf8_lossy(reveal(&secret)?.reveal()));
             }
-        }
-        output::write(&format.list(&found, &found, &[], Header::Shown)?)?;
-        Ok(exit_code)
+            Ok(shown)
+        })
     }
 }
 
@@ -79,14 +64,9 @@ pub struct ExistsArgs {
 impl Invocation for ExistsArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] =
         &[("In a script", "coracle secret exists token || coracle secret create token token.txt")];
-    const EXIT_STATUS: &'static [(&'static str, &'static str)] =
-        &[("0", "It exists."), ("1", "It does not."), ("125", "A failure.")];
+    const EXIT_STATUS: &'static [(&'static str, &'static str)] = named::EXISTS_EXIT_STATUS;
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        match dispatch::find_secret(&globals.layout()?, &self.secret) {
-            Ok(_) => Ok(0),
-            Err(failure) if failure.code() == "E_NOTFOUND" => Ok(1),
-            Err(failure) => Err(failure),
-        }
+        named::exists(dispatch::find_secret(&globals.layout()?, &self.secret))
     }
 }

@@ -3,8 +3,8 @@
 use clap::Args;
 
 use crate::cli::dispatch;
-use crate::cli::render::output;
-use crate::cli::rm::{REMOVAL_EXIT_STATUS, Removals};
+use crate::cli::named::{self, IfMissing};
+use crate::cli::rm::REMOVAL_EXIT_STATUS;
 use crate::cli::tree::{Globals, Invocation};
 use crate::failure::Failure;
 
@@ -35,14 +35,7 @@ impl Invocation for RmArgs {
         if self.all {
             secrets.extend(dispatch::list_secrets(&layout).into_iter().map(|secret| secret.name.to_string()));
         }
-        let mut removals = Removals::default();
-        for secret in secrets {
-            match dispatch::remove_secret(&layout, &secret) {
-                Ok(id) => output::write(&format!("{id}\n"))?,
-                Err(failure) if failure.code() == "E_NOTFOUND" && self.ignore => {}
-                Err(failure) => removals.failed(&failure),
-            }
-        }
-        Ok(removals.exit_code())
+        let if_missing = if self.ignore { IfMissing::Ignore } else { IfMissing::Fail };
+        named::remove(&secrets, if_missing, |name| dispatch::remove_secret(&layout, name).map(|id| id.to_string()))
     }
 }

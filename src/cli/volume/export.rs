@@ -1,16 +1,14 @@
 //! `volume export` and `volume import`.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
 use crate::cli::dispatch;
 use crate::cli::export::{refuse_terminal, warn_all, write};
+use crate::cli::import::open_archive;
 use crate::cli::tree::{Globals, Invocation};
 use crate::failure::Failure;
-use crate::state::record::io_code;
 
 /// Write all files of a volume as a tar archive
 ///
@@ -64,24 +62,8 @@ impl Invocation for ImportArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
-        let mut stdin;
-        let mut file;
-        let tar: &mut dyn BufRead = if self.file == "-" {
-            if io::stdin().is_terminal() {
-                return Err(Failure::new("E_CONFIG", "importing an archive from a terminal")
-                    .with_hint("name a file, or pipe the archive in"));
-            }
-            stdin = io::stdin().lock();
-            &mut stdin
-        } else {
-            let opened = File::open(&self.file).map_err(|cause| {
-                let code = if cause.kind() == io::ErrorKind::NotFound { "E_NOTFOUND" } else { io_code(&cause) };
-                Failure::new(code, format!("opening {}: {cause}", self.file))
-            });
-            file = BufReader::with_capacity(128 << 10, opened?);
-            &mut file
-        };
-        warn_all(&dispatch::import_volume(&layout, &self.volume, tar)?);
+        let mut tar = open_archive(&self.file)?;
+        warn_all(&dispatch::import_volume(&layout, &self.volume, &mut tar)?);
         Ok(0)
     }
 }

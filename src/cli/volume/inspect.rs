@@ -3,11 +3,9 @@
 use clap::Args;
 
 use super::value;
-use crate::cli::render::format::{Format, Header};
-use crate::cli::render::output;
 use crate::cli::tree::{Globals, Invocation};
-use crate::cli::{dispatch, error};
-use crate::failure::{EXIT_OWN_FAILURE, Failure};
+use crate::cli::{dispatch, named};
+use crate::failure::Failure;
 use crate::name::filter::Filters;
 use crate::volume::VolumeError;
 
@@ -34,25 +32,15 @@ impl Invocation for InspectArgs {
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        let format = self.format.as_deref().map(Format::parse).transpose()?.unwrap_or(Format::Json);
         let layout = globals.layout()?;
-        let mut exit_code = 0;
         let mut found = Vec::new();
         if self.all {
             found.extend(dispatch::list_volumes(&layout, &Filters::default())?.iter().map(value));
         }
-        for text in &self.volumes {
-            let summary = dispatch::find_volume(&layout, text);
-            match summary.and_then(|summary| summary.ok_or_else(|| VolumeError::Missing(text.clone()).into())) {
-                Ok(summary) => found.push(value(&summary)),
-                Err(failure) => {
-                    error::report(&failure);
-                    exit_code = EXIT_OWN_FAILURE;
-                }
-            }
-        }
-        output::write(&format.list(&found, &found, &[], Header::Shown)?)?;
-        Ok(exit_code)
+        named::inspect(self.format.as_deref(), found, &self.volumes, |name| {
+            let found = dispatch::find_volume(&layout, name)?;
+            Ok(value(&found.ok_or_else(|| VolumeError::Missing(name.to_owned()))?))
+        })
     }
 }
 
@@ -69,8 +57,7 @@ pub struct ExistsArgs {
 impl Invocation for ExistsArgs {
     const EXAMPLES: &'static [(&'static str, &'static str)] =
         &[("In a script", "coracle volume exists data || coracle volume create data")];
-    const EXIT_STATUS: &'static [(&'static str, &'static str)] =
-        &[("0", "It exists."), ("1", "It does not."), ("125", "A failure.")];
+    const EXIT_STATUS: &'static [(&'static str, &'static str)] = named::EXISTS_EXIT_STATUS;
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         Ok(if dispatch::volume_exists(&globals.layout()?, &self.volume)? { 0 } else { 1 })

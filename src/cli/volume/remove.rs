@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::dispatch::{self, Users};
-use crate::cli::render::output;
-use crate::cli::rm::{REMOVAL_EXIT_STATUS, Removals};
+use crate::cli::named::{self, IfMissing};
+use crate::cli::rm::REMOVAL_EXIT_STATUS;
 use crate::cli::stop::patience;
 use crate::cli::tree::{Globals, Invocation};
 use crate::failure::Failure;
@@ -51,14 +51,9 @@ impl Invocation for RmArgs {
             let all = dispatch::list_volumes(&layout, &Filters::default())?;
             names.extend(all.into_iter().map(|volume| volume.record.name.to_string()));
         }
-        let mut removals = Removals::default();
-        for name in names {
-            match dispatch::remove_volume(&layout, &name, users) {
-                Ok(()) => output::write(&format!("{name}\n"))?,
-                Err(failure) if failure.code() == "E_NOTFOUND" && self.force => {}
-                Err(failure) => removals.failed(&failure),
-            }
-        }
-        Ok(removals.exit_code())
+        let if_missing = if self.force { IfMissing::Ignore } else { IfMissing::Fail };
+        named::remove(&names, if_missing, |name| {
+            dispatch::remove_volume(&layout, name, users).map(|()| name.to_owned())
+        })
     }
 }

@@ -428,6 +428,7 @@ impl<'a> Monitor<'a> {
     }
 
     fn rest(&mut self) {
+        memory::discard();
         self.buffer = Vec::new();
         for channel in &mut self.channels {
             if let Channel::Output(output) = channel {

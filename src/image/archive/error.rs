@@ -168,7 +168,9 @@ impl Explain for ArchiveError {
                 _ => Some("the archive is damaged or cut off: copy it again".into()),
             },
             // The first header: it never was a tar.
-            Self::Tar(UnpackError::Format { offset: 0, .. }) => None,
+            Self::Tar(UnpackError::Format { offset: 0, .. }) => {
+                Some("an archive of images is expected, as `coracle save` writes it".into())
+            }
             Self::Tar(_) => Some("the archive is damaged or cut off: copy it again".into()),
             Self::Unknown => Some("a tar of a container's files becomes an image by `coracle import`".into()),
             Self::Several(_) => Some("name one, as in oci-archive:FILE:NAME or docker-archive:FILE:@0".into()),

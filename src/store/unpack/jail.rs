@@ -1,9 +1,13 @@
 //! The parent's side: starting the jail, feeding it, hearing what came of it.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+use nix::errno::Errno;
+use nix::fcntl::SpliceFFlags;
 
 use super::error::JailReport;
 use super::limits::Limits;
@@ -79,6 +83,19 @@ impl Jail {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(self.failure()),
                 Err(error) => return Err(StoreError::StartJail(error)),
             }
+        }
+    }
+
+    /// As [`Jail::feed`], of bytes that are in `file` at `offset`, too: the kernel passes on its own copy of them, where the
+    /// file system can do that.
+    pub(crate) fn feed_from(&mut self, file: &File, offset: u64, bytes: &[u8]) -> Result<usize, StoreError> {
+        let Some(stdin) = &self.child.stdin else { return Err(self.failure()) };
+        let Ok(mut offset) = i64::try_from(offset) else { return self.feed(bytes) };
+        match nix::fcntl::splice(file, Some(&mut offset), stdin, None, bytes.len(), SpliceFFlags::empty()) {
+            Ok(0) | Err(Errno::EINTR | Errno::EINVAL) => self.feed(bytes),
+            Ok(count) => Ok(count),
+            Err(Errno::EPIPE) => Err(self.failure()),
+            Err(errno) => Err(StoreError::StartJail(errno.into())),
         }
     }
 
