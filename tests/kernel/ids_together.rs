@@ -156,10 +156,10 @@ fn what_is_pretended_is_not_committed_in_silence() {
     let commit = |ids: &str| {
         let name = ids.trim_start_matches("--ids=");
         lab.coracle(["run", ids, "--name", name, &image, "sh", "-c", "touch /tmp/f; chown 33 /tmp/f"]).ok();
-        let output = lab.coracle(["commit", "-q", name, "made"]);
+        let output = lab.coracle(["commit", name, "made"]);
         output.ok().errors()
     };
     assert!(commit("--ids=fake").contains("--ids=fake"));
-    assert_eq!(commit("--ids=emulate"), "");
+    assert!(!commit("--ids=emulate").contains("Warning"));
     assert_eq!(lab.coracle(["run", "--rm", "--ids=emulate", "made", "stat", "-c", "%u", "/tmp/f"]).ok().text(), "33");
 }
