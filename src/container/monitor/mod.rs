@@ -309,6 +309,10 @@ impl<'a> Monitor<'a> {
             notes.turn();
         }
         self.notes = None;
+        // It holds what they serve.
+        if let Some(keeper) = &running.ids {
+            keeper.borrow_mut().end();
+        }
         running.servers.finish();
         let code = match pidfd::wait(running.child.pidfd.as_fd())? {
             WaitStatus::Exited(_, code) => code as u8,
