@@ -54,8 +54,8 @@ use crate::container::update::{Changes, Felt};
 use crate::container::wait::Condition;
 use crate::container::{event, freeze, remove, translate};
 use crate::failure::Failure;
-use crate::host::env;
 use crate::host::report::{Choice, Slots};
+use crate::host::{env, kernel};
 use crate::image::find::{self, Wanted};
 use crate::image::import::ImportRequest;
 use crate::image::remove::IfUsed;
@@ -77,7 +77,7 @@ use crate::state::lock::Waiting;
 use crate::state::temporary::{Kind, TemporaryDirectory};
 use crate::store::Store;
 use crate::store::images::ResolvedImage;
-use crate::{container, image};
+use crate::{container, identity, image};
 
 /// Runs a container; its exit code.
 pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
@@ -667,7 +667,13 @@ pub fn import(layout: &Layout, request: ImportRequest, tar: &mut dyn BufRead) ->
 
 /// What `info` shows of higher floors.
 pub fn slots(layout: &Layout) -> Slots {
-    Slots { graph_driver: Some(graph_driver(layout)), landlock_abi: Some(crate::sys::landlock::abi()) }
+    let has_ranges = container::files::visit::caller().is_ok_and(|caller| caller.ranges.is_some());
+    let ids = identity::choice::usual(kernel::version(), has_ranges);
+    Slots {
+        graph_driver: Some(graph_driver(layout)),
+        ids: Choice { name: ids.ids.mode().to_string(), reason: ids.reason() },
+        landlock_abi: Some(crate::sys::landlock::abi()),
+    }
 }
 
 /// How root file systems are made, tried on the file system of the store.

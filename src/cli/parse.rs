@@ -7,6 +7,7 @@ use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
 use super::tree::{self, Globals, Verb};
+use crate::sys::memory;
 
 /// What the command line is.
 pub enum Parsed {
@@ -38,16 +39,20 @@ pub struct UsageError {
 
 /// Parses `argv`, the program's name included.
 pub fn parse(argv: &[OsString]) -> Result<Parsed, UsageError> {
-    let matches = match tree::parser().try_get_matches_from(argv) {
+    let mut parser = tree::parser();
+    let matches = parser.try_get_matches_from_mut(argv);
+    // To take it apart costs about as much as to read a command line.
+    memory::discard_later(parser);
+    let mut matches = match matches {
         Ok(matches) => matches,
         Err(error) => return explained(&error, argv),
     };
     let mut path = Vec::new();
-    let mut current = &matches;
-    while let Some((name, below)) = current.subcommand() {
+    while let Some((name, below)) = matches.remove_subcommand() {
         path.push(name);
-        current = below;
+        matches = below;
     }
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let Some(verb) = tree::find(&path) else {
         return Err(UsageError {
             message: "missing command".into(),
@@ -57,8 +62,8 @@ pub fn parse(argv: &[OsString]) -> Result<Parsed, UsageError> {
         });
     };
     // A global argument is known to the command that it was given to and to all below: to the last one always.
-    let globals = Globals::from_arg_matches(current).unwrap_or_default();
-    Ok(Parsed::Verb { verb, matches: current.clone(), globals })
+    let globals = Globals::from_arg_matches(&matches).unwrap_or_default();
+    Ok(Parsed::Verb { verb, matches, globals })
 }
 
 /// clap's word on what is wrong, in our form; help and version are no errors.

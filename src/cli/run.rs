@@ -336,17 +336,22 @@ impl Invocation for RunArgs {
     ];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
-        let working_directory = std::env::current_dir();
-        let working_directory = working_directory
-            .map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))?;
-        let asked = defaults::settle(self, Self::take_defaults, |args| {
-            args.into_asked(&working_directory, security::Modules::here)
-        })?;
-        dispatch::run(&globals.layout()?, asked)
+        let asked = self.settled()?;
+        dispatch::run(&globals.layout()?, *asked)
     }
 }
 
 impl RunArgs {
+    /// What is asked for, with the defaults of this machine; as [`super::tree`] does it, in a frame of its own.
+    #[inline(never)]
+    fn settled(self) -> Result<Box<Asked>, Failure> {
+        let working_directory = std::env::current_dir();
+        let working_directory = working_directory
+            .map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))?;
+        defaults::settle(self, Self::take_defaults, |args| args.into_asked(&working_directory, security::Modules::here))
+            .map(Box::new)
+    }
+
     fn take_defaults(&mut self, conf: &ContainersConf) {
         self.presence.detach_keys = self.presence.detach_keys.take().or_else(|| conf.text("detach_keys"));
         self.container.take_defaults(conf);

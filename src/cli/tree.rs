@@ -97,8 +97,13 @@ impl Verb {
 }
 
 fn execute<I: Invocation>(matches: &ArgMatches, globals: &Globals) -> Result<u8, Failure> {
-    let invocation = I::from_arg_matches(matches);
-    invocation.map_err(|error| Failure::new("E_CONFIG", error.to_string()))?.execute(globals)
+    (*arguments::<I>(matches)?).execute(globals)
+}
+
+/// Not in the frame of what follows, which may be a monitor that lives for years.
+#[inline(never)]
+fn arguments<I: Invocation>(matches: &ArgMatches) -> Result<Box<I>, Failure> {
+    I::from_arg_matches(matches).map(Box::new).map_err(|error| Failure::new("E_CONFIG", error.to_string()))
 }
 
 /// The habits of docker's and podman's parser: `--flag=false` is understood, and an option takes the next word whatever

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::spare;
 use super::status::{self, Status};
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
@@ -151,22 +152,31 @@ pub fn create(
         move |cause| CreateError::Io { path, cause }
     };
     // Dropped unpublished, it is gone with all it holds; if we are killed, the next command sees that nobody has it locked.
-    let building = TemporaryDirectory::create(&layout.tmp(), Kind::Container).map_err(io(&layout.tmp()))?;
+    let building = match spare::take(layout) {
+        Some(spare) => spare,
+        None => empty(layout)?,
+    };
     let record_path = building.path().join("record.json");
     record::write_new(&record_path, record)?;
     let lock = fs::OpenOptions::new().write(true).open(&record_path).map_err(io(&record_path))?;
     ownership::take(lock.as_fd()).map_err(CreateError::Lock)?;
-    // The upper directory becomes the container's root: its permissions are those of `/`.
-    for (directory, mode) in [("upper", 0o755), ("work", 0o700)] {
-        let path = building.path().join(directory);
-        make_directory(&path, mode).map_err(io(&path))?;
-    }
     if record.privileged {
         let nested = building.path().join("nested");
         make_directory(&nested, 0o700).map_err(io(&nested))?;
     }
     publish(layout, building, id, name)?;
     Ok(Owned { id: id.clone(), lock })
+}
+
+/// A new directory of a container, with nothing in its own.
+fn empty(layout: &Layout) -> Result<TemporaryDirectory, CreateError> {
+    let io = |path: PathBuf| move |cause| CreateError::Io { path, cause };
+    let building = TemporaryDirectory::create(&layout.tmp(), Kind::Container).map_err(io(layout.tmp()))?;
+    for (directory, mode) in spare::DIRECTORIES {
+        let path = building.path().join(directory);
+        make_directory(&path, mode).map_err(io(path.clone()))?;
+    }
+    Ok(building)
 }
 
 /// Makes a directory with exactly these permissions, whatever the umask.

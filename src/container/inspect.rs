@@ -93,14 +93,15 @@ pub struct Ids {
 impl Ids {
     fn of(listed: &Listed) -> Self {
         let ids = listed.record.ids.as_ref();
-        Self {
-            mode: ids.map_or(IdsMode::Native, |ids| ids.mode).to_string(),
-            reason: ids.map_or_else(|| "made by an earlier version".into(), |ids| ids.reason.clone()),
-            needed: match &listed.status {
-                status::Status::Stopped(stopped) => stopped.ids_needed,
-                _ => None,
-            },
+        let needed = match &listed.status {
+            status::Status::Stopped(stopped) => stopped.ids_needed,
+            _ => None,
+        };
+        let mut reason = ids.map_or_else(|| "made by an earlier version".into(), |ids| ids.reason.clone());
+        if needed == Some(false) {
+            reason.push_str("; it has not needed them: --ids=native does the same for less");
         }
+        Self { mode: ids.map_or(IdsMode::Native, |ids| ids.mode).to_string(), reason, needed }
     }
 }
 

@@ -41,6 +41,7 @@ pub mod request;
 pub mod run;
 pub mod secrets;
 pub mod size;
+mod spare;
 pub mod stand_alone;
 pub mod start;
 pub mod stats;

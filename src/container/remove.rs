@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::create::{Owned, Taken};
 use super::list::{self, Listed};
 use super::status::{self, Status};
-use super::{connection, event, group, stop, volumes};
+use super::{connection, event, group, spare, stop, volumes};
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::journal::ContainerEvent;
@@ -168,9 +168,12 @@ pub fn retire(layout: &Layout, record: &ContainerRecord) -> Result<(), Failure> 
     }
 }
 
-/// Removes what retired containers have left, and nothing that would take long.
+/// Removes what retired containers have left, and nothing that would take long; one is kept for the next run.
 pub fn sweep(layout: &Layout) {
-    let _ = temporary::collect(&layout.tmp(), &[Kind::Trash], remove_untouched);
+    let _ = temporary::collect(&layout.tmp(), &[Kind::Trash], |path| {
+        strip_untouched(path)?;
+        if spare::keep(layout, path) { Ok(()) } else { temporary::remove(path) }
+    });
 }
 
 /// Takes a container and its name out of sight; nothing if it is not there.
@@ -262,13 +265,21 @@ fn is_untouched(path: &Path) -> bool {
 
 /// Removes a container's directory in which nothing was written in a few system calls. Fails as soon as there is more.
 fn remove_untouched(path: &Path) -> io::Result<()> {
-    open_work(path)?;
-    fs::remove_file(path.join("work/work/incompat/volatile/dirty"))?;
-    for directory in ["upper", "work/work/incompat/volatile", "work/work/incompat", "work/work", "work"] {
+    strip_untouched(path)?;
+    for (directory, _) in spare::DIRECTORIES {
         fs::remove_dir(path.join(directory))?;
     }
-    fs::remove_file(path.join("record.json"))?;
     fs::remove_dir(path)
+}
+
+/// Removes what a life has left in a container's directory in which nothing was written.
+fn strip_untouched(path: &Path) -> io::Result<()> {
+    open_work(path)?;
+    fs::remove_file(path.join("work/work/incompat/volatile/dirty"))?;
+    for directory in ["work/work/incompat/volatile", "work/work/incompat", "work/work"] {
+        fs::remove_dir(path.join(directory))?;
+    }
+    fs::remove_file(path.join("record.json"))
 }
 
 /// Removes what dead commands left behind: what they were making or removing, and containers that were to be removed at

@@ -485,7 +485,7 @@ fn record(
         request: None,
         log: request.log.clone(),
         limits: request.limits.clone(),
-        ids: Some(IdsRecord { mode: described.ids.ids.mode(), reason: described.ids.reason.into() }),
+        ids: Some(IdsRecord { mode: described.ids.ids.mode(), reason: described.ids.reason() }),
         asked: request.process.clone(),
         ports: PortRequest { exposed: exposed_ports(request, defaults), ..request.ports.clone() },
     }

@@ -22,12 +22,14 @@ use crate::state::layout::Layout;
 pub struct Slots {
     /// How root file systems are made here, tried and not guessed; nothing if it was not tried.
     pub graph_driver: Option<Choice>,
+    /// How the ids of a container are made whose image has several users.
+    pub ids: Choice,
     /// Version of Landlock's interface (landlock(7)), 0 where the kernel has none; nothing if it was not asked.
     pub landlock_abi: Option<u32>,
 }
 
 /// What was chosen, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
     /// For example `overlay`.
     pub name: String,
@@ -87,6 +89,8 @@ pub struct Host {
     pub user_namespaces: Verdict,
     /// Which ids they can have.
     pub id_mappings: Mapping,
+    /// How the ids of a container are made whose image has several users, if nothing is asked for (`--ids`).
+    pub ids: Ids,
     /// `/dev/fuse`.
     pub fuse: Device,
     /// `/dev/net/tun`.
@@ -102,6 +106,16 @@ pub struct Host {
     pub slirp4netns: Helper,
     /// Resource limits of this process.
     pub rlimits: BTreeMap<&'static str, Value>,
+}
+
+/// How ids are made.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ids {
+    /// `range`, `emulate` or `native`.
+    pub mode: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Confinement.
@@ -175,11 +189,11 @@ impl Report {
         let platform = Platform::host();
         let version = Version { version: env!("CARGO_PKG_VERSION").into(), os_arch: platform.to_string() };
         let driver = slots.graph_driver.unwrap_or_else(|| Choice { name: String::new(), reason: "not tried".into() });
-        Self { host: host(platform, slots.landlock_abi), store: store(layout, driver, counts), version }
+        Self { host: host(platform, slots.ids, slots.landlock_abi), store: store(layout, driver, counts), version }
     }
 }
 
-fn host(platform: Platform, landlock_abi: Option<u32>) -> Host {
+fn host(platform: Platform, ids: Choice, landlock_abi: Option<u32>) -> Host {
     let modules = Modules::here();
     let memory = kernel::memory();
     Host {
@@ -192,6 +206,7 @@ fn host(platform: Platform, landlock_abi: Option<u32>) -> Host {
         mem_free: memory.map(|(_, free)| free),
         user_namespaces: Facts::gather(&modules).verdict(),
         id_mappings: Mapping::here(),
+        ids: Ids { mode: ids.name, reason: ids.reason },
         fuse: device::probe("/dev/fuse"),
         tun: device::probe("/dev/net/tun"),
         cgroups: Cgroups::here(),

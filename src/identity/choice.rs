@@ -1,6 +1,13 @@
 //! How the ids of a container are made: chosen once, when it is made or started, because a system call filter is for good.
 
+use super::table;
+use crate::host::kernel::KernelVersion;
 use crate::name::ids::IdsMode;
+
+use crate::sys::process;
+
+/// WAIT_KILLABLE_RECV: without it Go's programs never come to an end.
+const LEAST_KERNEL: KernelVersion = KernelVersion { major: 5, minor: 19 };
 
 /// How they are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +56,36 @@ pub struct Choice {
     pub ids: Ids,
     /// Why.
     pub reason: &'static str,
+    /// What keeps ids from being emulated, where they would have been.
+    pub obstacle: Option<&'static str>,
+}
+
+impl Choice {
+    /// Why, in full.
+    pub fn reason(&self) -> String {
+        match self.obstacle {
+            None => self.reason.into(),
+            Some(obstacle) => format!("{}, but ids cannot be emulated here: {obstacle}", self.reason),
+        }
+    }
+}
+
+/// What keeps ids from being emulated here.
+pub fn obstacle(kernel: KernelVersion) -> Option<&'static str> {
+    let (soft, hard) = process::rlimit(table::RESOURCE).ok()?;
+    match () {
+        () if kernel < LEAST_KERNEL => Some("it takes Linux 5.19"),
+        () if table::is_carried(soft) => Some("ids are emulated here already, which can be done once"),
+        () if hard < table::LEAST_LIMIT => Some("the hard limit on file locks is too low (ulimit -H -x)"),
+        () => None,
+    }
+}
+
+/// What is chosen for an image of several users where nothing is asked for.
+pub fn usual(kernel: KernelVersion, has_ranges: bool) -> Choice {
+    let facts =
+        Facts { has_ranges, runs_as_root: true, is_directory: false, has_others: true, obstacle: obstacle(kernel) };
+    chosen(facts)
 }
 
 /// Why what was asked for cannot be had.
@@ -77,7 +114,7 @@ impl crate::failure::Explain for IdsError {
 
 /// Chooses.
 pub fn choose(asked: IdsMode, facts: Facts) -> Result<Choice, IdsError> {
-    let choice = |ids, reason| Ok(Choice { ids, reason });
+    let choice = |ids, reason| Ok(Choice { ids, reason, obstacle: None });
     const ASKED: &str = "asked for";
     match asked {
         IdsMode::Range if facts.has_ranges => choice(Ids::Range, ASKED),
@@ -88,16 +125,28 @@ pub fn choose(asked: IdsMode, facts: Facts) -> Result<Choice, IdsError> {
             None => choice(Ids::Emulate, ASKED),
             Some(obstacle) => Err(IdsError::NoEmulation(obstacle)),
         },
-        IdsMode::Auto if facts.has_ranges => choice(Ids::Range, "the caller may map many ids"),
-        IdsMode::Auto if !facts.runs_as_root => choice(Ids::Native, "the container's user is not root"),
-        IdsMode::Auto if facts.is_directory => {
+        IdsMode::Auto => Ok(chosen(facts)),
+    }
+}
+
+/// Chooses where nothing is asked for.
+fn chosen(facts: Facts) -> Choice {
+    let choice = |ids, reason| Choice { ids, reason, obstacle: None };
+    const OTHERS: &str = "the image has other users than root";
+    match facts {
+        Facts { has_ranges: true, .. } => choice(Ids::Range, "the caller may map many ids"),
+        Facts { runs_as_root: false, .. } => choice(Ids::Native, "the container's user is not root"),
+        Facts { is_directory: true, .. } => {
             choice(Ids::Native, "its files are a directory of the caller's, where nothing is recorded unasked")
         }
-        IdsMode::Auto if !facts.has_others => {
+        Facts { has_others: false, .. } => {
             choice(Ids::Native, "nobody but root owns anything in the image or has an account")
         }
         // Not by itself yet: --ids=emulate is asked for.
-        IdsMode::Auto => choice(Ids::Native, "the image has other users than root, which --ids=emulate would emulate"),
+        Facts { obstacle: None, .. } => {
+            choice(Ids::Native, "the image has other users than root, which --ids=emulate would emulate")
+        }
+        Facts { obstacle, .. } => Choice { ids: Ids::Native, reason: OTHERS, obstacle },
     }
 }
 
@@ -116,6 +165,9 @@ mod tests {
     fn what_needs_no_other_ids_gets_none() {
         assert_eq!(auto(DEBIAN), Ids::Native);
         assert_eq!(choose(IdsMode::Emulate, DEBIAN).map(|choice| choice.ids), Ok(Ids::Emulate));
+        let nested = choose(IdsMode::Auto, Facts { obstacle: Some("no listener"), ..DEBIAN }).unwrap();
+        assert_eq!(nested.ids, Ids::Native);
+        assert!(nested.reason().ends_with("cannot be emulated here: no listener"));
         assert_eq!(auto(Facts { runs_as_root: false, ..DEBIAN }), Ids::Native);
         assert_eq!(auto(Facts { has_others: false, ..DEBIAN }), Ids::Native);
         assert_eq!(auto(Facts { is_directory: true, ..DEBIAN }), Ids::Native);

@@ -144,13 +144,52 @@ pub struct Credentials {
     pub is_confined: bool,
 }
 
-/// What becomes of set-user-id bits.
+/// What a program gives to whom executes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Program {
     /// The user that it makes effective.
     pub user: Option<u32>,
     /// The group that it makes effective.
     pub group: Option<u32>,
+    /// Capabilities.
+    pub capabilities: Option<FileCapabilities>,
+}
+
+/// File capabilities (capabilities(7)): the attribute `security.capability`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileCapabilities {
+    /// What it gives.
+    pub permitted: u64,
+    /// What it gives to who has inherited it.
+    pub inheritable: u64,
+    /// Whether all that is effective at once.
+    pub is_effective: bool,
+}
+
+impl FileCapabilities {
+    /// Those in a value of the attribute: `struct vfs_cap_data` or `vfs_ns_cap_data` (linux/capability.h).
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let words: Vec<u32> =
+            value.chunks_exact(4).map(|word| word.try_into().map(u32::from_le_bytes)).collect::<Result<_, _>>().ok()?;
+        let (&magic, rest) = words.split_first()?;
+        let number = match (magic >> 24, rest.len()) {
+            (1, 2) => 1,
+            (2, 4) | (3, 5) => 2,
+            _ => return None,
+        };
+        let set =
+            |which: usize| (0..number).fold(0, |set, word| set | u64::from(rest[2 * word + which]) << (32 * word));
+        Some(Self { permitted: set(0), inheritable: set(1), is_effective: magic & 1 != 0 })
+    }
+
+    /// Whether the kernel refuses to execute a program that is to have them, for one of them cannot be had.
+    pub fn are_refused_to(self, credentials: &Credentials) -> bool {
+        self.is_effective && self.permitted & !self.given_to(credentials) != 0
+    }
+
+    fn given_to(self, credentials: &Credentials) -> u64 {
+        credentials.bounding & self.permitted | credentials.inheritable & self.inheritable
+    }
 }
 
 impl Credentials {
@@ -208,6 +247,11 @@ impl Credentials {
     /// Whether it uses files as a member of a group.
     pub fn is_member(&self, group: u32) -> bool {
         self.groups.files == group || self.supplementary.binary_search(&group).is_ok()
+    }
+
+    /// Whether a change of user changes capabilities.
+    pub fn follows_ids(&self) -> bool {
+        !self.has_bit(securebits::NO_SETUID_FIXUP)
     }
 
     fn has_bit(&self, bit: u32) -> bool {
@@ -365,7 +409,7 @@ impl Credentials {
         Ok(Self { ambient: self.ambient | bit, ..self.clone() })
     }
 
-    /// The credentials after execve(2) of `program` (`cap_bprm_creds_from_file`), which has no capabilities of its own.
+    /// The credentials after execve(2) of `program` (`cap_bprm_creds_from_file`).
     pub fn executing(&self, program: Program) -> Self {
         let mut new = self.clone();
         if let Some(user) = program.user {
@@ -376,7 +420,11 @@ impl Credentials {
         }
         let is_root = !self.has_bit(securebits::NO_ROOT);
         let (real, effective) = (new.users.real, new.users.effective);
-        let (mut permitted, mut is_effective) = (0, false);
+        let of_file = program.capabilities;
+        let mut permitted = of_file.map_or(0, |of_file| of_file.given_to(self));
+        let mut is_effective = of_file.is_some_and(|of_file| of_file.is_effective);
+        // A program of root's with its bit that has capabilities, too, gives no more than these.
+        let is_root = is_root && !(of_file.is_some() && effective == 0 && real != 0);
         if is_root && (real == 0 || effective == 0) {
             permitted = self.bounding | self.inheritable;
         }
@@ -385,7 +433,7 @@ impl Credentials {
         }
         // Who becomes another by a program takes no ambient capabilities along.
         let changes_ids = new.users.effective != self.users.effective || !self.is_member(new.groups.effective);
-        new.ambient = if changes_ids { 0 } else { self.ambient };
+        new.ambient = if changes_ids || of_file.is_some() { 0 } else { self.ambient };
         new.permitted = permitted | new.ambient;
         new.effective = if is_effective { new.permitted } else { new.ambient };
         new.securebits &= !securebits::KEEP_CAPS;
@@ -450,10 +498,10 @@ mod tests {
     #[test]
     fn set_user_id_programs() {
         let user = root().with_groups(Change::One(33)).unwrap().with_users(Change::One(33)).unwrap();
-        let su = user.executing(Program { user: Some(0), group: None });
+        let su = user.executing(Program { user: Some(0), ..Program::default() });
         assert_eq!(su.users, Ids { real: 33, effective: 0, saved: 0, files: 0 });
         assert_eq!((su.permitted, su.effective), (user.bounding, user.bounding));
-        let mail = user.executing(Program { user: None, group: Some(8) });
+        let mail = user.executing(Program { group: Some(8), ..Program::default() });
         assert_eq!((mail.groups.effective, mail.groups.saved, mail.permitted), (8, 8, 0));
         let executed = three(&root(), [UNCHANGED, 33, UNCHANGED]).unwrap().executing(Program::default());
         assert_eq!((executed.users.saved, executed.effective), (33, 0), "the saved one is gone");
@@ -467,8 +515,27 @@ mod tests {
         let user = user.with_capabilities(bit, bit, bit).unwrap().raising_ambient(10).unwrap();
         let executed = user.executing(Program::default());
         assert_eq!((executed.permitted, executed.effective, executed.ambient), (bit, bit, bit));
-        assert_eq!(user.executing(Program { user: Some(0), group: None }).ambient, 0);
+        assert_eq!(user.executing(Program { user: Some(0), ..Program::default() }).ambient, 0);
         assert_eq!(user.raising_ambient(0), Err(Errno::EPERM));
+    }
+
+    #[test]
+    fn file_capabilities() {
+        let value = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let bind = FileCapabilities::parse(&value).unwrap();
+        assert_eq!(bind, FileCapabilities { permitted: 1 << 10, inheritable: 0, is_effective: true });
+        assert_eq!(FileCapabilities::parse(&value[..19]), None);
+        let with = |capabilities| Program { capabilities: Some(capabilities), ..Program::default() };
+        let user = root().with_groups(Change::One(33)).unwrap().with_users(Change::One(33)).unwrap();
+        let executed = user.executing(with(bind));
+        assert_eq!((executed.permitted, executed.effective, executed.users), (1 << 10, 1 << 10, Ids::all(33)));
+        let lazy = user.executing(with(FileCapabilities { is_effective: false, ..bind }));
+        assert_eq!((lazy.permitted, lazy.effective), (1 << 10, 0));
+        assert_eq!(root().executing(with(bind)), root(), "root has all that it may have");
+        let su = user.executing(Program { user: Some(0), ..with(bind) });
+        assert_eq!((su.users.effective, su.permitted), (0, 1 << 10));
+        let bounded = Credentials { bounding: 0, ..user };
+        assert!(bind.are_refused_to(&bounded) && bounded.executing(with(bind)).permitted == 0);
     }
 
     #[test]

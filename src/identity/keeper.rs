@@ -15,10 +15,8 @@ use nix::sched::CloneFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::credentials::Credentials;
-use super::supervisor::{self, Setup, Surroundings, words};
+use super::supervisor::{self, Recorded, Setup, Surroundings, words};
 use super::table::{self, Entries};
-use crate::state::schema::layer::Ownership;
-use crate::state::schema::owners::FileKey;
 use crate::sys::clone::{Child, fork_into};
 use crate::sys::shared_words::SharedWords;
 use crate::sys::single_threaded::SingleThreaded;
@@ -27,8 +25,8 @@ use crate::sys::{pidfd, process, socket};
 /// How often a supervisor may die within how long: after that something is wrong that another one does not cure.
 const PATIENCE: (usize, Duration) = (10, Duration::from_secs(10));
 
-/// Reads what layers know of owners that files cannot carry.
-pub type Recorded = Box<dyn Fn() -> Vec<(FileKey, Ownership)>>;
+/// Reads what layers know.
+pub type ReadRecorded = Box<dyn Fn() -> Recorded>;
 
 /// What is known of a container whose ids are to be emulated, before it is started.
 pub struct Draft {
@@ -39,7 +37,7 @@ pub struct Draft {
     /// Files of the journals of owners, the container's first.
     pub journals: Vec<PathBuf>,
     /// What its layers know.
-    pub recorded: Recorded,
+    pub recorded: ReadRecorded,
 }
 
 impl std::fmt::Debug for Draft {
@@ -68,7 +66,8 @@ pub struct Keeper {
     child: Child,
     control: OwnedFd,
     listeners: Vec<OwnedFd>,
-    namespaces: [OwnedFd; 2],
+    /// Nothing once the container has ended: whoever has its mount namespace keeps what is mounted there.
+    namespaces: Option<[OwnedFd; 2]>,
     entries: Entries,
     own_entries: OwnedFd,
     words: OwnedFd,
@@ -101,7 +100,7 @@ impl Keeper {
             child,
             control,
             listeners,
-            namespaces,
+            namespaces: Some(namespaces),
             entries,
             own_entries,
             words,
@@ -126,9 +125,10 @@ impl Keeper {
         }
         self.listeners.retain(|listener| !has_hung_up(listener.as_fd()));
         let listeners: Vec<BorrowedFd<'_>> = self.listeners.iter().map(AsFd::as_fd).collect();
+        let [user, mount] = self.namespaces.as_ref().ok_or(Errno::ESRCH)?;
         let parts = Parts {
             listeners: &listeners,
-            namespaces: [self.namespaces[0].as_fd(), self.namespaces[1].as_fd()],
+            namespaces: [user.as_fd(), mount.as_fd()],
             entries: [self.entries.file(), self.own_entries.as_fd()],
             words: self.words.as_fd(),
         };
@@ -150,17 +150,22 @@ impl Keeper {
         self.entries.value_of(credentials)
     }
 
+    /// Ends the supervisor, and goes on once it is gone, and with it what it holds of the container.
+    pub fn end(&mut self) {
+        let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
+        let _ = pidfd::wait(self.child.pidfd.as_fd());
+        self.namespaces = None;
+    }
+
     /// Whether the container has needed other ids than the one that it has.
     pub fn was_needed(&self) -> bool {
         self.shared.words()[words::NEEDED].load(Ordering::Relaxed) != 0
     }
 }
 
-/// Ends the supervisor, and goes on once it is gone, and with it what it holds of the container.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
-        let _ = pidfd::wait(self.child.pidfd.as_fd());
+        self.end();
     }
 }
 

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::credentials::{Credentials, UNCHANGED};
-use crate::name::capability::Capability;
+use crate::name::capability::{Capability, CapabilitySet};
 
 /// Owner of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -25,6 +25,72 @@ pub fn given(by: &Credentials, old: Owner, uid: u32, gid: u32) -> Result<Owner, 
     }
     let choose = |new, old| if new == UNCHANGED { old } else { new };
     Ok(Owner { uid: choose(uid, old.uid), gid: choose(gid, old.gid) })
+}
+
+/// Whether somebody may do with a file what `wanted` says, by the bits of one of its three classes: of access(2)
+/// (`acl_permission_check` and `generic_permission` of `fs/namei.c`).
+pub fn permits(who: Reader<'_>, owner: Owner, mode: u32, wanted: u32) -> bool {
+    const EXECUTE: u32 = libc::X_OK as u32;
+    const READ: u32 = libc::R_OK as u32;
+    let Reader { uid, gid, supplementary, capabilities } = who;
+    let class = match () {
+        () if uid == owner.uid => 6,
+        () if gid == owner.gid || supplementary.binary_search(&owner.gid).is_ok() => 3,
+        () => 0,
+    };
+    if mode >> class & wanted == wanted {
+        return true;
+    }
+    let can = |capability: Capability| capabilities.contains(capability);
+    let is_directory = mode & libc::S_IFMT == libc::S_IFDIR;
+    let searches = can(Capability::DacReadSearch);
+    match is_directory {
+        true => can(Capability::DacOverride) || (searches && wanted & !(READ | EXECUTE) == 0),
+        false => {
+            (can(Capability::DacOverride) && (wanted & EXECUTE == 0 || mode & 0o111 != 0))
+                || (searches && wanted & !READ == 0)
+        }
+    }
+}
+
+/// Who looks at a file: the ids and capabilities that count.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Supplementary groups, sorted.
+    pub supplementary: &'a [u32],
+    /// Capabilities.
+    pub capabilities: CapabilitySet,
+}
+
+impl<'a> Reader<'a> {
+    /// Who opens files.
+    pub fn effective(by: &'a Credentials) -> Self {
+        Self {
+            uid: by.users.files,
+            gid: by.groups.files,
+            supplementary: &by.supplementary,
+            capabilities: CapabilitySet::from_bits(by.effective),
+        }
+    }
+
+    /// Who access(2) asks for: the real user, with all that root has or without anything (`access_override_creds`).
+    pub fn real(by: &'a Credentials) -> Self {
+        let capabilities = match (by.follows_ids(), by.users.real) {
+            (false, _) => by.effective,
+            (true, 0) => by.permitted,
+            (true, _) => 0,
+        };
+        Self {
+            uid: by.users.real,
+            gid: by.groups.real,
+            supplementary: &by.supplementary,
+            capabilities: CapabilitySet::from_bits(capabilities),
+        }
+    }
 }
 
 /// The permissions after a change of owner: set-user-id bits go, and the set-group-id bit where it means that.
@@ -72,7 +138,6 @@ pub fn new_file(
 mod tests {
     use super::super::credentials::Change;
     use super::*;
-    use crate::name::capability::CapabilitySet;
 
     const ROOTS: Owner = Owner { uid: 0, gid: 0 };
 
@@ -109,6 +174,23 @@ mod tests {
         assert_eq!(permitted_mode(&user(), Owner { uid: 33, gid: 0 }, 0o2755), Ok(0o755));
         assert_eq!(permitted_mode(&user(), Owner { uid: 33, gid: 5 }, 0o2755), Ok(0o2755));
         assert_eq!(permitted_mode(&root(), Owner { uid: 33, gid: 9 }, 0o6755), Ok(0o6755));
+    }
+
+    #[test]
+    fn bits_of_one_class_count() {
+        let by = user();
+        let may = |owner, mode, wanted| permits(Reader::effective(&by), owner, libc::S_IFREG | mode, wanted as u32);
+        let (own, groups) = (Owner { uid: 33, gid: 0 }, Owner { uid: 0, gid: 5 });
+        assert!(may(own, 0o600, libc::R_OK | libc::W_OK) && !may(own, 0o077, libc::R_OK), "the owner's alone");
+        assert!(may(groups, 0o640, libc::R_OK) && !may(groups, 0o604, libc::R_OK) && !may(groups, 0o640, libc::W_OK));
+        assert!(may(ROOTS, 0o644, libc::R_OK) && !may(ROOTS, 0o640, libc::R_OK) && may(ROOTS, 0, libc::F_OK));
+        let root = root();
+        let may = |mode, wanted| permits(Reader::real(&root), own, mode, wanted as u32);
+        assert!(may(libc::S_IFREG, libc::R_OK | libc::W_OK) && !may(libc::S_IFREG | 0o666, libc::X_OK));
+        assert!(may(libc::S_IFREG | 0o100, libc::X_OK) && may(libc::S_IFDIR, libc::X_OK));
+        let lowered = root.with_users(Change::Three([33, 0, 0])).unwrap();
+        assert!(!permits(Reader::real(&lowered), ROOTS, libc::S_IFREG | 0o600, libc::R_OK as u32));
+        assert!(permits(Reader::effective(&lowered), ROOTS, libc::S_IFREG | 0o600, libc::R_OK as u32));
     }
 
     #[test]

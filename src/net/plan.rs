@@ -189,13 +189,13 @@ impl NetworkPlan {
     }
 }
 
-/// slirp4netns takes a sixteenth of the memory and a fourth of the time to start; pasta keeps the addresses of clients,
-/// for which there must be a published port.
+/// slirp4netns takes a sixteenth of the memory and a fourth of the time to start; through pasta two to four times as many requests
+/// get to a published port.
 fn best(publishes: bool, host: Host) -> Option<(Helper, PathBuf)> {
     let find = |helper: Helper| (host.find)(helper.name()).map(|program| (helper, program));
     let pasta = || find(Helper::Pasta);
-    let keeps_addresses = if publishes && (host.has_route)() { pasta() } else { None };
-    keeps_addresses.or_else(|| find(Helper::Slirp)).or_else(pasta)
+    let fast = if publishes && (host.has_route)() { pasta() } else { None };
+    fast.or_else(|| find(Helper::Slirp)).or_else(pasta)
 }
 
 fn installed(helper: Helper, host: Host) -> Result<PathBuf, NetworkError> {
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn the_helper_is_the_small_one_unless_addresses_are_to_be_kept() {
+    fn the_helper_is_the_small_one_unless_ports_are_published() {
         assert_eq!(helper(plan_on(BOTH, "default", &[])), Helper::Slirp);
         assert_eq!(helper(plan_on(BOTH, "private", &[])), Helper::Slirp);
         assert_eq!(helper(plan_on(BOTH, "default", &["80:80"])), Helper::Pasta);

@@ -94,6 +94,8 @@ struct Init<'a> {
     /// The network namespace that is being made.
     network: Option<network_namespace::Making>,
     slots: Vec<Option<Held>>,
+    /// The proof for the fork of the reaper's child, from before there was a filter: what stat(2) says is asked about then.
+    proof: Option<SingleThreaded>,
     /// What the filter of virtual ids lets pass, once that is installed.
     key: Key,
     /// Of the step that is executed.
@@ -109,7 +111,8 @@ fn write_file(path: &CStr, content: &[u8]) -> Result<(), Errno> {
 /// Executes `steps`. Returns only when one failed, which the monitor has been told, or, with [`Step::Reap`], in the reaper
 /// once the container's process is gone: the exit status for this process.
 pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
-    let mut init = Init { channel, given, terminal: None, network: None, slots: Vec::new(), index: 0, key: [0; 2] };
+    let mut init =
+        Init { channel, given, terminal: None, network: None, slots: Vec::new(), proof: None, index: 0, key: [0; 2] };
     let mut execution = given.execution;
     for (index, step) in steps.iter().enumerate() {
         init.index = index as u16;
@@ -137,8 +140,16 @@ pub fn run(steps: &[Step], channel: BorrowedFd<'_>, given: &Given) -> u8 {
 /// failed, which the other end of the channel has been told.
 pub fn prepare(steps: &[Step], channel: BorrowedFd<'_>) -> Option<Vec<Option<OwnedFd>>> {
     let given = Given::default();
-    let mut init =
-        Init { channel, given: &given, terminal: None, network: None, slots: Vec::new(), index: 0, key: [0; 2] };
+    let mut init = Init {
+        channel,
+        given: &given,
+        terminal: None,
+        network: None,
+        slots: Vec::new(),
+        proof: None,
+        index: 0,
+        key: [0; 2],
+    };
     for (index, step) in steps.iter().enumerate() {
         init.index = index as u16;
         if let Err(cause) = init.execute(step) {
@@ -601,6 +612,7 @@ impl Init<'_> {
             self.send_namespace(proc, c"self/ns/user", FromInit::UserNamespace)?;
             self.send_namespace(proc, c"self/ns/mnt", FromInit::MountNamespace)?;
         }
+        self.proof = SingleThreaded::prove().ok();
         let listener = notification::install_with_listener(filter.instructions())?;
         self.key = key;
         socket::send(self.channel, &FromInit::Listener.encode(), Some(listener.as_fd()))
@@ -647,7 +659,7 @@ impl Init<'_> {
 
     /// The container's process is a child in a process group of its own, in the foreground of the terminal if there is one.
     fn fork_payload(&mut self) -> Result<Next, Cause> {
-        let proof = SingleThreaded::prove().map_err(|_| Errno::EBUSY)?;
+        let proof = self.proof.take().map_or_else(SingleThreaded::prove, Ok).map_err(|_| Errno::EBUSY)?;
         match reaper::fork(&proof, self.terminal.as_ref().map(AsFd::as_fd))? {
             Some(child) => Ok(Next::ReapChild(child)),
             None => Ok(Next::Step),
@@ -666,11 +678,7 @@ pub(super) fn set_apparmor_profile(name: &CStr) -> Result<(), Errno> {
     let word = [b"exec ", name.to_bytes()].concat();
     match write_file(c"/proc/self/attr/apparmor/exec", &word) {
         // Before Linux 5.1 the file is not AppArmor's alone.
-        Err(Errno::ENOENT)
-            if nix::unistd::access(c"/proc/self/attr/apparmor", nix::unistd::AccessFlags::F_OK).is_err() =>
-        {
-            write_file(c"/proc/self/attr/exec", &word)
-        }
+        Err(Errno::ENOENT) if !is_there(c"/proc/self/attr/apparmor") => write_file(c"/proc/self/attr/exec", &word),
         other => other,
     }
 }
@@ -838,13 +846,18 @@ fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<(), Errno> 
     process::die_with_parent()
 }
 
+/// Not by access(2), about which somebody may be asked who cannot answer yet.
+fn is_there(path: &CStr) -> bool {
+    nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).is_ok()
+}
+
 /// Tries the candidates in order, as execvp(3) does: one that is not there does not end the search, nor does one that may
 /// not be executed, but the latter is remembered.
 fn execute(candidates: &[CString], argv: &StringVector, envp: &StringVector, key: Key) -> Cause {
     let mut verdict = Cause { errno: Errno::ENOENT, detail: Detail::None };
     for path in candidates {
         match exec::execve(path, argv, envp, key) {
-            Errno::ENOENT if nix::unistd::access(path.as_c_str(), nix::unistd::AccessFlags::F_OK).is_ok() => {
+            Errno::ENOENT if is_there(path) => {
                 return Cause { errno: Errno::ENOENT, detail: Detail::NoInterpreter };
             }
             Errno::ENOENT | Errno::ENOTDIR => {}

@@ -58,7 +58,7 @@ const GETSOCKOPT: &[Check<'static>] = &[
 const ASKED: &[Syscall] = {
     use Syscall::*;
     &[
-        bind, capget, capset, chmod, chown, chown32, chroot, creat, execve, execveat, fchmod, fchmodat, fchmodat2, fchown,
+        access, bind, capget, capset, chmod, chown, chown32, chroot, creat, execve, execveat, faccessat, faccessat2, fchmod, fchmodat, fchmodat2, fchown,
         fchown32, fchownat, fstat, fstat64, fstatat64, getegid, getegid32, geteuid, geteuid32, getgid, getgid32, getgroups,
         getgroups32, getresgid, getresgid32, getresuid, getresuid32, getuid, getuid32, landlock_restrict_self, lchown,
         lchown32, lstat, lstat64, mkdir, mkdirat, mknod, mknodat, newfstatat, openat2, pivot_root, setfsgid, setfsgid32,

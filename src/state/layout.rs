@@ -112,6 +112,11 @@ impl Layout {
         self.data.join("tmp")
     }
 
+    /// The directory of a container in which nothing was written.
+    pub fn spare(&self) -> PathBuf {
+        self.tmp().join("spare.0")
+    }
+
     /// The store's lock file.
     pub fn store_lock(&self) -> PathBuf {
         self.data.join("lock")

@@ -35,11 +35,13 @@ pub enum Kind {
     Trash,
     /// The lock of a pull.
     Pull,
+    /// A container that is yet to be: the only one of its kind, it is not made here.
+    Spare,
 }
 
 impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Blob, Self::Layer, Self::Record, Self::Container, Self::Volume, Self::Trash, Self::Pull];
+    const ALL: [Self; 8] =
+        [Self::Blob, Self::Layer, Self::Record, Self::Container, Self::Volume, Self::Trash, Self::Pull, Self::Spare];
 
     /// The beginning of the names of this kind.
     pub fn prefix(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Kind {
             Self::Volume => "volume.",
             Self::Trash => "trash.",
             Self::Pull => "pull.",
+            Self::Spare => "spare.",
         }
     }
 }
@@ -181,14 +184,19 @@ impl TemporaryDirectory {
         Ok(Self { path, directory, published: false })
     }
 
-    /// Takes the directory `path` out of sight, at once and as a whole, into `directory`.
+    /// Takes the directory `path` out of sight, at once and as a whole, into `directory`. EAGAIN if somebody else does.
     pub fn take(path: &Path, directory: &Path, kind: Kind) -> io::Result<Self> {
         let file = File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| io::Error::from(errno))?;
         loop {
             let to = directory.join(unused_name(kind));
             match std::fs::rename(path, &to) {
-                Ok(()) => return Ok(Self { path: to, directory: lock, published: false }),
+                Ok(()) => {
+                    let taken = Self { path: to, directory: lock, published: false };
+                    // The name may have been another directory's by then, which is not locked: it is removed.
+                    let is_it = names_it(&taken.path, &taken.directory)?;
+                    return if is_it { Ok(taken) } else { Err(io::ErrorKind::WouldBlock.into()) };
+                }
                 Err(error) if is_occupied(&error) => {}
                 Err(error) => return Err(error),
             }

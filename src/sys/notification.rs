@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::sock_filter;
 use nix::errno::Errno;
@@ -40,13 +41,6 @@ pub fn install_with_listener(filter: &[sock_filter]) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(listener) })
 }
 
-/// Room for what a newer kernel may write behind what we know.
-#[repr(C)]
-struct Room<T> {
-    known: T,
-    more: [u64; 32],
-}
-
 /// Makes wake-ups of this listener synchronous. EINVAL: Linux before 6.6, where every answer costs several times as much.
 pub fn wake_synchronously(listener: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: the request takes its flags as a number.
@@ -54,17 +48,43 @@ pub fn wake_synchronously(listener: BorrowedFd<'_>) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// Waits for a call. ENOENT: the one that was there has gone (its thread was killed), or there is nobody left who could make
-/// one; poll(2) then says POLLHUP.
-pub fn receive(listener: BorrowedFd<'_>) -> Result<Notification, Errno> {
-    // SAFETY: both are plain data, for which zeroes are valid; the kernel wants zeroes.
-    let mut room: Room<libc::seccomp_notif> = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes one seccomp_notif, for which there is room even if it has grown.
-    let result =
-        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, (&raw mut room).cast::<()>()) };
+/// Where the kernel writes a call: memory that may be shared, so that another process finds the call when this one is killed,
+/// however early.
+pub type Place = [AtomicU64; PLACE];
+
+/// Words of a [`Place`]: ten of a `seccomp_notif`, and room for what a newer kernel may write behind them.
+pub const PLACE: usize = 16;
+
+/// Waits for a call, which is then in `place` until [`clear`] is called. ENOENT: the one that was there has gone (its thread was
+/// killed), or there is nobody left who could make one; poll(2) then says POLLHUP.
+pub fn receive(listener: BorrowedFd<'_>, place: &Place) -> Result<Notification, Errno> {
+    const { assert!(size_of::<libc::seccomp_notif>() <= size_of::<Place>()) };
+    // The kernel wants zeroes.
+    clear(place);
+    let room = place.as_ptr().cast_mut();
+    // SAFETY: the kernel writes one seccomp_notif into memory that is as large, aligned for it and, being atomic words, may be
+    // written to through a shared reference.
+    let result = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, room) };
     Errno::result(result)?;
-    let libc::seccomp_notif { id, pid, data, .. } = room.known;
-    Ok(Notification { id, pid: pid as i32, number: data.nr, arch: data.arch, arguments: data.args })
+    read(place).ok_or(Errno::ENOENT)
+}
+
+/// The call in `place`, if there is one.
+pub fn read(place: &Place) -> Option<Notification> {
+    let [id, pid, data, _, arguments @ ..] = &place.each_ref().map(|word| word.load(Ordering::Acquire));
+    // `struct seccomp_notif`: id, pid and flags, and a `struct seccomp_data`: number and interface, the instruction, arguments.
+    let halves = |word: u64| {
+        let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+        (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]))
+    };
+    let ((pid, _), (number, arch)) = (halves(*pid), halves(*data));
+    let arguments = *arguments.first_chunk()?;
+    (*id != 0).then_some(Notification { id: *id, pid: pid as i32, number: number as i32, arch, arguments })
+}
+
+/// Forgets the call in `place`.
+pub fn clear(place: &Place) {
+    place.iter().for_each(|word| word.store(0, Ordering::Release));
 }
 
 /// Whether the call still waits: what was found under the thread's number until now was that thread's.
@@ -75,12 +95,9 @@ pub fn is_valid(listener: BorrowedFd<'_>, id: u64) -> bool {
 }
 
 fn respond(listener: BorrowedFd<'_>, id: u64, value: i64, error: i32, flags: u32) -> Result<(), Errno> {
-    // SAFETY: both are plain data, for which zeroes are valid.
-    let mut room: Room<libc::seccomp_notif_resp> = unsafe { std::mem::zeroed() };
-    room.known = libc::seccomp_notif_resp { id, val: value, error, flags };
+    let response = libc::seccomp_notif_resp { id, val: value, error, flags };
     // SAFETY: the kernel reads one seccomp_notif_resp.
-    let result =
-        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, (&raw mut room).cast::<()>()) };
+    let result = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const response) };
     Errno::result(result).map(drop)
 }
 

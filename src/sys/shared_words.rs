@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicU64;
 
 use nix::errno::Errno;
 
-/// Bytes of the mapping: a page of the smallest size there is.
-const SIZE: usize = 4096;
+/// Bytes of the mapping.
+const SIZE: usize = 32 << 10;
 
-/// The first page of a memory file, as atomic words.
+/// The beginning of a memory file, as atomic words.
 #[derive(Debug)]
 pub struct SharedWords(*mut libc::c_void);
 
@@ -23,7 +23,7 @@ impl SharedWords {
     /// How many there are.
     pub const COUNT: usize = SIZE / size_of::<u64>();
 
-    /// Those of `file`, a memory file of at least a page that is sealed against shrinking.
+    /// Those of `file`, a memory file of at least as many that nobody makes shorter.
     pub fn of(file: BorrowedFd<'_>) -> Result<Self, Errno> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice; it is unmapped by nobody but `drop`.
@@ -34,7 +34,7 @@ impl SharedWords {
 
     /// The words.
     pub fn words(&self) -> &[AtomicU64; Self::COUNT] {
-        // SAFETY: the mapping is a page of memory, aligned, initialised by the kernel, that lives as long as `self`; whoever
+        // SAFETY: the mapping is aligned memory, initialised by the kernel, that lives as long as `self`; whoever
         // else has it mapped uses atomic words, too.
         unsafe { &*self.0.cast() }
     }

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use crate::registry::RealRegistry;
-use crate::support::{Lab, image, output};
+use crate::support::{Lab, fixture, image, output};
 
 /// How long one step may take: dpkg waits for a disk that others use, too.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What files of a container belong to, by its own tools.
 const OWNERS: &str = "find /etc /home /srv /var /root /usr -xdev \\( ! -user 0 -o ! -group 0 -o -perm /7000 \\) -printf '%y %m %U:%G %p\\n' | \
-    grep -v -e /var/log -e /var/cache -e /var/lib/postgresql/15/main/ -e /var/spool/cron/atjobs | sort";
+    grep -v -e /var/log -e /var/cache -e /var/lib/postgresql/15/main/ -e /var/lib/nginx/body/ -e /var/spool/cron/atjobs | sort";
 
 /// A container that lives for a while, and in which programs are executed.
 struct World<'a> {
@@ -87,6 +87,67 @@ fn a_user_logs_in_over_ssh() {
         ssh root@127.0.0.1 true 2>/dev/null || echo refused; \
         kill $(cat /run/test-sshd.pid); while [ -e /run/test-sshd.pid ]; do sleep 0.1; done";
     through_all_stages("services", &[], setup, check, "alice\n1000\n/home/alice\nalice:alice:644\nno\nrefused");
+}
+
+#[test]
+fn tools_of_many_users_see_them_and_keep_them() {
+    let setup = "useradd -m -s /bin/bash -G www-data alice; useradd -m bob; passwd -l bob >/dev/null; groupadd -g 4242 team; \
+        echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/alice; chmod 440 /etc/sudoers.d/alice; \
+        mkdir -p /srv/a/b; echo x >/srv/a/b/file; ln -s file /srv/a/b/link; mkfifo /srv/a/b/pipe; \
+        chown -R alice:team /srv/a; chmod 2775 /srv/a; chmod 4711 /srv/a/b/file; chown -h bob /srv/a/b/link; \
+        su alice -c 'git init -q ~/r && cd ~/r && echo x >f && git add f && git -c user.name=a -c user.email=a@a commit -qm m'";
+    let check = "su alice -c 'id -un; id -Gn; sudo -n id -u; sudo -n -u bob id -un; whoami'; su - bob -s /bin/bash -c pwd; \
+        find /srv/a ! -user alice -printf '%p %u\\n'; \
+        rm -rf /tmp/x /tmp/y; mkdir /tmp/x; tar -C /srv -cpf /tmp/a.tar a; tar -C /tmp/x -xpf /tmp/a.tar; rsync -a /srv/a /tmp/y; \
+        tree() { (cd $1; find . -printf '%p %y %m %u:%g\\n' | sort); }; \
+        [ \"$(tree /srv/a)\" = \"$(tree /tmp/x/a)\" ] && echo tar; [ \"$(tree /srv/a)\" = \"$(tree /tmp/y/a)\" ] && echo rsync; \
+        stat -c '%n %U:%G %a' /srv/a /srv/a/b/file /srv/a/b/link /srv/a/b/pipe /etc/shadow /home/alice /usr/bin/sudo; \
+        su alice -c 'git -C ~/r log --format=%s'; su bob -c 'git -C /home/alice/r status' 2>&1 | grep -o 'dubious ownership'; \
+        setpriv --reuid=bob --regid=bob --clear-groups id -u; \
+        strace -f -qq -e trace=setuid -o /tmp/strace su alice -c true; grep -o 'setuid(1000) *= 0' /tmp/strace | tr -s ' '; \
+        gdb -q -batch -ex 'catch syscall 107' -ex run --args /usr/bin/id -u 2>&1 | grep -o 'Catchpoint 1 (call' | tail -1; \
+        su alice -c 'cd /srv/a && touch new && stat -c %U:%G new && rm new'; su bob -c 'chown bob /srv/a' 2>&1 | grep -o 'not permitted'";
+    let expected = "alice\nalice www-data\n0\nbob\nalice\n/home/bob\n/srv/a/b/link bob\ntar\nrsync\n\
+        /srv/a alice:team 2775\n/srv/a/b/file alice:team 4711\n/srv/a/b/link bob:team 777\n/srv/a/b/pipe alice:team 644\n\
+        /etc/shadow root:shadow 640\n/home/alice alice:alice 755\n/usr/bin/sudo root:root 4755\nm\ndubious ownership\n1001\n\
+        setuid(1000) = 0\nCatchpoint 1 (call\nalice:team\nnot permitted";
+    through_all_stages("services", &[], setup, check, expected);
+}
+
+/// apt downloads as its own user, packages make users and give them files, and their servers become these users.
+#[test]
+fn apt_installs_servers_that_change_their_user() {
+    let repository = format!("{}:/repository:ro", fixture("apt").display());
+    let setup = "rm -f /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] copy:/repository ./' >/etc/apt/sources.list; \
+        apt-get -q update >/tmp/update; apt-get -q -y --no-install-recommends install nginx-light redis-server dbus cron >/tmp/install 2>&1; \
+        sed -i 's/listen 80/listen 8080/; s/listen \\[::\\]:80/listen [::]:8080/; s/server {/server { client_body_in_file_only on; client_max_body_size 1m; location = \\/post { proxy_pass http:\\/\\/127.0.0.1:8080\\/; }/' /etc/nginx/sites-available/default; \
+        useradd -m alice; echo 'echo \"$(id -un)\" >/home/alice/by-cron' >/home/alice/job; chown alice /home/alice/job; \
+        echo '* * * * * sh /home/alice/job' | crontab -u alice -";
+    let check = "stat -c '%U %a' /var/lib/apt/lists/partial; \
+        nginx; exec 3<>/dev/tcp/127.0.0.1/8080; printf 'POST /post HTTP/1.0\\r\\nContent-Length: 4\\r\\n\\r\\nbody' >&3; head -1 <&3 | tr -d '\\r'; \
+        find /var/lib/nginx/body -type f -printf '%u\\n' | sort -u; nginx -s stop; \
+        setpriv --reuid=redis --regid=redis --init-groups redis-server --port 0 --unixsocket /run/test-redis.sock --dir /var/lib/redis --daemonize yes >/dev/null; \
+        while ! redis-cli -s /run/test-redis.sock ping 2>/dev/null; do sleep 0.1; done; redis-cli -s /run/test-redis.sock set k v; \
+        redis-cli -s /run/test-redis.sock save; redis-cli -s /run/test-redis.sock shutdown nosave || true; stat -c '%U:%G' /var/lib/redis/dump.rdb; \
+        mkdir -p /run/dbus; rm -f /run/dbus/pid; dbus-daemon --system --fork --print-pid >/run/test-dbus.pid; \
+        su alice -c 'dbus-send --system --print-reply --dest=org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus.GetConnectionUnixUser string:org.freedesktop.DBus' | grep -o 'uint32 .*' | tr -d a-z; \
+        id -u messagebus; kill $(cat /run/test-dbus.pid); \
+        stat -c '%U:%G %a' /var/spool/cron/crontabs/alice /usr/bin/crontab; su alice -c 'crontab -l'";
+    let expected = "_apt 700\nHTTP/1.1 405 Not Allowed\nwww-data\nPONG\nOK\nOK\nredis:redis\n32 100\n100\nalice:crontab 600\nroot:crontab 2755\n* * * * * sh /home/alice/job";
+    through_all_stages("debian-owned", &["-v", &repository], setup, check, expected);
+}
+
+/// cron wakes once a minute.
+#[test]
+fn cron_runs_jobs_as_their_users() {
+    let lab = Lab::new();
+    let repository = format!("{}:/repository:ro", fixture("apt").display());
+    let world = World::start(&lab, "cron", &image("debian-owned"), &["-v", &repository]);
+    world.sh("dpkg -i /repository/cron-daemon-common*.deb >/dev/null; dpkg -i /repository/sensible-utils*.deb /repository/cron_*.deb >/dev/null; useradd -m alice; \
+        echo '* * * * * id -un >/home/alice/by-cron' | crontab -u alice -; cron");
+    let seen = world.sh("while [ ! -s /home/alice/by-cron ]; do sleep 0.2; done; cat /home/alice/by-cron; stat -c %U /home/alice/by-cron");
+    assert_eq!(seen, "alice\nalice");
+    lab.coracle(["rm", "-f", "-t", "0", "cron"]).ok();
 }
 
 /// Without the GNU C library, and without any: nothing depends on what a program is linked to.

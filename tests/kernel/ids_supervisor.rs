@@ -1,7 +1,10 @@
 //! The supervisor of virtual ids: who joins a container, what a killed one leaves, and what hostile programs can do to it.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::exec::{exec, sh};
-use crate::support::Lab;
+use crate::support::{Lab, wait_until};
 
 /// A container of an image, in the background.
 fn sleeper(lab: &Lab, image: &str, flags: &[&str]) -> String {
@@ -10,6 +13,15 @@ fn sleeper(lab: &Lab, image: &str, flags: &[&str]) -> String {
     arguments.extend(flags);
     arguments.extend([image.as_str(), "sleep", "1000"]);
     lab.coracle(&arguments).ok().text()
+}
+
+/// The supervisor of a container: the child of its monitor of that name.
+fn supervisor(lab: &Lab, container: &str) -> Option<i32> {
+    let pid = lab.inspect(container)["State"]["Pid"].as_i64()? as i32;
+    let monitor = crate::support::parent(pid)?;
+    let is_it =
+        |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "coracle-ids\n");
+    crate::support::descendants(monitor).into_iter().find(is_it)
 }
 
 #[test]
@@ -36,6 +48,86 @@ fn owners_outlive_the_container_process() {
     lab.coracle(["stop", &container]).ok();
     lab.coracle(["start", &container]).ok();
     assert_eq!(sh(&lab, &[], &container, look), "33:44\n5:6\n7:8");
+    lab.coracle(["rm", "-f", &container]).ok();
+}
+
+#[test]
+fn another_supervisor_comes_after_one_that_was_killed() {
+    let lab = Lab::new();
+    let container = sleeper(&lab, "busybox", &[]);
+    // A user that only the first supervisor has made, and a process that makes calls all the time.
+    let script = "touch /tmp/x; chown 33 /tmp/x; su app -c 'while touch /tmp/go; do stat -c %u /tmp/x >/tmp/seen; done' >/dev/null 2>&1 &";
+    sh(&lab, &[], &container, script);
+    for _ in 0..3 {
+        let before = supervisor(&lab, &container).unwrap();
+        kill(Pid::from_raw(before), Signal::SIGKILL).unwrap();
+        wait_until("another supervisor", || supervisor(&lab, &container).is_some_and(|now| now != before));
+        let look = "rm -f /tmp/go; while ! test -e /tmp/go; do :; done; stat -c %u /tmp/go /tmp/x; id -u";
+        assert_eq!(sh(&lab, &[], &container, look), "1000\n33\n0");
+    }
+    assert_eq!(sh(&lab, &["-u", "app"], &container, "id -u"), "1000");
+    let last = supervisor(&lab, &container).unwrap();
+    lab.coracle(["rm", "-f", &container]).ok();
+    wait_until("its end", || !crate::support::is_running(last));
+}
+
+/// Calls that a supervisor has taken when it is killed are answered by the next one, each of them, and rightly.
+#[test]
+fn no_call_is_lost_with_a_supervisor() {
+    let lab = Lab::new();
+    let container = sleeper(&lab, "busybox", &[]);
+    // Each loop ends, and says so, with the first answer that is wrong.
+    let script = "cd /tmp; touch f; chown 33:44 f; ln -s x l; chown -h 5:6 l
+        look() { while [ ! -e stop ]; do [ \"$(stat -c %u:%g:%a f l)\" = \"$1\" ] && [ $(id -u) = $2 ] || { echo wrong >>wrong; exit; }; done; echo >>right; }
+        make() { i=0; while [ ! -e stop ]; do touch made && chmod 640 made && chown 7 made && [ $(stat -c %u made) = 7 ] && rm made ||
+            { echo wrong >>wrong; exit; }; done; echo >>right; }
+        look \"$(stat -c %u:%g:%a f l)\" 0 & look \"$(stat -c %u:%g:%a f l)\" 0 & make &
+        su app -c \"cd /tmp; while [ ! -e stop ]; do [ \\$(id -u) = 1000 ] || echo wrong >>wrong; done; echo >>right\" &
+        wait; cat wrong 2>/dev/null; wc -l <right";
+    let running = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| exec(&lab, &[], &container, &["sh", "-c", script]).ok().text());
+        let mut last = 0;
+        for _ in 0..8 {
+            wait_until("a supervisor", || supervisor(&lab, &container).is_some_and(|now| now != last));
+            last = supervisor(&lab, &container).unwrap();
+            kill(Pid::from_raw(last), Signal::SIGKILL).unwrap();
+        }
+        sh(&lab, &[], &container, "touch /tmp/stop");
+        watching.join().unwrap()
+    });
+    assert_eq!(running, "4");
+    lab.coracle(["rm", "-f", "-t", "0", &container]).ok();
+}
+
+/// A whole distribution: its own tools, set-user-id programs, and calls with arguments that nobody means well.
+#[test]
+fn a_distributions_users_are_real_to_it() {
+    let lab = Lab::new();
+    let container = sleeper(&lab, "debian", &[]);
+    let script = "chgrp shadow /etc/shadow /usr/bin/chage; useradd -m foo && stat -c %U:%G /home/foo /home/foo/.bashrc && stat -c %u:%g:%a /etc/shadow
+        su foo -c 'id -un; echo >~/a; stat -c %U ~/a; cat /proc/self/loginuid >/dev/null'
+        setpriv --reuid 33 --regid 33 --clear-groups perl -e '
+            print \"$< $>\\n\"; $> = 0; print \"$>\\n\"; print chown(0, 0, \"/tmp\") ? \"gave\\n\" : \"kept\\n\"'
+        cp /usr/bin/perl /tmp/p; chmod 4755 /tmp/p; chmod 2755 /usr/bin/chage; stat -c %U:%G /usr/bin/chage
+        setpriv --reuid 33 --regid 33 --clear-groups /tmp/p -e 'print \"$< $>\\n\"'
+        setpriv --reuid 33 --regid 33 --clear-groups --no-new-privs /tmp/p -e 'print \"$< $>\\n\"'
+        chown -R foo: /opt && stat -c %U /opt; tar -C / -cf /tmp/t opt home/foo && mkdir /tmp/u && tar -C /tmp/u -xpf /tmp/t
+        stat -c %U /tmp/u/home/foo/a";
+    let expected = "foo:foo\nfoo:foo\n0:42:640\nfoo\nfoo\n33 33\n33\nkept\nroot:shadow\n33 0\n33 33\nfoo\nfoo";
+    assert_eq!(sh(&lab, &[], &container, script), expected);
+    // stat, getresuid, setgroups, chown, openat, execve, capget, mkdir: all of them with pointers that lead nowhere.
+    let hostile = "for my $call ([4, 1, 1], [118, 1, 2, 3], [116, 1 << 30, 1], [116, 5, 1], [92, 1, 0, 0], [257, -100, 1, 64, 0],
+            [59, 1, 1, 1], [125, 1, 1], [83, 1, 0], [262, 99, 0, 1, 0x1000], [5, 99, 1], [49, 0, 1, 16], [55, 0, 1, 17, 1, 1]) {
+            my ($number, @arguments) = @$call;
+            die \"@$call succeeded\" if syscall($number, @arguments) == 0;
+        }
+        my ($long, $room) = (\"x\" x 5000, \"\\0\" x 200); die if syscall(4, $long, $room) == 0;
+        print \"refused\\n\"";
+    assert_eq!(exec(&lab, &[], &container, &["perl", "-e", hostile]).ok().text(), "refused");
+    // More callers than there are workers, half of which are killed in the middle of a call.
+    let storm = "for i in $(seq 40); do (while :; do stat /etc/shadow >/dev/null; done) & all=\"$all $!\"; done; sleep 1; kill -9 $all; wait
+        stat -c %g /etc/shadow";
+    assert_eq!(sh(&lab, &[], &container, storm), "42");
     lab.coracle(["rm", "-f", &container]).ok();
 }
 

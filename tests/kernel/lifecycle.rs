@@ -4,7 +4,8 @@ use std::fs;
 
 use crate::support::{Detached, Lab, busybox_arguments, image, is_running, wait_until};
 
-/// A container that wrote nothing leaves empty directories to the next command, one that wrote leaves nothing.
+/// A container that wrote nothing leaves empty directories to the next command, which keeps them for the one after that; one that
+/// wrote leaves nothing.
 #[test]
 fn what_a_removed_container_leaves_does_not_add_up() {
     let lab = Lab::new();
@@ -12,15 +13,19 @@ fn what_a_removed_container_leaves_does_not_add_up() {
         let find = std::process::Command::new("find").arg(path).args(["-type", "f", "-size", "+4k"]).output().unwrap();
         find.stdout.len()
     };
+    let leftovers = || {
+        let left = lab.leftovers().into_iter();
+        left.filter(|path| !path.ends_with("tmp/spare.0")).collect::<Vec<_>>()
+    };
     for _ in 0..4 {
         lab.run_image("busybox", &[], &["true"]).ok();
-        let left = lab.leftovers();
+        let left = leftovers();
         assert!(left.len() <= 1 && left.iter().all(|path| bytes(path) == 0), "{left:?}");
     }
     lab.run_image("busybox", &[], &["sh", "-c", "head -c 100000 /dev/zero >/file"]).ok();
-    assert_eq!(lab.leftovers(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(leftovers(), Vec::<std::path::PathBuf>::new());
     lab.run_image("busybox", &["-v", "/tmp:/made"], &["true"]).ok();
-    assert_eq!(lab.leftovers(), Vec::<std::path::PathBuf>::new(), "a mount's target was made");
+    assert_eq!(leftovers(), Vec::<std::path::PathBuf>::new(), "a mount's target was made");
     lab.run_image("busybox", &[], &["true"]).ok();
     lab.assert_clean();
 }

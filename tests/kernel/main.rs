@@ -32,6 +32,7 @@ mod hooks;
 mod hostile;
 mod ids_calls;
 mod ids_supervisor;
+mod ids_together;
 mod image_names;
 mod image_store;
 mod images;

@@ -90,6 +90,22 @@ fn all_of_a_container_ends_among_the_hosts_processes_too() {
 }
 
 #[test]
+fn all_of_a_container_that_is_killed_ends_among_the_hosts_processes_too() {
+    let lab = Lab::new();
+    for verb in [&["kill"][..], &["rm", "-f", "-t", "0"], &["stop", "-t", "0"]] {
+        let script = "(setsid sh -c 'sleep 1000 & echo $! >/tmp/left; wait' & ); exec sleep 1000";
+        let container = Detached::start(&lab, &["--pid", "host"], &["sh", "-c", script]);
+        let id = container.id.as_str();
+        exec::sh(&lab, &[], id, "while ! test -s /tmp/left; do sleep 0.01; done");
+        let left: i32 = exec::sh(&lab, &[], id, "cat /tmp/left").parse().unwrap();
+        lab.coracle(["pause", id]).ok();
+        lab.coracle(["unpause", id]).ok();
+        lab.coracle(verb.iter().copied().chain([id])).ok();
+        wait_until("the orphan ends with its container", || !is_running(left));
+    }
+}
+
+#[test]
 fn modes_are_shown() {
     let lab = Lab::new();
     let container = sleeper(&lab, &["--pid", "host", "--uts", "host", "--ipc", "none"]);

@@ -129,7 +129,8 @@ fn file(tree: &Path, path: &LayerPath) -> Option<FileKey> {
     Status::of_path(&path, libc::AT_SYMLINK_NOFOLLOW, status::USUAL).ok().map(|status| key(&status))
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+/// The bytes that hexadecimal digits stand for.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     text.as_bytes().chunks(2).map(|pair| Some((digit(pair[0])? * 16 + digit(*pair.get(1)?)?) as u8)).collect()
 }

@@ -309,6 +309,10 @@ impl<'a> Monitor<'a> {
             notes.turn();
         }
         self.notes = None;
+        // It holds what they serve.
+        if let Some(keeper) = &running.ids {
+            keeper.borrow_mut().end();
+        }
         running.servers.finish();
         let code = match pidfd::wait(running.child.pidfd.as_fd())? {
             WaitStatus::Exited(_, code) => code as u8,
@@ -424,6 +428,7 @@ impl<'a> Monitor<'a> {
     }
 
     fn rest(&mut self) {
+        memory::discard();
         self.buffer = Vec::new();
         for channel in &mut self.channels {
             if let Channel::Output(output) = channel {

@@ -1,14 +1,18 @@
 //! How the container's ids are made, and what is to be known of that before it is started.
 
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
 use super::{Surroundings, foreign_abi};
 use crate::container::base::Base;
+use crate::container::files::recorded::from_hex;
 use crate::container::request::{Request, SeccompChoice};
 use crate::failure::Failure;
-use crate::identity::choice::{Choice, Facts, Ids, choose};
-use crate::identity::credentials::Credentials;
+use crate::identity::choice::{Choice, Facts, Ids, choose, obstacle};
+use crate::identity::credentials::{Credentials, FileCapabilities};
 use crate::identity::keeper::Draft;
 use crate::identity::ownership::Owner;
-use crate::identity::supervisor::{MountRule, Rule, Surroundings as Known};
+use crate::identity::supervisor::{MountRule, Recorded, Rule, Surroundings as Known};
 use crate::identity::table;
 use crate::lsm::capability::Sets;
 use crate::name::capability::Capability;
@@ -16,16 +20,13 @@ use crate::name::container::ContainerId;
 use crate::oci::digest::DiffId;
 use crate::runtime::blueprint::{IdMaps, ProcessIds};
 use crate::seccomp::table::Arch;
-use crate::seccomp::{ForeignAbi, KernelVersion, emulation_filter, pretence_filter};
+use crate::seccomp::{ForeignAbi, emulation_filter, pretence_filter};
 use crate::state::layout::Layout;
-use crate::state::schema::layer::Ownership;
+use crate::state::schema::layer::LayerPath;
 use crate::state::schema::owners::FileKey;
 use crate::store::Store;
+use crate::sys::random;
 use crate::sys::status::{self, Status};
-use crate::sys::{process, random};
-
-/// WAIT_KILLABLE_RECV: without it Go's programs never come to an end.
-const LEAST_KERNEL: KernelVersion = KernelVersion { major: 5, minor: 19 };
 
 /// How they are made.
 pub fn choice(request: &Request, surroundings: &Surroundings<'_>) -> Result<Choice, Failure> {
@@ -40,17 +41,6 @@ pub fn choice(request: &Request, surroundings: &Surroundings<'_>) -> Result<Choi
         obstacle: obstacle(surroundings.kernel),
     };
     Ok(choose(request.ids, facts)?)
-}
-
-/// What keeps ids from being emulated here.
-fn obstacle(kernel: KernelVersion) -> Option<&'static str> {
-    let (soft, hard) = process::rlimit(table::RESOURCE).ok()?;
-    match () {
-        () if kernel < LEAST_KERNEL => Some("it takes Linux 5.19"),
-        () if table::is_carried(soft) => Some("ids are emulated here already, which can be done once"),
-        () if hard < table::LEAST_LIMIT => Some("the hard limit on file locks is too low (ulimit -H -x)"),
-        () => None,
-    }
 }
 
 /// The maps of the user namespace.
@@ -141,22 +131,26 @@ pub fn draft(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerI
     }
 }
 
-/// What layers know of owners that files cannot carry. What cannot be read is not known.
-fn recorded(layout: &Layout, layers: &[DiffId]) -> Vec<(FileKey, Ownership)> {
-    let Ok(store) = Store::open(layout.clone()) else { return Vec::new() };
-    let mut recorded = Vec::new();
+/// What layers know of files that do not say it themselves. What cannot be read is not known.
+fn recorded(layout: &Layout, layers: &[DiffId]) -> Recorded {
+    let Ok(store) = Store::open(layout.clone()) else { return Recorded::default() };
+    let mut recorded = Recorded::default();
     for layer in layers {
         let Ok(manifest) = store.layers().manifest(layer) else { continue };
         let tree = store.layers().path(layer);
-        for owner in manifest.owners {
-            use std::os::unix::ffi::OsStrExt;
-            let path = tree.join(std::ffi::OsStr::from_bytes(owner.path.as_bytes()));
-            let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { continue };
-            if let Ok(found) = Status::of_path(&path, libc::AT_SYMLINK_NOFOLLOW, status::USUAL) {
-                let (inode, seconds, nanoseconds) = found.key();
-                recorded.push((FileKey { inode, born: (seconds, nanoseconds) }, owner.ownership));
-            }
-        }
+        let key = |path: &LayerPath| {
+            let path = tree.join(OsStr::from_bytes(path.as_bytes()));
+            let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+            let found = Status::of_path(&path, libc::AT_SYMLINK_NOFOLLOW, status::USUAL).ok()?;
+            let (inode, seconds, nanoseconds) = found.key();
+            Some(FileKey { inode, born: (seconds, nanoseconds) })
+        };
+        let owners = manifest.owners.iter().filter_map(|owner| Some((key(&owner.path)?, owner.ownership)));
+        recorded.owners.extend(owners);
+        let capabilities = manifest.capabilities.iter().filter_map(|capability| {
+            Some((key(&capability.path)?, FileCapabilities::parse(&from_hex(&capability.value)?)?))
+        });
+        recorded.capabilities.extend(capabilities);
     }
     recorded
 }

@@ -1,18 +1,22 @@
-//! execve(2): set-user-id programs, saved ids, capabilities.
+//! execve(2): set-user-id programs, saved ids, capabilities, also those of files.
 
 use std::ffi::CString;
 use std::io::Read;
 use std::os::fd::AsFd;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
+use super::access::may_execute;
 use super::files::path_of;
 use super::owner::Found;
 use super::process;
 use super::worker::{Answer, Call, From, Refusal};
-use crate::identity::credentials::{Credentials, Program};
+use crate::identity::credentials::{Credentials, FileCapabilities, Ids, Program};
+use crate::sys::status::Status;
 use crate::sys::syscall::Syscall::execve;
+use crate::sys::xattr;
 
 /// Gives the process the credentials that it has once the kernel has executed the program. Whether the kernel will is looked
 /// at before, as far as that can be seen.
@@ -32,17 +36,29 @@ pub(super) fn answer(call: &Call<'_>) -> Result<Answer, Refusal> {
     let Ok(file) = call.locate(&credentials, from, &path, OFlag::O_PATH | nofollow) else {
         return Ok(Answer::Proceed);
     };
-    let status = crate::sys::status::Status::of_file(&file)?;
+    let status = Status::of_file(&file)?;
     let mode = u32::from(status.0.stx_mode);
     if mode & libc::S_IFMT != libc::S_IFREG || mode & 0o111 == 0 {
         return Ok(Answer::Proceed);
     }
     let sets_group = mode & (libc::S_ISGID | libc::S_IXGRP) == libc::S_ISGID | libc::S_IXGRP;
     let sets_user = mode & libc::S_ISUID != 0;
-    let program = match sets_user || sets_group {
-        true => program(call, Found::of(call, file)?, sets_user, sets_group)?,
+    // Root gains nothing by its capabilities, and may execute whatever anybody may.
+    let is_root = credentials.users == Ids::default() && credentials.securebits == 0 && credentials.ambient == 0;
+    let program = match sets_user || sets_group || !is_root {
+        true => {
+            let found = Found::of(call, file)?;
+            if !may_execute(&found, &credentials) {
+                return Err(Errno::EACCES.into());
+            }
+            program(call, &found, sets_user, sets_group)?
+        }
         false => Program::default(),
     };
+    if program.capabilities.is_some_and(|capabilities| capabilities.are_refused_to(&credentials)) {
+        // The kernel refuses it, too, if it knows of them.
+        return Ok(Answer::Proceed);
+    }
     let new = credentials.executing(program);
     if new != *credentials {
         note_need(call, &new);
@@ -51,16 +67,32 @@ pub(super) fn answer(call: &Call<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::Proceed)
 }
 
-fn program(call: &Call<'_>, found: Found, sets_user: bool, sets_group: bool) -> Result<Program, Refusal> {
+fn program(call: &Call<'_>, found: &Found, sets_user: bool, sets_group: bool) -> Result<Program, Refusal> {
     use nix::sys::statvfs::{FsFlags, fstatvfs};
+    let capabilities = if found.is_foreign() || found.is_kernels { None } else { capabilities(call, found) };
+    if !sets_user && !sets_group && capabilities.is_none() {
+        return Ok(Program::default());
+    }
     let is_ignored = found.is_foreign()
         || fstatvfs(&found.file)?.flags().contains(FsFlags::ST_NOSUID)
         || process::gains_nothing(call.pid())?
-        || is_script(&found);
+        || is_script(found);
     if is_ignored {
         return Ok(Program::default());
     }
-    Ok(Program { user: sets_user.then_some(found.owner.uid), group: sets_group.then_some(found.owner.gid) })
+    Ok(Program {
+        user: sets_user.then_some(found.owner.uid),
+        group: sets_group.then_some(found.owner.gid),
+        capabilities,
+    })
+}
+
+/// What the file carries, or else what the image's layer says of it.
+fn capabilities(call: &Call<'_>, found: &Found) -> Option<FileCapabilities> {
+    match xattr::get_at(&path_of(found.file.as_fd()), c"security.capability", &mut [0; 256]) {
+        Ok(value) => FileCapabilities::parse(value),
+        Err(_) => call.worker.shared.files.capabilities(&found.status, call.pid()),
+    }
 }
 
 /// The interpreter of a script is executed without its bits.

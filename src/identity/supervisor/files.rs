@@ -5,14 +5,17 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::unistd::{Gid, Uid};
 
-use super::{MountRule, Rule};
+use super::{MountRule, Recorded, Rule};
+use crate::identity::credentials::FileCapabilities;
 use crate::identity::ownership::Owner;
 use crate::state::schema::layer::{FileKind, LayerPath, Ownership};
 use crate::state::schema::owners::{FileKey, OwnerEntry, Owners};
@@ -28,6 +31,9 @@ const MOST_KNOWN: usize = 8192;
 
 /// Bytes that a journal may have.
 const MOST_JOURNAL: u64 = 64 << 20;
+
+/// The longest time between two ticks (CONFIG_HZ).
+const TICK: Duration = Duration::from_millis(10);
 
 /// Files whose owner only memory knows.
 const MOST_HELD: usize = 1 << 20;
@@ -81,7 +87,15 @@ pub struct Files {
     held: Mutex<HashMap<Name, Ownership>>,
     /// How many are held.
     count: AtomicUsize,
-    journals: Vec<Mutex<File>>,
+    journals: Vec<Mutex<Journal>>,
+    capabilities: HashMap<Name, FileCapabilities>,
+}
+
+/// A journal, which others may write to as well: whoever copies into the container, and containers that have the same volume.
+struct Journal {
+    file: File,
+    /// Bytes of it that are in memory.
+    known: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -108,15 +122,10 @@ pub fn path_of(file: BorrowedFd<'_>) -> CString {
 }
 
 impl Files {
-    /// With these rules for mounts; the container's root has `root`'s device. `recorded` are owners that layers know of files that
-    /// cannot carry a stamp.
-    pub fn new(
-        rules: Vec<MountRule>,
-        root: &Status,
-        user: Owner,
-        journals: Vec<OwnedFd>,
-        recorded: Vec<(FileKey, Ownership)>,
-    ) -> Self {
+    /// With these rules for mounts; the container's root has `root`'s device. `recorded` is what layers know of files that
+    /// do not say it themselves.
+    pub fn new(rules: Vec<MountRule>, root: &Status, user: Owner, journals: Vec<OwnedFd>, recorded: Recorded) -> Self {
+        let of_layer = |file| Name { domain: journal_domain(0), file };
         let files = Self {
             mounts: RwLock::default(),
             rules,
@@ -125,28 +134,37 @@ impl Files {
             known: Default::default(),
             held: Mutex::default(),
             count: AtomicUsize::new(0),
-            journals: journals.into_iter().map(|journal| Mutex::new(journal.into())).collect(),
+            journals: journals.into_iter().map(|file| Mutex::new(Journal { file: file.into(), known: 0 })).collect(),
+            capabilities: recorded.capabilities.into_iter().map(|(file, set)| (of_layer(file), set)).collect(),
         };
-        {
-            let mut held = lock(&files.held);
-            held.extend(recorded.into_iter().map(|(file, owner)| (Name { domain: journal_domain(0), file }, owner)));
-            for (index, journal) in files.journals.iter().enumerate() {
-                let mut bytes = Vec::new();
-                use std::io::Read;
-                use std::os::unix::fs::FileExt;
-                let journal = lock(journal);
-                let length = journal.metadata().map_or(0, |metadata| metadata.len().min(2 * MOST_JOURNAL));
-                bytes.resize(length as usize, 0);
-                if journal.read_exact_at(&mut bytes, 0).is_err() {
-                    let _ = (&*journal).read_to_end(&mut bytes);
-                }
-                let domain = journal_domain(index);
-                let entries = Owners::parse(&bytes);
-                held.extend(entries.all().map(|(file, owner)| (Name { domain, file }, owner)));
-            }
-            files.count.store(held.len(), Ordering::Release);
+        lock(&files.held).extend(recorded.owners.into_iter().map(|(file, owner)| (of_layer(file), owner)));
+        for index in 0..files.journals.len() {
+            files.read_journal(index);
         }
+        files.count.store(lock(&files.held).len(), Ordering::Release);
         files
+    }
+
+    /// Takes in what is new in a journal.
+    fn read_journal(&self, index: usize) {
+        let Some(journal) = self.journals.get(index) else { return };
+        let mut journal = lock(journal);
+        let length = journal.file.metadata().map_or(0, |metadata| metadata.len());
+        if length <= journal.known {
+            return;
+        }
+        let mut bytes = vec![0; (length - journal.known).min(2 * MOST_JOURNAL) as usize];
+        if journal.file.read_exact_at(&mut bytes, journal.known).is_err() {
+            return;
+        }
+        // A line that is not there as a whole is read once it is.
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        journal.known += whole as u64;
+        let entries = Owners::parse(&bytes[..whole]);
+        let domain = journal_domain(index);
+        let mut held = lock(&self.held);
+        held.extend(entries.all().map(|(file, owner)| (Name { domain, file }, owner)));
+        self.count.store(held.len(), Ordering::Release);
     }
 
     /// The owner of a file that is another one than the kernel says; `open` opens it (O_PATH will do) where it has to be
@@ -155,6 +173,9 @@ impl Files {
         let class = self.class(status, pid);
         let name = self.name(status, class);
         let (kind, can_carry) = kind_of(status);
+        if let (Class::Own(Some(journal)), false) = (class, can_carry) {
+            self.read_journal(journal);
+        }
         if self.count.load(Ordering::Acquire) > 0
             && let Some(&owner) = lock(&self.held).get(&name)
         {
@@ -189,6 +210,9 @@ impl Files {
 
     fn remember(&self, status: &Status, name: Name, owner: Option<Ownership>) {
         let changed = (status.0.stx_ctime.tv_sec, status.0.stx_ctime.tv_nsec);
+        if is_recent(changed) {
+            return;
+        }
         let mut known = lock(self.shard(name));
         if known.len() >= MOST_KNOWN {
             known.clear();
@@ -247,19 +271,20 @@ impl Files {
         journal: Option<(usize, LayerPath)>,
     ) -> Result<(), Errno> {
         let name = self.name(status, class);
+        // Always in this order: whoever reads a journal holds it, too.
+        let mut journal = journal.and_then(|(index, path)| Some((lock(self.journals.get(index)?), path)));
         let mut held = lock(&self.held);
         if held.get(&name) == Some(&ownership) {
             return Ok(());
         }
-        if let Some((index, path)) = journal
-            && let Some(journal) = self.journals.get(index)
-        {
-            let line = OwnerEntry { file: name.file, ownership, path }.line();
-            let mut journal = lock(journal);
-            if journal.metadata().map_or(0, |metadata| metadata.len()) > MOST_JOURNAL {
+        if let Some((journal, path)) = &mut journal {
+            let line = OwnerEntry { file: name.file, ownership, path: path.clone() }.line();
+            if journal.file.metadata().map_or(0, |metadata| metadata.len()) > MOST_JOURNAL {
                 return Err(Errno::ENOSPC);
             }
+            // It is read again with what others write meanwhile, which does no harm.
             journal
+                .file
                 .write_all(line.as_bytes())
                 .map_err(|cause| Errno::from_raw(cause.raw_os_error().unwrap_or(libc::EIO)))?;
         }
@@ -269,6 +294,17 @@ impl Files {
         held.insert(name, ownership);
         self.count.store(held.len(), Ordering::Release);
         Ok(())
+    }
+
+    /// Whether a file is the kernel's own.
+    pub fn is_kernels(&self, status: &Status, pid: i32) -> bool {
+        matches!(self.class(status, pid), Class::Kernels | Class::Processes)
+    }
+
+    /// What layers know of a program's capabilities, where it does not carry them.
+    pub fn capabilities(&self, status: &Status, pid: i32) -> Option<FileCapabilities> {
+        let class = self.class(status, pid);
+        self.capabilities.get(&self.name(status, class)).copied()
     }
 
     /// Whether the files of a mount are processes.
@@ -329,6 +365,14 @@ impl Files {
         };
         Some((id, class))
     }
+}
+
+/// Whether a file was changed so shortly ago that another change, of somebody who copies into the container from outside, may get
+/// the same time: before Linux 6.13 that is the time of the last tick of the clock.
+fn is_recent((seconds, nanoseconds): (i64, u32)) -> bool {
+    let changed = Duration::new(seconds.try_into().unwrap_or(0), nanoseconds);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.checked_sub(changed).is_none_or(|age| age < TICK)
 }
 
 /// As the table writes it.

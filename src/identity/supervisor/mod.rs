@@ -10,6 +10,7 @@
 //! `/proc`, where it finds them; it has no other directory of the host, and opens no path of it. What it does with a path it does as
 //! the caller would: it fools whoever changes the path meanwhile, and nobody else.
 
+mod access;
 mod create;
 mod exec;
 mod files;
@@ -32,13 +33,14 @@ use nix::sched::CloneFlags;
 use nix::sys::eventfd::EventFd;
 use nix::sys::stat::Mode;
 
+use super::credentials::FileCapabilities;
 use super::ownership::Owner;
 use super::table::Table;
 use crate::name::capability::{Capability, CapabilitySet};
 use crate::state::schema::layer::Ownership;
 use crate::state::schema::owners::FileKey;
 use crate::sys::credentials::ThreadCapabilities;
-use crate::sys::notification::{self, Notification};
+use crate::sys::notification::{self, Notification, PLACE, Place};
 use crate::sys::shared_words::SharedWords;
 use crate::sys::syscall::{Arch, Syscall};
 use crate::sys::{credentials, process as own_process, socket};
@@ -92,25 +94,34 @@ pub struct Setup<'a> {
     pub control: OwnedFd,
     /// The journals, the container's first.
     pub journals: Vec<OwnedFd>,
-    /// What layers know of owners that files cannot carry.
-    pub recorded: Vec<(FileKey, Ownership)>,
+    /// What layers know of files that do not say it themselves.
+    pub recorded: Recorded,
 }
 
-/// Words that are shared: whether other ids were needed, and for each worker the call that it answers, and whether that only
-/// asks.
+/// What is known of files of layers that do not say it themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Owners of what cannot carry them.
+    pub owners: Vec<(FileKey, Ownership)>,
+    /// Capabilities of programs.
+    pub capabilities: Vec<(FileKey, FileCapabilities)>,
+}
+
+/// Words that are shared between supervisors of a container, and with its monitor.
 pub mod words {
-    /// 1 once they were.
+    use crate::sys::notification::PLACE;
+    use crate::sys::shared_words::SharedWords;
+
+    /// 1 once other ids were needed.
     pub const NEEDED: usize = 0;
-    /// Workers that can be told from each other.
+    /// How many supervisors there have been.
+    pub const SUPERVISORS: usize = 1;
+    /// Where the calls are that workers have: a place for each.
+    pub const CALLS: usize = PLACE;
+    /// Workers that can have one.
     pub const SLOTS: usize = 192;
-    /// Where their calls are.
-    pub const CALLS: usize = 64;
-    /// Where it says what kind of call.
-    pub const KINDS: usize = CALLS + SLOTS;
-    /// The call only asks.
-    pub const ASKS: u64 = 1;
-    /// It changes something.
-    pub const CHANGES: u64 = 2;
+
+    const _: () = assert!(CALLS + SLOTS * PLACE <= SharedWords::COUNT);
 }
 
 /// Memory of a thread's stack: handlers are shallow, and keep buffers of a few pages.
@@ -163,11 +174,13 @@ impl Shared {
         }
     }
 
-    fn begin(&self, slot: Option<usize>, id: u64, asks: bool) {
+    /// The place in which the kernel writes the call that a worker gets.
+    fn place(&self, slot: usize) -> Option<&Place> {
+        self.words.words()[words::CALLS + slot * PLACE..].first_chunk()
+    }
+
+    fn begin(&self, slot: Option<usize>) {
         let Some(slot) = slot else { return };
-        let all = self.words.words();
-        all[words::KINDS + slot].store(if asks { words::ASKS } else { words::CHANGES }, Ordering::Relaxed);
-        all[words::CALLS + slot].store(id, Ordering::Release);
         self.begun[slot].store(self.now(), Ordering::Relaxed);
         if !self.watched.swap(true, Ordering::Relaxed) {
             let _ = self.alarm.write(1);
@@ -177,7 +190,6 @@ impl Shared {
     fn end(&self, slot: Option<usize>) {
         let Some(slot) = slot else { return };
         self.begun[slot].store(0, Ordering::Relaxed);
-        self.words.words()[words::KINDS + slot].store(0, Ordering::Release);
     }
 
     fn now(&self) -> u64 {
@@ -260,10 +272,18 @@ fn serve(setup: Setup<'_>) -> Result<(), Errno> {
         slots: Mutex::new([false; words::SLOTS]),
     });
     let listeners: Vec<Arc<OwnedFd>> = listeners.into_iter().map(Arc::new).collect();
-    let is_first = settle(&shared, &listeners);
+    let is_first = shared.words.words()[words::SUPERVISORS].fetch_add(1, Ordering::AcqRel) == 0;
     shared.own_roots.store(!is_first, Ordering::Release);
+    let mut left = if is_first { Vec::new() } else { left_behind(&shared) };
     for listener in &listeners {
-        begin_listening(&shared, listener);
+        let (of_this, others) =
+            left.into_iter().partition(|(_, note)| notification::is_valid(listener.as_fd(), note.id));
+        left = others;
+        begin_listening(&shared, listener, of_this);
+    }
+    // Whose threads are gone, or which were answered just before the end.
+    for (slot, _) in left {
+        shared.leave_slot(Some(slot));
     }
     watch(&shared, listeners, &control)
 }
@@ -283,23 +303,13 @@ fn numbered(arch: Arch) -> Vec<Option<Syscall>> {
     calls
 }
 
-/// Answers what a supervisor that was killed has left: questions are the kernel's then, and whatever changes something is to be
-/// tried again. Whether there was none.
-fn settle(shared: &Shared, listeners: &[Arc<OwnedFd>]) -> bool {
-    let all = shared.words.words();
-    let is_first = all[words::CALLS..words::CALLS + words::SLOTS].iter().all(|call| call.load(Ordering::Acquire) == 0);
-    for slot in 0..words::SLOTS {
-        let kind = all[words::KINDS + slot].swap(0, Ordering::AcqRel);
-        let id = all[words::CALLS + slot].load(Ordering::Acquire);
-        for listener in listeners.iter().filter(|_| kind != 0) {
-            // Of the others it is none.
-            let _ = match kind {
-                words::ASKS => notification::proceed(listener.as_fd(), id),
-                _ => notification::fail(listener.as_fd(), id, Errno::EINTR),
-            };
-        }
-    }
-    is_first
+/// Calls that a supervisor has taken and not answered: it was killed. The kernel tells of a call once; this one answers them as
+/// its own. What such a call changes may have been changed already, and then is changed to the same again; only of what is made
+/// anew may it be said that it is there.
+fn left_behind(shared: &Shared) -> Vec<(usize, Notification)> {
+    let mut slots = shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
+    let left = (0..words::SLOTS).filter_map(|slot| Some((slot, notification::read(shared.place(slot)?)?)));
+    left.inspect(|&(slot, _)| slots[slot] = true).collect()
 }
 
 /// What the container's root may do with files, and what it takes to look at its processes, and to follow them into roots of
@@ -312,16 +322,16 @@ fn limit_capabilities(bounding: CapabilitySet) -> Result<(), Errno> {
     credentials::set_capabilities(ThreadCapabilities { effective: kept, permitted: kept, inheritable: 0 })
 }
 
-fn begin_listening(shared: &Arc<Shared>, listener: &Arc<OwnedFd>) {
+fn begin_listening(shared: &Arc<Shared>, listener: &Arc<OwnedFd>, left: Vec<(usize, Notification)>) {
     // Before Linux 6.6 every answer costs several times as much, and is right all the same.
     let _ = notification::wake_synchronously(listener.as_fd());
-    add_worker(shared, listener);
+    add_worker(shared, listener, left);
 }
 
-/// Adds a worker to a listener. Without another thread the others go on.
-fn add_worker(shared: &Arc<Shared>, listener: &Arc<OwnedFd>) {
+/// Adds a worker to a listener, which begins with what another one has left. Without another thread the others go on.
+fn add_worker(shared: &Arc<Shared>, listener: &Arc<OwnedFd>, left: Vec<(usize, Notification)>) {
     let slot = shared.take_slot();
-    let worker = Worker::new(shared.clone(), listener.clone(), slot);
+    let worker = Worker::new(shared.clone(), listener.clone(), slot, left);
     let spawned = std::thread::Builder::new().stack_size(STACK).spawn(move || worker.serve());
     if spawned.is_err() {
         shared.leave_slot(slot);
@@ -348,7 +358,7 @@ fn watch(shared: &Arc<Shared>, mut listeners: Vec<Arc<OwnedFd>>, control: &Owned
             match socket::receive(control.as_fd(), &mut message) {
                 Ok((_, Some(listener))) => {
                     let listener = Arc::new(listener);
-                    begin_listening(shared, &listener);
+                    begin_listening(shared, &listener, Vec::new());
                     listeners.push(listener);
                 }
                 Ok((0, None)) => return Ok(()),
@@ -377,7 +387,7 @@ fn look_after(shared: &Arc<Shared>, listeners: &[Arc<OwnedFd>], most_stuck: &mut
         *most_stuck = stuck;
         // Which listener they have is not known: each gets one more.
         for listener in listeners {
-            add_worker(shared, listener);
+            add_worker(shared, listener, Vec::new());
         }
     }
     if stuck == 0 && !busy {

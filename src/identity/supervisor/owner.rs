@@ -28,6 +28,8 @@ pub(super) struct Found {
     pub kind: Option<FileKind>,
     /// Whether it carries an owner.
     pub is_owned: bool,
+    /// Whether it is the kernel's, as those of `/proc` are.
+    pub is_kernels: bool,
 }
 
 impl Found {
@@ -41,6 +43,7 @@ impl Found {
                 .map(|known| known.kind)
                 .filter(|kind| matches!(kind, FileKind::Char { .. } | FileKind::Block { .. }) && is_regular(&status)),
             is_owned: known.is_some(),
+            is_kernels: call.worker.shared.files.is_kernels(&status, call.pid()),
             status,
             file,
         })

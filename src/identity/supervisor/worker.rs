@@ -10,11 +10,11 @@ use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 
-use super::{Shared, chroot_to, create, exec, ids, owner, peer};
+use super::{Shared, access as may, chroot_to, create, exec, ids, owner, peer};
 use crate::identity::credentials::Credentials;
 use crate::identity::table;
 use crate::sys::in_root::{Resolve, open_below};
-use crate::sys::notification::{self, Notification};
+use crate::sys::notification::{self, Notification, Place};
 use crate::sys::remote;
 use crate::sys::syscall::{Arch, Syscall};
 
@@ -39,6 +39,8 @@ pub(super) struct Worker {
     listener: Arc<OwnedFd>,
     /// Which of the shared slots says what it is doing.
     slot: Option<usize>,
+    /// What another supervisor has taken and not answered, and the slots that say so.
+    left: Vec<(usize, Notification)>,
 }
 
 /// A call, and what is known of who makes it.
@@ -69,8 +71,13 @@ impl From {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, listener: Arc<OwnedFd>, slot: Option<usize>) -> Self {
-        Self { shared, listener, slot }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        listener: Arc<OwnedFd>,
+        slot: Option<usize>,
+        left: Vec<(usize, Notification)>,
+    ) -> Self {
+        Self { shared, listener, slot, left }
     }
 
     /// Answers until there is nobody left to ask.
@@ -84,42 +91,43 @@ impl Worker {
         if nix::sched::unshare(CloneFlags::CLONE_FS).is_err() {
             return;
         }
+        for &(slot, note) in &self.left {
+            self.answer(note, Some(slot));
+            if let Some(place) = self.shared.place(slot) {
+                notification::clear(place);
+            }
+            self.shared.leave_slot(Some(slot));
+        }
         let listener = self.listener.as_fd();
+        // Who has no slot loses its call when it is killed.
+        let own: Place = Default::default();
+        let place = self.slot.and_then(|slot| self.shared.place(slot)).unwrap_or(&own);
         loop {
-            match notification::receive(listener) {
-                Ok(note) => self.answer(note),
+            match notification::receive(listener, place) {
+                Ok(note) => self.answer(note, self.slot),
                 Err(Errno::EINTR) => {}
                 // Its thread was killed, or all are gone.
                 Err(Errno::ENOENT) if !has_hung_up(listener) => {}
-                Err(_) => return,
+                Err(_) => return notification::clear(place),
             }
         }
     }
 
-    fn answer(&self, note: Notification) {
+    fn answer(&self, note: Notification, slot: Option<usize>) {
         let listener = self.listener.as_fd();
         let Some((call, arch)) = self.shared.decode(&note) else {
             let _ = notification::proceed(listener, note.id);
             return;
         };
-        self.shared.begin(self.slot, note.id, is_question(call));
+        self.shared.begin(slot);
         let call = Call { worker: self, note, call, arch };
         let _ = match call.decide() {
             Ok(Answer::Proceed) => notification::proceed(listener, note.id),
             Ok(Answer::Value(value)) => notification::answer(listener, note.id, value),
             Err(errno) => notification::fail(listener, note.id, errno),
         };
-        self.shared.end(self.slot);
+        self.shared.end(slot);
     }
-}
-
-/// Whether a call changes nothing, so that whoever comes after a supervisor that was killed may let the kernel answer it.
-fn is_question(call: Syscall) -> bool {
-    use Syscall::*;
-    matches!(
-        call,
-        stat | lstat | fstat | newfstatat | statx | stat64 | lstat64 | fstat64 | fstatat64 | execve | execveat
-    )
 }
 
 fn has_hung_up(listener: BorrowedFd<'_>) -> bool {
@@ -149,6 +157,7 @@ impl Call<'_> {
             open | creat | openat | openat2 => create::open(self),
             mkdir | mkdirat | mknod | mknodat | symlink | symlinkat => create::make(self),
             bind => create::bind(self),
+            access | faccessat | faccessat2 => may::answer(self),
             execve | execveat => exec::answer(self),
             getsockopt => peer::answer(self),
             _ => Ok(Answer::Proceed),
@@ -279,6 +288,14 @@ impl Call<'_> {
         }
     }
 
+    /// What a path that is not absolute leads from, relative to the host's `/proc`.
+    pub fn directory(&self, from: From) -> String {
+        match from {
+            From::Cwd => format!("{}/cwd", self.pid()),
+            From::Fd(number) => format!("{}/fd/{number}", self.pid()),
+        }
+    }
+
     /// Opens what the caller calls `path`, as it would find it, but through no link of `/proc` other than those of itself.
     pub fn locate(&self, credentials: &Credentials, from: From, path: &CStr, flags: OFlag) -> Result<OwnedFd, Refusal> {
         let bytes = path.to_bytes();
@@ -289,21 +306,14 @@ impl Call<'_> {
         };
         let pid = self.pid();
         if bytes.is_empty() {
-            return match from {
-                From::Cwd => own(format!("{pid}/cwd")),
-                From::Fd(number) => own(format!("{pid}/fd/{number}")),
-            };
+            return own(self.directory(from));
         }
         if let Some(rest) = of_its_own(bytes) {
             let path = join(format!("{pid}").as_bytes(), &rest).ok_or(Errno::ENAMETOOLONG)?;
             return Ok(nix::fcntl::open(path.as_c_str(), flags, Mode::empty())?);
         }
         let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let base = match (bytes[0], from) {
-            (b'/', _) => None,
-            (_, From::Cwd) => Some(format!("{pid}/cwd")),
-            (_, From::Fd(number)) => Some(format!("{pid}/fd/{number}")),
-        };
+        let base = (bytes[0] != b'/').then(|| self.directory(from));
         let base = base.map(|base| nix::fcntl::open(base.as_str(), directory, Mode::empty())).transpose()?;
         if self.has_own_view(credentials) {
             let root = nix::fcntl::open(format!("{pid}/root").as_str(), directory, Mode::empty())?;

@@ -90,9 +90,11 @@ impl Owners {
     }
 
     /// The owner of a file of the upper directory, looked at from outside of the container: one that was copied up has
-    /// another number there, and is known by its birth and its place.
+    /// another number there, and is known by its birth and its place. Where the container saw no birth, as through FUSE, it is
+    /// known by its place alone.
     pub fn of_upper(&self, file: FileKey, path: &[u8]) -> Option<Ownership> {
-        let at_path = || self.paths.get(path).filter(|at| at.born == file.born).and_then(|&at| self.of(at));
+        let is_it = |at: &&FileKey| at.born == file.born || at.born == (0, 0);
+        let at_path = || self.paths.get(path).filter(is_it).and_then(|&at| self.of(at));
         self.of(file).or_else(at_path)
     }
 

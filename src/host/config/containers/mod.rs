@@ -76,15 +76,14 @@ impl ContainersConf {
     }
 
     fn merge(&mut self, path: &Path, text: &str) {
-        // The file that distributions install says nothing: all of it is commented out.
-        let says_something = |line: &str| !line.is_empty() && !line.starts_with(['#', '[']);
-        if !text.lines().map(str::trim_start).any(says_something) {
+        // Most of what distributions install is comments, which are read several times faster by us than by the parser of TOML.
+        let said: String = text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with('#')).collect();
+        if said.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('[')) {
             return;
         }
-        // Most of it is comments, which are read several times faster by us than by the parser of all of TOML.
-        let is_simple = !text.contains("\"\"\"") && !text.contains("'''");
-        let said = || text.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
-        let document = is_simple.then(|| toml::from_str::<toml::Table>(&said()).ok()).flatten();
+        // Only in a text of several lines a line may begin with # and be none.
+        let is_simple = !said.contains("\"\"\"") && !said.contains("'''");
+        let document = is_simple.then(|| toml::from_str::<toml::Table>(&said).ok()).flatten();
         // The places of what is wrong are those of the whole text.
         let document = match document.map_or_else(|| parse_toml(path, text), Ok) {
             Ok(document) => document,
