@@ -1,10 +1,12 @@
 //! `update`.
 
+use std::ffi::OsString;
+
 use clap::Args;
 
 use super::run::health::HealthFlags;
-use super::run::parsed;
 use super::run::resources::LimitFlags;
+use super::run::{all_parsed, env_settings, parsed};
 use super::tree::{Globals, Invocation};
 use super::{dispatch, error};
 use crate::container::update::{Changes, Felt};
@@ -23,6 +25,15 @@ pub struct UpdateArgs {
     restart: Option<String>,
     #[command(flatten, next_help_heading = "Health")]
     health: HealthFlags,
+    /// Set an environment variable for what is executed in it from now on
+    #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Process")]
+    env: Vec<OsString>,
+    /// Take an environment variable away, in the same sense
+    #[arg(long, value_name = "NAME", help_heading = "Process")]
+    unsetenv: Vec<String>,
+    /// Limit of each process that is executed in it from now on: NAME=SOFT[:HARD]
+    #[arg(long, value_name = "LIMIT", help_heading = "Process")]
+    ulimit: Vec<String>,
     /// Name, id, or beginning of an id
     #[arg(value_name = "CONTAINER")]
     container: String,
@@ -37,7 +48,8 @@ impl Invocation for UpdateArgs {
         "WHAT CAN BE CHANGED",
         "The limits of a container that runs can be changed if it has a control group: if it was started with a limit, or with \
          --cgroups=enabled. What happens when it ends can be changed at any time, but for a container of run --rm. Health \
-         checks are those of the next start.",
+         checks are those of the next start; variables and limits of single processes those of what exec executes from now on, and of \
+         the next start.",
     )];
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
@@ -45,10 +57,15 @@ impl Invocation for UpdateArgs {
         let changes = Changes {
             resources: self.limits.changes()?,
             restart: parsed("--restart", self.restart.as_deref())?,
+            env: env_settings(&[], &self.env)?,
+            unset: self.unsetenv,
+            ulimits: all_parsed("--ulimit", &self.ulimit)?,
             health: if health == HealthRequest::default() { Vec::new() } else { vec![health] },
         };
         if dispatch::update(&globals.layout()?, &self.container, &changes)? == Felt::InPartLater {
-            error::warn("the health check is changed from the container's next start");
+            error::warn(
+                "health checks, and variables and limits of the program itself, are changed from the container's next start",
+            );
         }
         Ok(0)
     }

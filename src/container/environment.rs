@@ -37,6 +37,11 @@ impl Environment {
         }
     }
 
+    /// Takes these away.
+    pub fn remove(&mut self, names: &[String]) {
+        self.0.retain(|(name, _)| !names.contains(name));
+    }
+
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())

@@ -6,6 +6,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
 use super::status::{self, Status};
+use super::update::Changes;
 use crate::failure::{Explain, Failure};
 use crate::host::boot::process_start;
 use crate::host::processes;
@@ -45,7 +46,7 @@ impl Explain for NotLive {
 /// A container that was running when it was looked at.
 #[derive(Debug)]
 pub struct Live {
-    /// What it is.
+    /// What it is, as it was changed.
     pub record: ContainerRecord,
     /// Which processes serve it.
     pub processes: ProcessesRecord,
@@ -56,7 +57,8 @@ impl Live {
     /// The container of this identifier. `E_STATE` if it does not run.
     pub fn find(layout: &Layout, id: &ContainerId) -> Result<Self, Failure> {
         let record = record::read::<ContainerRecord>(&layout.container_record(id))?;
-        let record = record.ok_or_else(|| NotLive::Gone(id.clone()))?;
+        let mut record = record.ok_or_else(|| NotLive::Gone(id.clone()))?;
+        Changes::of(layout, id).apply(&mut record);
         let Status::Running(processes) = status::of(layout, id)? else {
             return Err(NotLive::NotRunning(id.clone()).into());
         };

@@ -11,6 +11,7 @@ use super::networks;
 use super::request::{NetworkMode, Request, RootfsSource};
 use super::run;
 use super::status::Status;
+use super::update::Changes;
 use crate::failure::Failure;
 use crate::name::container::ContainerId;
 use crate::oci::digest::ImageId;
@@ -68,6 +69,7 @@ pub fn find(layout: &Layout, name: &str) -> Result<Found, Failure> {
         request.network = if kept.is_empty() { NetworkMode::None } else { NetworkMode::Networks(kept) };
     }
     request.limits = container.record.limits.clone();
+    Changes::of(layout, &id).apply_to_request(&mut request);
     request.restart = container.record.restart.parse().unwrap_or(request.restart);
     Ok(Found::Startable(Box::new(Startable { container, owned, request })))
 }

@@ -395,3 +395,30 @@ fn many_start_and_stop_the_same_container() {
     lab.coracle(["rm", "-f", "contested"]).ok();
     lab.assert_clean();
 }
+
+/// `update`: variables of what is executed later, and limits of each process of the next life.
+#[test]
+fn variables_and_limits_of_processes_are_changed() {
+    let lab = Lab::new();
+    let script = "echo $A $B $C; ulimit -n; sleep 1000";
+    let flags = ["-e", "A=1", "-e", "B=2", "--ulimit", "nofile=77:77"];
+    let container = crate::support::Detached::start(&lab, &flags, &["sh", "-c", script]);
+    let id = container.id.as_str();
+    let update = |flags: &[&str]| lab.coracle([&["update"], flags, &[id]].concat());
+    update(&["--env", "A=changed", "--unsetenv", "B", "--env=C=new", "--ulimit", "nofile=88:88"])
+        .ok()
+        .says("next start");
+    let exec = || lab.coracle(["exec", id, "sh", "-c", "echo $A $B $C"]).ok().text();
+    assert_eq!(exec(), "changed new");
+    let env = lab.inspect(id)["Config"]["Env"].to_string();
+    assert!(env.contains("A=changed") && !env.contains("B=2"), "{env}");
+    lab.coracle(["restart", "-t", "0", id]).ok();
+    crate::support::wait_until("it has spoken", || lab.coracle(["logs", id]).text().lines().count() == 4);
+    assert_eq!(lab.coracle(["logs", id]).text(), "1 2\n77\nchanged new\n88");
+    // The last word counts.
+    update(&["--env", "B=back", "--unsetenv", "C"]).ok();
+    assert_eq!(exec(), "changed back");
+    update(&["--env", "=x"]).refused(125, "E_CONFIG");
+    update(&["--ulimit", "nofile"]).refused(125, "E_CONFIG").says("nofile=1024:4096");
+    assert_eq!(exec(), "changed back", "nothing is changed by what is refused");
+}

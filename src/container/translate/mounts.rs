@@ -7,7 +7,8 @@ use std::path::Path;
 
 use super::{Refused, c_string, relative, volumes};
 use crate::container::request::{
-    Access, BindMount, ImageMount, KernelFilesystem, KernelMount, Propagation, Request, TmpfsMount, Writes,
+    Access, BindMount, ImageMount, KernelFilesystem, KernelMount, Propagation, Request, RootfsSource, TmpfsMount,
+    Writes,
 };
 use crate::host::mounts::takes_part_in_propagation;
 use crate::name::container::ContainerId;
@@ -56,7 +57,9 @@ pub fn mounts(
     if for_systemd {
         for &(place, mode) in IN_MEMORY_FOR_SYSTEMD {
             if !mounts.iter().any(|mount| normal(&mount.destination) == place) {
-                let source = MountSource::Tmpfs { size: None, mode: Some(mode), copy_up: true };
+                // What a directory of the host has there is the host's, and not all of it may be read.
+                let copy_up = matches!(request.rootfs, RootfsSource::Image { .. });
+                let source = MountSource::Tmpfs { size: None, mode: Some(mode), copy_up };
                 mounts.push(Mount { destination: place.into(), source, read_only: false, exec: true });
             }
         }
