@@ -34,30 +34,58 @@ impl Invocation for ManualArgs {
 /// File name and text of every page.
 pub fn pages() -> Result<Vec<(String, String)>, Failure> {
     let root = tree::documented();
-    let verbs = tree::ENTRIES.iter().filter_map(|entry| match entry {
-        Entry::Verb(verb) if !verb.hidden => Some(verb),
-        _ => None,
-    });
-    let verbs: Vec<&Verb> = verbs.collect();
-    let mut pages = vec![("coracle.1".to_owned(), main_page(&root, &verbs)?)];
-    for verb in verbs {
-        pages.push((format!("coracle-{}.1", verb.name), verb_page(&root, verb)?));
+    let mut pages = vec![("coracle.1".to_owned(), main_page(&root)?)];
+    for entry in tree::ENTRIES {
+        match entry {
+            Entry::Verb(verb) if verb.hidden => {}
+            Entry::Verb(verb) => pages.push((file_of(&[verb.name]), verb_page(&root, &[verb.name], verb)?)),
+            Entry::Group(group, about, verbs) => {
+                pages.push((file_of(&[group]), group_page(&root, group, about, verbs)?));
+                for verb in verbs.iter().filter(|verb| !verb.hidden && twin(verb).is_none()) {
+                    let path = [*group, verb.name];
+                    pages.push((file_of(&path), verb_page(&root, &path, verb)?));
+                }
+            }
+        }
     }
     Ok(pages)
 }
 
-fn main_page(root: &clap::Command, verbs: &[&Verb]) -> Result<String, Failure> {
+/// The name of the page of a command.
+fn title_of(path: &[&str]) -> String {
+    ["coracle"].iter().chain(path).copied().collect::<Vec<_>>().join("-")
+}
+
+fn file_of(path: &[&str]) -> String {
+    format!("{}.1", title_of(path))
+}
+
+/// The command without a group that does the same as one in a group.
+fn twin(verb: &Verb) -> Option<&'static Verb> {
+    tree::ENTRIES.iter().find_map(|entry| match entry {
+        Entry::Verb(other) if !other.hidden && std::ptr::fn_addr_eq(other.augment, verb.augment) => Some(other),
+        _ => None,
+    })
+}
+
+fn main_page(root: &clap::Command) -> Result<String, Failure> {
     let mut roff = Roff::default();
+    let mut pages = Vec::new();
     roff.control("SH", ["COMMANDS"]);
-    for verb in verbs {
-        let about = root.find_subcommand(verb.name).and_then(|command| command.get_about()).map(ToString::to_string);
-        tagged(&mut roff, &format!("coracle-{}(1)", verb.name), &about.unwrap_or_default());
+    for entry in tree::ENTRIES {
+        if let Entry::Verb(verb) = entry
+            && !verb.hidden
+        {
+            pages.push(format!("{}(1)", title_of(&[verb.name])));
+            tagged(&mut roff, &format!("{}(1)", title_of(&[verb.name])), &about(root, &[verb.name]));
+        }
     }
     roff.control("SH", ["GROUPS"]);
     for entry in tree::ENTRIES {
         if let Entry::Group(name, about, verbs) = entry {
             let names: Vec<&str> = verbs.iter().map(|verb| verb.name).collect();
-            tagged(&mut roff, &format!("coracle {name}"), &format!("{about}: {}.", names.join(", ")));
+            pages.push(format!("{}(1)", title_of(&[name])));
+            tagged(&mut roff, &format!("{}(1)", title_of(&[name])), &format!("{about}: {}.", names.join(", ")));
         }
     }
     exit_status(
@@ -66,18 +94,40 @@ fn main_page(root: &clap::Command, verbs: &[&Verb]) -> Result<String, Failure> {
     );
     environment(&mut roff);
     files(&mut roff);
-    let pages: Vec<String> = verbs.iter().map(|verb| format!("coracle-{}(1)", verb.name)).collect();
     see_also(&mut roff, &pages);
     page(root.clone(), "coracle", &[], &roff)
 }
 
-fn verb_page(root: &clap::Command, verb: &Verb) -> Result<String, Failure> {
-    let name = format!("coracle-{}", verb.name);
-    let Some(command) = root.find_subcommand(verb.name) else {
-        return Err(Failure::new("E_CONFIG", format!("{} is not a command", verb.name)));
-    };
+/// The command of this path below `root`.
+fn find<'a>(root: &'a clap::Command, path: &[&str]) -> Result<&'a clap::Command, Failure> {
+    let found = path.iter().try_fold(root, |command, name| command.find_subcommand(name));
+    found.ok_or_else(|| Failure::new("E_CONFIG", format!("{} is not a command", path.join(" "))))
+}
+
+fn about(root: &clap::Command, path: &[&str]) -> String {
+    let about = find(root, path).ok().and_then(|command| command.get_about()).map(ToString::to_string);
+    about.unwrap_or_default()
+}
+
+fn group_page(root: &clap::Command, group: &str, what: &str, verbs: &[Verb]) -> Result<String, Failure> {
+    let mut roff = Roff::default();
+    roff.control("SH", ["COMMANDS"]);
+    for verb in verbs.iter().filter(|verb| !verb.hidden) {
+        let page = twin(verb).map_or_else(|| title_of(&[group, verb.name]), |twin| title_of(&[twin.name]));
+        let about = about(root, &[group, verb.name]);
+        let about = if about.ends_with('.') { about } else { format!("{about}.") };
+        tagged(&mut roff, &format!("coracle {group} {}", verb.name), &format!("{about} See {page}(1)."));
+    }
+    see_also(&mut roff, &["coracle(1)".into()]);
+    let name = title_of(&[group]);
+    let command = find(root, &[group])?.clone().bin_name(format!("coracle {group}")).display_name(name.clone());
+    page(command.about(what.to_owned()), &name, &[], &roff)
+}
+
+fn verb_page(root: &clap::Command, path: &[&str], verb: &Verb) -> Result<String, Failure> {
+    let name = title_of(path);
     // Global options are on the main page.
-    let command = command.clone().bin_name(format!("coracle {}", verb.name)).display_name(name.clone());
+    let command = find(root, path)?.clone().bin_name(format!("coracle {}", path.join(" "))).display_name(name.clone());
     let mut roff = Roff::default();
     exit_status(&mut roff, verb.exit_status);
     roff.control("SH", ["EXAMPLES"]);
@@ -87,17 +137,18 @@ fn verb_page(root: &clap::Command, verb: &Verb) -> Result<String, Failure> {
         roff.control("fi", []).control("RE", []);
     }
     let groups = tree::ENTRIES.iter().filter_map(|entry| match entry {
-        Entry::Group(group, _, verbs) => {
+        Entry::Group(group, _, verbs) if path.len() == 1 => {
             let same = verbs.iter().find(|other| std::ptr::fn_addr_eq(other.augment, verb.augment));
             same.map(|same| format!("coracle {group} {}", same.name))
         }
-        Entry::Verb(_) => None,
+        _ => None,
     });
     let groups: Vec<String> = groups.collect();
     if !groups.is_empty() {
         roff.control("SH", ["NOTES"]).text([roman("The same as "), bold(groups.join(", ")), roman(".")]);
     }
-    see_also(&mut roff, &["coracle(1)".into()]);
+    let above = if path.len() > 1 { title_of(&path[..1]) } else { "coracle".into() };
+    see_also(&mut roff, &[format!("{above}(1)")]);
     page(command, &name, verb.sections, &roff)
 }
 
