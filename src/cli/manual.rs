@@ -118,6 +118,8 @@ fn group_page(root: &clap::Command, group: &str, what: &str, verbs: &[Verb]) -> 
         let about = if about.ends_with('.') { about } else { format!("{about}.") };
         tagged(&mut roff, &format!("coracle {group} {}", verb.name), &format!("{about} See {page}(1)."));
     }
+    exit_status(&mut roff, &[("0", "Success."), ("125", "A failure."), ("N", "See the page of each command.")]);
+    examples(&mut roff, verbs.iter().filter(|verb| !verb.hidden).filter_map(|verb| verb.examples.first()));
     see_also(&mut roff, &["coracle(1)".into()]);
     let name = title_of(&[group]);
     let command = find(root, &[group])?.clone().bin_name(format!("coracle {group}")).display_name(name.clone());
@@ -130,12 +132,7 @@ fn verb_page(root: &clap::Command, path: &[&str], verb: &Verb) -> Result<String,
     let command = find(root, path)?.clone().bin_name(format!("coracle {}", path.join(" "))).display_name(name.clone());
     let mut roff = Roff::default();
     exit_status(&mut roff, verb.exit_status);
-    roff.control("SH", ["EXAMPLES"]);
-    for (what, line) in verb.examples {
-        roff.control("PP", []).text([roman(format!("{what}:"))]);
-        roff.control("PP", []).control("RS", ["4"]).control("nf", []).text([roman(*line)]);
-        roff.control("fi", []).control("RE", []);
-    }
+    examples(&mut roff, verb.examples.iter());
     let groups = tree::ENTRIES.iter().filter_map(|entry| match entry {
         Entry::Group(group, _, verbs) if path.len() == 1 => {
             let same = verbs.iter().find(|other| std::ptr::fn_addr_eq(other.augment, verb.augment));
@@ -176,6 +173,15 @@ fn exit_status(roff: &mut Roff, codes: &[(&str, &str)]) {
     roff.control("SH", ["EXIT STATUS"]);
     for (code, meaning) in codes {
         tagged(roff, code, meaning);
+    }
+}
+
+fn examples<'a>(roff: &mut Roff, examples: impl Iterator<Item = &'a (&'a str, &'a str)>) {
+    roff.control("SH", ["EXAMPLES"]);
+    for (what, line) in examples {
+        roff.control("PP", []).text([roman(format!("{what}:"))]);
+        roff.control("PP", []).control("RS", ["4"]).control("nf", []).text([roman(*line)]);
+        roff.control("fi", []).control("RE", []);
     }
 }
 

@@ -135,8 +135,6 @@ fn flags_that_could_not_do_what_they_say_are_refused_with_a_reason() {
         ("--rdt-class=x", "root's"),
         ("--init-path=/x", "--init"),
         ("--seccomp-policy=image", "image"),
-        ("--systemd=always", "systemd"),
-        ("--sdnotify=conmon", "Type=exec"),
     ] {
         lab.busybox(&[flag], &["true"]).refused(125, "E_CONFIG").says(word);
     }
