@@ -597,6 +597,10 @@ impl<'a> Launch<'a> {
                     .map(|file| NameServers::new(file, &self.plan.borrow().network, &self.request.resolution)),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
+            // Before the group, which cannot be removed while anybody is in it.
+            if let Some(mounts) = &running.mounts {
+                processes::end_all_in(mounts.as_fd());
+            }
             let ids_needed = running.ids.take().map(|keeper| keeper.borrow().was_needed());
             if let Some(connection) = monitor.take_connection() {
                 connection.close(self.restart_policy() != RestartPolicy::No);
@@ -605,9 +609,6 @@ impl<'a> Launch<'a> {
             if let Some(group) = &running.group {
                 // What cannot be removed now is removed by the next command that looks.
                 let _ = group::remove(self.layout, &self.id, group);
-            }
-            if let Some(mounts) = &running.mounts {
-                processes::end_all_in(mounts.as_fd());
             }
             drop(running);
             let _ = self.run_hooks(Stage::AfterEnd, 0);

@@ -12,7 +12,6 @@ use super::list::Listed;
 use super::status::Status;
 use crate::failure::Failure;
 use crate::host::boot::process_start;
-use crate::host::processes;
 use crate::name::container::ContainerId;
 use crate::name::signal::Signal;
 use crate::state::layout::Layout;
@@ -57,7 +56,7 @@ pub fn stop(layout: &Layout, container: &Listed, patience: Option<Duration>) -> 
             send(&process, record.process.stop_signal.parse().unwrap_or(Signal::TERM));
         }
         if !ends_within(&process, patience)? {
-            kill_first(layout, id, processes.init, &process);
+            kill_first(layout, id, &process);
             if !ends_within(&process, KILL_PATIENCE)? {
                 return Err(unkillable(id));
             }
@@ -78,7 +77,7 @@ pub fn kill(layout: &Layout, container: &Listed, signal: Signal) -> Result<(), F
     }
     match &container.status {
         Status::Running(processes) => match open(processes) {
-            Some(process) if signal == Signal::KILL => kill_first(layout, id, processes.init, &process),
+            Some(process) if signal == Signal::KILL => kill_first(layout, id, &process),
             Some(process) => send(&process, signal),
             None => return Err(not_running(id)),
         },
@@ -97,8 +96,8 @@ pub fn kill(layout: &Layout, container: &Listed, signal: Signal) -> Result<(), F
 }
 
 /// Kills the container's first process, even one that stands still.
-fn kill_first(layout: &Layout, id: &ContainerId, number: i32, process: &OwnedFd) {
-    processes::kill_first(number, process.as_fd());
+fn kill_first(layout: &Layout, id: &ContainerId, process: &OwnedFd) {
+    send(process, Signal::KILL);
     if let Some(group) = group::of(layout, id) {
         group.let_die();
     }

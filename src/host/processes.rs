@@ -40,27 +40,6 @@ pub fn oldest_child(pid: i32) -> Option<i32> {
     children.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// Kills a container by its first process of this number, which `process` is. One that has no pid namespace of its own to take with
-/// it is a reaper: what it has started is killed instead, and it ends all that is left itself.
-pub fn kill_first(number: i32, process: BorrowedFd<'_>) {
-    let payload = (inner_pid(number) != Some(1)).then(|| oldest_child(number)).flatten();
-    let payload = payload.and_then(|child| Some((child, pidfd::open(Pid::from_raw(child)).ok()?)));
-    // Its number may have been given anew before it was opened.
-    match payload.filter(|&(child, _)| parent(child) == Some(number)) {
-        Some((_, child)) => {
-            let _ = pidfd::send_signal(child.as_fd(), libc::SIGKILL);
-            let _ = pidfd::send_signal(process, libc::SIGCONT);
-        }
-        None => drop(pidfd::send_signal(process, libc::SIGKILL)),
-    }
-}
-
-/// The number of a process in its own pid namespace (`NSpid` of proc_pid_status(5)).
-fn inner_pid(pid: i32) -> Option<i32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_ascii_whitespace().last()?.parse().ok()
-}
-
 /// Kills all children of this process and those that are left to it for it (PR_SET_CHILD_SUBREAPER(2const)), until there are none.
 pub fn end_children() {
     let list = format!("/proc/self/task/{}/children", getpid());

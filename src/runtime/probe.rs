@@ -45,19 +45,7 @@ pub fn overlay(driver: Driver, directory: &Path) -> Result<(), LaunchError> {
     ];
     let last = steps.len() - 1;
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    let (network, falls_back) = (NetworkPlan::None, false);
-    let plan = LaunchPlan {
-        namespaces,
-        id_maps: None,
-        group: None,
-        virtual_ids: None,
-        network,
-        shares_users: false,
-        joins: false,
-        is_among_others: false,
-        falls_back,
-        steps,
-    };
+    let plan = LaunchPlan { namespaces, network: NetworkPlan::None, ..LaunchPlan::without_namespaces(steps) };
     match spawn::launch(&proof, &plan, &Given::default(), Company::default()) {
         Ok(_) => Ok(()),
         Err(LaunchError::Step { step, .. }) if step == last => Ok(()),

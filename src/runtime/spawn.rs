@@ -47,8 +47,6 @@ pub struct Running {
     pub notes: Option<OwnedFd>,
     /// What serves its root file system, if that is served.
     pub servers: Servers,
-    /// Whether it is a reaper among others' processes.
-    is_reaper: bool,
     /// Where an init that waits before the program is told to go on.
     waiting: Option<OwnedFd>,
 }
@@ -132,10 +130,7 @@ pub struct Company<'a> {
 impl Running {
     /// Kills it.
     pub fn kill(&self) {
-        match self.is_reaper {
-            true => processes::kill_first(self.child.pid.as_raw(), self.child.pidfd.as_fd()),
-            false => drop(pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL)),
-        }
+        let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
         if let Some(group) = &self.group {
             group.let_die();
         }
@@ -221,20 +216,7 @@ pub fn launch(
     }
     let Heard { terminal, handles, name_servers, mounts, notes, servers, waiting } = heard;
     let servers = Servers::new(servers);
-    let is_reaper = plan.steps.iter().any(|step| matches!(step, Step::AdoptOrphans(_)));
-    Ok(Running {
-        child,
-        terminal,
-        group: None,
-        handles,
-        ids: None,
-        name_servers,
-        mounts,
-        notes,
-        servers,
-        is_reaper,
-        waiting,
-    })
+    Ok(Running { child, terminal, group: None, handles, ids: None, name_servers, mounts, notes, servers, waiting })
 }
 
 /// Leaves nothing behind of a child that may be gone already.

@@ -134,6 +134,7 @@ impl Joining<'_> {
         let mut monitor = Monitor::new(&signals, clients);
         self.note(ContainerEvent::Exec);
         let among_others = self.live.record.asked.pid != NamespaceMode::Private;
+        // The container's monitor ends what is left of it; but that may have been killed.
         let ends_with = among_others.then(|| self.live.init().try_clone_to_owned()).transpose();
         let ends_with = ends_with.map_err(|cause| failed("watching the container", &cause))?;
         let code = monitor.serve(&running, channels, Care { ends_with, ..Care::default() });

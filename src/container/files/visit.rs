@@ -17,7 +17,6 @@ use crate::host::boot::process_start;
 use crate::identity::map::{Caller, Ranges};
 use crate::name::capability::CapabilitySet;
 use crate::name::ids::IdsMode;
-use crate::net::plan::NetworkPlan;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::LaunchPlan;
 use crate::runtime::spawn;
@@ -54,18 +53,8 @@ pub fn fresh(layout: &Layout, steps: Vec<Step>) -> Result<LaunchPlan, Failure> {
     let begin = [Step::SetUmask(0), identity, Step::TieToMonitor, Step::EnterStore(store)];
     let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     let falls_back = layout.storage_driver().is_none();
-    Ok(LaunchPlan {
-        namespaces,
-        id_maps,
-        group: None,
-        virtual_ids: None,
-        network: NetworkPlan::Host,
-        shares_users: false,
-        joins: false,
-        is_among_others: false,
-        falls_back,
-        steps: begin.into_iter().chain(steps).collect(),
-    })
+    let steps = begin.into_iter().chain(steps).collect();
+    Ok(LaunchPlan { namespaces, id_maps, falls_back, ..LaunchPlan::without_namespaces(steps) })
 }
 
 /// The plan that enters a running container; nothing if its process is gone.

@@ -57,7 +57,8 @@ impl LaunchPlan {
         Self::without_namespaces(steps)
     }
 
-    fn without_namespaces(steps: Vec<Step>) -> Self {
+    /// These steps, in the namespaces that there are.
+    pub fn without_namespaces(steps: Vec<Step>) -> Self {
         let (namespaces, network) = (CloneFlags::empty(), NetworkPlan::Host);
         Self {
             namespaces,
