@@ -234,8 +234,10 @@ fn a_helper_that_is_killed_is_started_again() {
         wait_until("the server is there again", || heard(&address).as_deref() == Some("hello from inside"));
         let deaths = &lab.inspect(&container.id)["NetworkSettings"]["Helper"]["Deaths"];
         assert_eq!(*deaths, 1);
-        let events = lab.coracle(["events", "--stream=false", "--format", "{{.Status}}"]).ok().text();
-        assert!(events.contains("network_lost") && events.contains("network_restored"), "{events}");
+        // Told after the network is there.
+        let events = || lab.coracle(["events", "--stream=false", "--format", "{{.Status}}"]).ok().text();
+        wait_until("that it is back is told", || events().contains("network_restored"));
+        assert!(events().contains("network_lost"));
     }
 }
 
