@@ -86,6 +86,7 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     let Asked { mut request, access, progress, plan, presence, replaces, removes_image } = asked;
     // Until the container's record names the image, nobody removes it.
     let guard = store.lock_shared(&mut say_waiting)?;
+    limit_size(layout, &mut request);
     let base = base(&store, &mut request, access, progress, started)?;
     if plan == PlanUse::Print {
         let plan = container::run::plan(layout, &request, &base)?;
@@ -137,12 +138,20 @@ fn warn_of(request: &Request) -> Result<(), Failure> {
     container::run::warnings(request).map(|warnings| warnings.iter().for_each(|warning| error::warn(warning)))
 }
 
+/// What is configured counts for containers of images, where nothing is said.
+fn limit_size(layout: &Layout, request: &mut Request) {
+    if !matches!(request.rootfs, RootfsSource::Directory { .. }) {
+        request.size_limit = request.size_limit.or(layout.size_limit());
+    }
+}
+
 /// Makes a container, and prints its id.
 pub fn create(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     let started = now();
     let store = Store::open(layout.clone())?;
     let Asked { mut request, access, progress, replaces, .. } = asked;
     let guard = store.lock_shared(&mut say_waiting)?;
+    limit_size(layout, &mut request);
     let base = base(&store, &mut request, access, progress, started)?;
     warn_of(&request)?;
     if replaces {
@@ -458,7 +467,16 @@ fn measured(store: &Store, container: &Summary) -> Result<Size, Failure> {
         None if container.image_id.is_none() => disk_usage::below(Path::new(&container.image)),
         None => 0,
     };
-    let written = disk_usage::below(&store.layout().container(&container.id).join("upper"));
+    let layout = store.layout();
+    let copied = if layout.container_copy(&container.id).exists() {
+        container::list::load(layout, &container.id)?
+    } else {
+        None
+    };
+    let written = match copied {
+        Some(copied) => container::diff::written(store, &copied.record)?,
+        None => disk_usage::below(&layout.container(&container.id).join("upper")),
+    };
     Ok(Size { written, base })
 }
 
@@ -692,7 +710,10 @@ fn graph_driver(layout: &Layout) -> Choice {
 fn choose(layout: &Layout, directory: &Path) -> Choice {
     let chosen = |driver: Driver, reason: String| Choice { name: driver.name().into(), reason };
     let mut found_out = Vec::new();
-    let mut next = Some(layout.storage_driver().unwrap_or_default());
+    let mut next = Some(layout.first_driver());
+    if next != Some(Driver::default()) && layout.storage_driver().is_none() {
+        found_out.push("storage.conf or a storage option asks for it".to_owned());
+    }
     while let Some(driver) = next {
         let place = directory.join(driver.name());
         if let Err(error) = std::fs::create_dir(&place) {
@@ -703,6 +724,7 @@ fn choose(layout: &Layout, directory: &Path) -> Choice {
                 let what = match driver {
                     Driver::Overlay => "the kernel's overlay was mounted on the store's file system",
                     Driver::Fuse => "our own overlay was mounted and served through /dev/fuse",
+                    Driver::Copy => "each container has a copy of its layers",
                 };
                 found_out.push(what.to_owned());
                 return chosen(driver, found_out.join("; "));

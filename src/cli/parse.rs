@@ -48,6 +48,7 @@ pub fn parse(argv: &[OsString]) -> Result<Parsed, UsageError> {
         Err(error) => return explained(&error, argv),
     };
     let mut path = Vec::new();
+    let storage_options = matches.remove_many(tree::STORAGE_OPTIONS).map(Iterator::collect).unwrap_or_default();
     while let Some((name, below)) = matches.remove_subcommand() {
         path.push(name);
         matches = below;
@@ -63,6 +64,7 @@ pub fn parse(argv: &[OsString]) -> Result<Parsed, UsageError> {
     };
     // A global argument is known to the command that it was given to and to all below: to the last one always.
     let globals = Globals::from_arg_matches(&matches).unwrap_or_default();
+    let globals = Globals { storage_options, ..globals };
     Ok(Parsed::Verb { verb, matches, globals })
 }
 
@@ -114,7 +116,7 @@ fn words_of_path(argv: &[OsString]) -> Vec<String> {
     let mut command = &tree::documented();
     let mut words = argv.iter().skip(1).filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
-        if matches!(word, "--root" | "--runroot" | "--storage-driver") {
+        if matches!(word, "--root" | "--runroot" | "--storage-driver" | "--storage-opt") {
             words.next();
             continue;
         }

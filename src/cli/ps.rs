@@ -391,6 +391,8 @@ impl Times {
 
 pub(super) fn status(container: &Summary, now: Timestamp) -> String {
     let health = container.health.as_ref().map(|health| format!(" ({health})")).unwrap_or_default();
+    // `inspect` says what it lacks.
+    let health = if container.is_degraded { " (Degraded)".into() } else { health };
     match container.status {
         Status::Created => "Created".into(),
         Status::Initialized { .. } => "Initialized".into(),
@@ -435,6 +437,7 @@ mod tests {
             remove_at_exit: false,
             restarts: 0,
             health: None,
+            is_degraded: false,
             size: Some(Size { written: 1000 * u64::from(byte), base: 4_500_000 }),
             ports: crate::container::summary::Ports::default(),
         };

@@ -3,6 +3,8 @@
 use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::failure::Failure;
+use crate::host::config::storage::StorageConf;
+use crate::host::env;
 
 /// What was given before the command, for all commands.
 #[derive(Args, Clone, Debug, Default)]
@@ -13,9 +15,12 @@ pub struct Globals {
     /// Directory of process records and sockets [default: $XDG_RUNTIME_DIR/coracle]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options", value_hint = clap::ValueHint::DirPath)]
     pub runroot: Option<std::path::PathBuf>,
-    /// How root file systems are made: overlay or fuse [default: the first that can be had]
+    /// How root file systems are made: overlay, fuse or copy [default: the first that can be had]
     #[arg(long, global = true, value_name = "DRIVER", help_heading = "Global options")]
     pub storage_driver: Option<String>,
+    /// Options of storage, which are given before the command: `run` has others of that name.
+    #[arg(skip)]
+    pub storage_options: Vec<String>,
 }
 
 impl Globals {
@@ -25,12 +30,33 @@ impl Globals {
             let path = path.as_ref().map(std::path::absolute).transpose();
             path.map_err(|cause| Failure::new("E_DIR", format!("finding the working directory: {cause}")))
         };
-        let driver = self.storage_driver.as_deref().map(str::parse).transpose();
-        let driver = driver.map_err(|error| super::run::of_flag("--storage-driver", error))?;
+        let parsed = |flag, text: Option<&str>| {
+            text.map(str::parse).transpose().map_err(|error| super::run::of_flag(flag, error))
+        };
+        let variable = |variable| env::get(variable).map(|value| value.to_string_lossy().into_owned());
+        let driver = match parsed("--storage-driver", self.storage_driver.as_deref())? {
+            None => parsed("STORAGE_DRIVER", variable(&env::STORAGE_DRIVER).as_deref())?,
+            given => given,
+        };
+        let mut conf = StorageConf::read();
+        conf.broken.iter().for_each(|broken| super::error::warn(&broken.to_string()));
+        let options = variable(&env::STORAGE_OPTS).unwrap_or_default();
+        let refused = |flag| move |error| super::run::of_flag(flag, error);
+        match self.storage_options.is_empty() {
+            true => conf
+                .take_options(options.split(',').filter(|option| !option.is_empty()))
+                .map_err(refused("STORAGE_OPTS"))?,
+            false => {
+                conf.take_options(self.storage_options.iter().map(String::as_str)).map_err(refused("--storage-opt"))?
+            }
+        }
         let layout = crate::state::layout::Layout::discover(absolute(&self.root)?, absolute(&self.runroot)?)?;
-        Ok(layout.with_storage_driver(driver))
+        Ok(layout.with_storage_driver(driver).with_storage_wishes(conf.first, conf.size))
     }
 }
+
+/// The argument of [`Globals::storage_options`].
+pub const STORAGE_OPTIONS: &str = "storage_options";
 
 /// A command's arguments, and what it does with them.
 pub trait Invocation: Args + FromArgMatches {
@@ -377,7 +403,11 @@ pub(super) fn parser() -> Command {
 
 fn root() -> Command {
     let version = clap::Arg::new("version").short('v').long("version").action(ArgAction::Version);
+    let storage = clap::Arg::new(STORAGE_OPTIONS).long("storage-opt").action(ArgAction::Append).value_name("KEY=VALUE");
+    let storage =
+        storage.help("How root file systems are made, in the place of options of storage.conf (before the command)");
     own_help(Globals::augment_args(Command::new("coracle")))
+        .arg(storage.help_heading("Global options"))
         .version(env!("CARGO_PKG_VERSION"))
         .about("Run containers: rootless, for one user, without a daemon")
         .long_about(None)

@@ -1,9 +1,17 @@
 //! `diff`: what a container's or an image's files differ in.
 
+use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::fstatat;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::files::changes::{self, Change};
+use super::files::pack::{names, open_directory, type_of};
 use super::files::trees::{self, Trees};
 use super::files::{compare, visit};
 use super::list;
@@ -78,6 +86,33 @@ pub fn own(store: &Store, subject: &Subject) -> Result<Vec<Change>, Failure> {
     })
 }
 
+/// Bytes that the files take which a container has made or changed in a copy of its layers.
+pub fn written(store: &Store, record: &ContainerRecord) -> Result<u64, Failure> {
+    let trees = Trees::of_container(store, record)?;
+    ask(trees.plan_of_changes(store.layout())?, |inside| {
+        let upper = inside.mounts.get(trees::OTHER.0).and_then(Option::as_ref);
+        let upper = upper.ok_or_else(|| visit::internal("opening a layer", "it is not mounted"))?;
+        room(trees::root_of(upper)?).map_err(|errno| visit::internal("measuring the container's files", errno))
+    })
+}
+
+/// Bytes that everything in a directory takes; a file of several names counts once.
+fn room(directory: OwnedFd) -> Result<u64, Errno> {
+    let (mut bytes, mut seen, mut directories) = (0, HashSet::new(), vec![directory]);
+    while let Some(directory) = directories.pop() {
+        for name in names(directory.as_fd())? {
+            let stat = fstatat(&directory, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            if seen.insert((stat.st_dev, stat.st_ino)) {
+                bytes += stat.st_blocks as u64 * 512;
+            }
+            if type_of(&stat) == libc::S_IFDIR {
+                directories.push(open_directory(directory.as_fd(), &name, true)?);
+            }
+        }
+    }
+    Ok(bytes)
+}
+
 /// What makes the files of `subject` of those of `other`.
 pub fn between(store: &Store, subject: &Subject, other: &Subject) -> Result<Vec<Change>, Failure> {
     let (new, old) = (subject.trees(store)?, other.trees(store)?);
@@ -92,11 +127,11 @@ pub fn between(store: &Store, subject: &Subject, other: &Subject) -> Result<Vec<
     Ok(changes)
 }
 
-/// Has a visitor find out the changes.
-fn ask(
+/// Has a visitor find something out.
+fn ask<T: Serialize + DeserializeOwned>(
     mut plan: LaunchPlan,
-    find: impl FnOnce(&visit::Inside) -> Result<Vec<Change>, Failure>,
-) -> Result<Vec<Change>, Failure> {
+    find: impl FnOnce(&visit::Inside) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let (mut reader, writer) = io::pipe().map_err(|cause| visit::internal("making a pipe", cause))?;
     let writer = OwnedFd::from(writer);
     let visitor = visit::start(&mut plan, writer.as_fd(), |inside, mut data| {

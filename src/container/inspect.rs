@@ -128,6 +128,11 @@ impl GraphDriver {
                 [("LowerDir", lower), ("UpperDir", own("upper")), ("WorkDir", own("work"))].into()
             }
         };
+        let copy = layout.container_copy(&record.id);
+        if copy.exists() {
+            // As of podman's vfs: then the upper directory says nothing.
+            data.insert("Dir", copy.join("tree").display().to_string());
+        }
         let found = listed.driver.as_ref();
         // Why it is not made as it is tried first.
         data.extend(found.filter(|found| !found.reason.is_empty()).map(|found| ("Reason", found.reason.clone())));

@@ -33,7 +33,6 @@ use crate::identity::keeper::{Draft, Keeper};
 use crate::name::container::ContainerId;
 use crate::name::port::Published;
 use crate::name::process::notify_mode::NotifyMode;
-use crate::name::storage_driver::Driver;
 use crate::runtime::init::Given;
 use crate::runtime::launch_error::LaunchError;
 use crate::runtime::plan::{Execution, LaunchPlan};
@@ -463,10 +462,14 @@ impl<'a> Launch<'a> {
             let company = Company { interrupt: None, connect, membership };
             let error = match spawn::launch(proof, &plan, given, company) {
                 Ok(running) => {
-                    if self.detour.borrow().is_none() && self.layout.storage_driver().is_some() {
-                        let driver = plan.driver().unwrap_or_default();
-                        let reason = if driver == Driver::Overlay { "" } else { "--storage-driver" };
-                        driver::note(self.layout, &self.id, driver, reason.into());
+                    if self.detour.borrow().is_none()
+                        && let Some(driver) = plan.driver()
+                    {
+                        let known = driver::recorded(self.layout, &self.id).map(|record| record.driver);
+                        if known.unwrap_or_default() != driver {
+                            let why = driver::why_first(self.layout, self.request, driver);
+                            driver::note(self.layout, &self.id, driver, why.into());
+                        }
                     }
                     if let (Some(driver), Some(reason)) = (plan.driver(), self.detour.take()) {
                         driver::note(self.layout, &self.id, driver, reason.clone());
@@ -477,7 +480,10 @@ impl<'a> Launch<'a> {
                 Err(error) => error,
             };
             match driver::next(&mut plan, &error) {
-                Some(reason) => self.detour.replace(Some(reason)),
+                Some(reason) => {
+                    let before = self.detour.take().map(|before| format!("{before}; ")).unwrap_or_default();
+                    self.detour.replace(Some(before + &reason))
+                }
                 None => {
                     if let Some(reason) = self.detour.take() {
                         (self.notice)(&format!("tried before: {reason}"));

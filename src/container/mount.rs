@@ -39,9 +39,14 @@ pub fn mount(store: &Store, container: &Listed) -> Result<PathBuf, Failure> {
     let failed = |cause| Subject::container(&record.name).failed("mounting", &path, cause);
     let has_layer_to_itself = !matches!(container.status, Status::Created | Status::Stopped(_));
     let mode = if has_layer_to_itself { Mode::ToRead } else { Mode::ToWrite };
-    let overlay = Trees::of_container(store, record)?.overlay(mode);
-    let (mut trees, upper) = overlay.ok_or_else(|| failed(Errno::EINVAL.into()))?;
+    let all = Trees::of_container(store, record)?;
     let point = mount::prepare(layout, &path).map_err(failed)?;
+    if let Some(tree) = all.copy() {
+        mount::attach_tree(&tree, mode == Mode::ToWrite, &point).map_err(failed)?;
+        event::note(layout, ContainerEvent::Mount, record);
+        return Ok(path);
+    }
+    let (mut trees, upper) = all.overlay(mode).ok_or_else(|| failed(Errno::EINVAL.into()))?;
     if trees.is_empty() {
         // An overlay has a lowest layer: the empty directory on which it is mounted.
         trees.push(point.clone());

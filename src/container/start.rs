@@ -4,7 +4,6 @@ use std::fs;
 
 use super::base::Base;
 use super::create::{Owned, Taken};
-use super::group;
 use super::launch::{self, Launch, Presence, Report};
 use super::list::{self, Listed};
 use super::networks;
@@ -12,8 +11,10 @@ use super::request::{NetworkMode, Request, RootfsSource};
 use super::run;
 use super::status::Status;
 use super::update::Changes;
+use super::{files, group};
 use crate::failure::Failure;
 use crate::name::container::ContainerId;
+use crate::name::storage_driver::Driver;
 use crate::oci::digest::ImageId;
 use crate::state::layout::Layout;
 
@@ -108,6 +109,9 @@ impl Startable {
         launch::tidy(layout, &self.request, id);
         group::remove_left(layout, id);
         let (plan, memberships) = run::plan_again(layout, &self.request, base, id, &record.name)?;
+        if plan.driver().is_some_and(|driver| driver != Driver::Copy) {
+            files::settle(layout, &record)?;
+        }
         let _ = fs::remove_file(layout.stop_marker(id));
         let launch = Launch::again(layout, &self.request, record, plan, self.owned, notice).in_networks(memberships);
         let result = launch.execute(presence);

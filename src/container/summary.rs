@@ -39,6 +39,8 @@ pub struct Summary {
     pub restarts: u32,
     /// What its health checks have shown: a word; none are made where absent.
     pub health: Option<String>,
+    /// Whether something that serves it has died: it runs on, in part.
+    pub is_degraded: bool,
     /// How much room it takes, where that was asked for.
     pub size: Option<Size>,
     /// Published and exposed ports.
@@ -125,6 +127,7 @@ impl Summary {
             remove_at_exit: record.remove_at_exit,
             restarts: listed.restarts(),
             health: listed.health.as_ref().map(|health| health.status.clone()),
+            is_degraded: matches!(&listed.status, status::Status::Running(processes) if processes.degraded.is_some()),
             size: None,
             ports: Ports {
                 column: published::column(&record.ports, listed.connection.as_ref()),

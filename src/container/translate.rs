@@ -306,8 +306,13 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
             let targets = (lower.is_empty() || surroundings.lacks_mount_targets).then(|| c_string(MOUNT_TARGETS));
             let lower = lower.into_iter().map(Ok).chain(targets).collect::<Result<Vec<_>, _>>()?;
             let upper = (c_string(relative(id, "upper"))?, c_string(relative(id, "work"))?);
-            if request.size_limit.is_some() && surroundings.driver == Driver::Overlay {
-                return Err(Refused::NoSizeLimit("the kernel's overlay").into());
+            let unlimited = match surroundings.driver {
+                Driver::Overlay => Some("the kernel's overlay"),
+                Driver::Copy => Some("a copy of the layers"),
+                Driver::Fuse => None,
+            };
+            if let (Some(what), Some(_)) = (unlimited, request.size_limit) {
+                return Err(Refused::NoSizeLimit(what).into());
             }
             let volatile = request.removal == Removal::AtExit;
             return Ok(Rootfs::Overlay { lower, upper, volatile, limit: request.size_limit });

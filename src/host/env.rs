@@ -31,6 +31,9 @@ variables! {
     DOCKER_CONFIG = "DOCKER_CONFIG": "Directory of docker's config.json, read for credentials.";
     CONTAINERS_CONF = "CONTAINERS_CONF": "File with defaults for containers, instead of the user's and the machine's containers.conf.";
     CONTAINERS_CONF_OVERRIDE = "CONTAINERS_CONF_OVERRIDE": "File with defaults for containers that win over all others.";
+    CONTAINERS_STORAGE_CONF = "CONTAINERS_STORAGE_CONF": "File with settings for storage, instead of the user's and the machine's storage.conf.";
+    STORAGE_DRIVER = "STORAGE_DRIVER": "What --storage-driver is where it is not given.";
+    STORAGE_OPTS = "STORAGE_OPTS": "What --storage-opt before the command is where it is not given: options separated by commas.";
     PODMAN_USERNS = "PODMAN_USERNS": "What --userns is where it is not given.";
     CONTAINERS_REGISTRIES_CONF = "CONTAINERS_REGISTRIES_CONF": "File with settings for registries, instead of the user's and the machine's registries.conf.";
     CONTAINERS_REGISTRIES_CONF_DIR = "CONTAINERS_REGISTRIES_CONF_DIR": "Directory with more such files (*.conf), instead of the user's and the machine's registries.conf.d.";

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::cgroup::Cgroups;
+use super::config::storage::StorageConf;
 use super::device::{self, Device};
 use super::directory::{self, FileSystem};
 use super::identity::Mapping;
@@ -155,6 +156,12 @@ pub struct Store {
     pub graph_driver_name: String,
     /// Why so.
     pub graph_driver_reason: String,
+    /// The storage.conf that was read; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_file: Option<PathBuf>,
+    /// What in it has no effect, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub config_without_effect: Vec<String>,
     /// What it is on.
     pub file_system: Option<FileSystem>,
     /// Process records.
@@ -237,11 +244,14 @@ fn helper(name: &str) -> Helper {
 }
 
 fn store(layout: &Layout, driver: Choice, counts: Counts) -> Store {
+    let conf = StorageConf::read();
     Store {
         graph_root: layout.data().to_owned(),
         graph_root_complaint: directory::complaint(layout.data()),
         graph_driver_name: driver.name,
         graph_driver_reason: driver.reason,
+        config_file: conf.file,
+        config_without_effect: conf.without_effect.iter().map(|(key, why)| format!("{key}: {why}")).collect(),
         file_system: directory::file_system(layout.data()),
         run_root: layout.runtime().to_owned(),
         run_root_reason: run_root_reason(layout),

@@ -21,7 +21,7 @@ use crate::name::storage_driver::Driver;
 use crate::oci::digest::ImageId;
 use crate::rootfs::fuse;
 use crate::runtime::step::Upper;
-use crate::runtime::{fuse_mount, overlay_mount};
+use crate::runtime::{copy_mount, fuse_mount, overlay_mount};
 use crate::state::journal::{self, ImageEvent};
 use crate::state::layout::Layout;
 use crate::state::record::{io_code, io_hint};
@@ -182,18 +182,49 @@ pub fn attach(layout: &Layout, trees: &[CString], upper: Option<&Upper>, point: 
     let mounted = match layout.storage_driver() {
         Some(Driver::Fuse) => serve(trees, upper)?,
         Some(Driver::Overlay) => overlay_mount::mount(trees, upper, point)?,
-        None => match overlay_mount::mount(trees, upper, point) {
-            // Who may not mount anything may not mount ours either.
-            Err(errno) if errno != Errno::EPERM => serve(trees, upper)?,
-            other => other?,
-        },
+        Some(Driver::Copy) => copy(trees, upper)?,
+        None if layout.first_driver() == Driver::Copy => copy(trees, upper)?,
+        None => {
+            let first = match layout.first_driver() {
+                Driver::Overlay => overlay_mount::mount(trees, upper, point),
+                // It is next.
+                _ => Err(Errno::EINVAL),
+            };
+            match first {
+                // Who may not mount anything may not mount ours either.
+                Err(errno) if errno != Errno::EPERM => match serve(trees, upper) {
+                    Err(_) => copy(trees, upper)?,
+                    served => served?,
+                },
+                other => other?,
+            }
+        }
     };
+    attach_mount(&mounted, upper.is_some(), point)
+}
+
+/// Mounts the tree `path`, relative to the working directory, on `point`.
+pub fn attach_tree(path: &CString, writable: bool, point: &CString) -> std::io::Result<()> {
+    let tree = fuse_mount::open_directory(path)?;
+    attach_mount(&mount::clone_tree(tree.as_fd(), c"", Depth::Single)?, writable, point)
+}
+
+fn attach_mount(mounted: &OwnedFd, writable: bool, point: &CString) -> std::io::Result<()> {
     let attributes = MountAttrs::NODEV.and(MountAttrs::NOSUID);
-    let attributes = if upper.is_none() { attributes.and(MountAttrs::RDONLY) } else { attributes };
+    let attributes = if writable { attributes } else { attributes.and(MountAttrs::RDONLY) };
     mount::restrict(mounted.as_fd(), attributes, Depth::Single)?;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let target = nix::fcntl::open(point.as_c_str(), flags, Mode::empty())?;
     Ok(mount::attach(mounted.as_fd(), target.as_fd())?)
+}
+
+/// Mounts a copy. What else is only read lives as long as a process of ours, and here there is none.
+fn copy(trees: &[CString], upper: Option<&Upper>) -> Result<OwnedFd, Errno> {
+    let trees: Vec<CString> = trees.iter().filter(|tree| !tree.to_bytes().starts_with(b"/")).cloned().collect();
+    if upper.is_none() && !copy_mount::is_kept(&trees) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    copy_mount::mount(&trees, upper)
 }
 
 /// Mounts our own overlay, served by a process that lives as long as the mount.

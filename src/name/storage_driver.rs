@@ -14,6 +14,8 @@ pub enum Driver {
     Overlay,
     /// Our own overlay, served by a process of its own through FUSE.
     Fuse,
+    /// No overlay: a copy of the layers for each container.
+    Copy,
 }
 
 impl Driver {
@@ -21,7 +23,8 @@ impl Driver {
     pub fn next(self) -> Option<Self> {
         match self {
             Self::Overlay => Some(Self::Fuse),
-            Self::Fuse => None,
+            Self::Fuse => Some(Self::Copy),
+            Self::Copy => None,
         }
     }
 
@@ -30,6 +33,7 @@ impl Driver {
         match self {
             Self::Overlay => "overlay",
             Self::Fuse => "fuse",
+            Self::Copy => "copy",
         }
     }
 }
@@ -42,7 +46,7 @@ impl fmt::Display for Driver {
 
 /// A name that is none of a driver.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no storage driver {0:?}: there are overlay and fuse")]
+#[error("there is no storage driver {0:?}: there are overlay, fuse and copy")]
 pub struct UnknownDriver(String);
 
 impl crate::failure::Explain for UnknownDriver {
@@ -63,6 +67,7 @@ impl FromStr for Driver {
         match name {
             "overlay" | "overlay2" => Ok(Self::Overlay),
             "fuse" | "fuse-overlayfs" => Ok(Self::Fuse),
+            "copy" | "vfs" => Ok(Self::Copy),
             _ => Err(UnknownDriver(name.into())),
         }
     }
@@ -74,10 +79,11 @@ mod tests {
 
     #[test]
     fn names_are_understood_and_said() {
-        for driver in [Driver::Overlay, Driver::Fuse] {
+        for driver in [Driver::Overlay, Driver::Fuse, Driver::Copy] {
             assert_eq!(driver.name().parse(), Ok(driver));
         }
         assert_eq!("fuse-overlayfs".parse(), Ok(Driver::Fuse));
+        assert_eq!("vfs".parse(), Ok(Driver::Copy));
         assert!("btrfs".parse::<Driver>().is_err());
     }
 }

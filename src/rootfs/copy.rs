@@ -1,14 +1,46 @@
-//! Copying contents of files: by reference where the file system can do that, else without a detour through our memory, and
-//! without filling holes.
+//! Copying: contents of files, by reference where the file system can do that, else without a detour through our memory and
+//! without filling holes; and root file systems, where there is no overlay to be had.
 
+pub mod changes;
+pub mod merge;
+
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 use nix::unistd::Whence;
 
 use crate::sys::fs::clone_contents;
+use crate::sys::xattr;
+
+/// Marks a file of an upper layer as one that was in a lower layer. Empty, it does not say as which (`ovl_get_fh`).
+pub const ORIGIN: &CStr = c"user.overlay.origin";
+
+/// Copies extended attributes under the names that `named` gives them; those without one stay behind.
+pub fn attributes(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    named: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Result<(), Errno> {
+    for name in xattr::list(source)? {
+        let Some(Ok(new)) = named(name.to_bytes()).map(CString::new) else { continue };
+        let value = match xattr::get_whole(source, &name) {
+            Ok(value) => value,
+            Err(Errno::ENODATA) => continue,
+            Err(errno) => return Err(errno),
+        };
+        match xattr::set(target, &new, &value) {
+            Ok(()) => {}
+            // Labels and the like are the host's affair.
+            Err(Errno::EPERM | Errno::EOPNOTSUPP) if !new.to_bytes().starts_with(b"user.") => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
 
 /// Copies the first `wanted` bytes of `source`, which has `size`, into the empty file `target`.
 pub fn contents(source: &File, target: &File, size: u64, wanted: u64) -> Result<(), Errno> {

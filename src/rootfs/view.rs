@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
+use crate::sys::fs::is_marked_whiteout;
 use crate::sys::in_root::{Resolve, open_below};
 
 /// The trees that make up a root, topmost first: layers, or one directory of the host.
@@ -86,6 +87,7 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 
 fn look(root: BorrowedFd<'_>, path: &CStr) -> io::Result<Said> {
     match open_below(root, path, read_flags() | OFlag::O_NOFOLLOW, Resolve::NoSymlinks) {
+        Ok(fd) if is_marked_whiteout(fd.as_fd()) => Ok(Said::Gone),
         Ok(fd) => Ok(Said::Here(fd.into())),
         Err(Errno::ELOOP | Errno::EXDEV) => Ok(Said::Link),
         // A whiteout is a character device 0:0, which nothing serves; one of a parent is not a directory.

@@ -14,6 +14,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{FsType, fstatfs};
 
 use super::blueprint::WindowSize;
+use super::copy_mount;
 use super::copy_up;
 use super::fuse_mount;
 use super::overlay_mount;
@@ -199,6 +200,11 @@ impl Init<'_> {
                 let fd = self.overlay_directory(*driver, lower, upper, mountpoint, *otherwise)?;
                 self.hold(*slot, fd, false);
             }
+            Step::Changes { slot, container, lower } => {
+                let fd = copy_mount::changes_of(container, lower)?;
+                self.hold(*slot, fd, false);
+            }
+            Step::Settle { container, lower } => copy_mount::settle(container, lower)?,
             Step::AttachOnHost { slot, on } => attach_on_host(self.slot(*slot)?, on)?,
             Step::MakeHostDirectories(paths) => {
                 for (path, mode) in paths {
@@ -427,6 +433,7 @@ impl Init<'_> {
         match driver {
             Driver::Overlay => overlay_mount::mount(lower, upper, mountpoint),
             Driver::Fuse => fuse_mount::mount(self.channel, self.index, lower, upper),
+            Driver::Copy => copy_mount::mount(lower, upper),
         }
     }
 

@@ -196,7 +196,12 @@ fn tell(step: &Step, detail: Detail, errno: Errno) -> Story {
         Step::EnterStore(path) => Story::plain(format!("entering the store {}", path.to_string_lossy()), "E_DIR"),
         Step::NewFilesystem { fstype, .. } => tell_filesystem(&fstype.to_string_lossy(), errno),
         Step::Overlay { driver, lower, .. } => tell_overlay(*driver, lower.len(), errno),
-        Step::OverlayDirectory { driver: Driver::Fuse, .. } => tell_overlay(Driver::Fuse, 1, errno),
+        Step::OverlayDirectory { driver: driver @ (Driver::Fuse | Driver::Copy), .. } => {
+            tell_overlay(*driver, 1, errno)
+        }
+        Step::Changes { .. } | Step::Settle { .. } => {
+            Story::plain("comparing the container's copy of its layers with them".into(), io_code(errno))
+        }
         Step::OverlayDirectory { lower, .. } => {
             Story::plain(format!("showing {} in the container", lower.to_string_lossy()), "E_MOUNT_TARGET")
         }
@@ -289,6 +294,7 @@ fn tell_overlay(driver: Driver, layers: usize, errno: Errno) -> Story {
     let how = match driver {
         Driver::Overlay => "kernel overlay",
         Driver::Fuse => return tell_fuse(layers, errno),
+        Driver::Copy => return tell_copy(layers, errno),
     };
     let what = format!("mounting the root file system ({layers} layers, {how})");
     match errno {
@@ -324,6 +330,22 @@ fn tell_fuse(layers: usize, errno: Errno) -> Story {
         Errno::ENODEV => Story::hinted(what, "E_KERNEL", "the kernel has no FUSE: modprobe fuse (as root)"),
         _ => Story::plain(what, "E_STORE_FS"),
     }
+}
+
+fn tell_copy(layers: usize, errno: Errno) -> Story {
+    let what = format!("copying the root file system ({layers} layers)");
+    match errno {
+        Errno::ENOSPC | Errno::EDQUOT => Story::hinted(
+            what,
+            "E_NOSPACE",
+            "without an overlay each container has a copy of its image: make room, or see what `coracle info` says of overlays",
+        ),
+        _ => Story::plain(what, io_code(errno)),
+    }
+}
+
+fn io_code(errno: Errno) -> &'static str {
+    crate::state::record::io_code(&errno.into())
 }
 
 fn tell_attach(on: &Place, kind: TargetKind, detail: Detail) -> Story {

@@ -3,6 +3,7 @@
 //! `(step, errno)`.
 
 pub mod blueprint;
+pub mod copy_mount;
 pub mod copy_up;
 pub mod fuse_mount;
 pub mod init;

@@ -129,6 +129,26 @@ impl LaunchPlan {
         }
     }
 
+    /// Whether what is written to an overlay may take so much room and no more.
+    pub fn has_size_limit(&self) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Overlay { upper, .. } => upper.as_ref().is_some_and(|upper| upper.limit.is_some()),
+            Step::OverlayDirectory { upper, .. } => upper.limit.is_some(),
+            _ => false,
+        })
+    }
+
+    /// The directory of the store in which its processes leave what nobody needs once they are gone.
+    pub fn scratch(&self) -> Option<PathBuf> {
+        let leaves =
+            self.driver() == Some(Driver::Copy) || self.steps.iter().any(|step| matches!(step, Step::Changes { .. }));
+        let store = self.steps.iter().find_map(|step| match step {
+            Step::EnterStore(path) => Some(Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()))),
+            _ => None,
+        });
+        store.filter(|_| leaves).map(|store| store.join(crate::state::layout::TEMPORARY))
+    }
+
     /// Whether the step of this index makes an overlay.
     pub fn is_overlay(&self, step: usize) -> bool {
         matches!(self.steps.get(step), Some(Step::Overlay { .. } | Step::OverlayDirectory { .. }))

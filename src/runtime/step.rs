@@ -170,6 +170,22 @@ pub enum Step {
         /// What is done if the kernel refuses the overlay, as it does on some file systems.
         otherwise: Otherwise,
     },
+    /// Find out what a container has changed in its copy of its layers.
+    Changes {
+        /// Where what is found is kept: a layer, to be read.
+        slot: Slot,
+        /// The container's directory, relative to the store.
+        container: CString,
+        /// What was copied, as of [`Step::Overlay`].
+        lower: Vec<CString>,
+    },
+    /// Make the same the container's own layer.
+    Settle {
+        /// The container's directory, relative to the store.
+        container: CString,
+        /// What was copied, as of [`Step::Overlay`].
+        lower: Vec<CString>,
+    },
     /// Attach a mount on a directory of the host, in our own mount namespace, before the root is entered.
     AttachOnHost {
         /// The mount.

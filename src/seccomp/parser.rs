@@ -76,6 +76,7 @@ const ALLOWED: &[Syscall] = {
         fchown,
         fchownat,
         utimensat,
+        fgetxattr,
         fsetxattr,
         fremovexattr,
         // Memory, and what the run-time library does at the end, good or bad.

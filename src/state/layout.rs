@@ -3,12 +3,14 @@
 //! ```text
 //! DATA     $XDG_DATA_HOME/coracle       blobs/sha256/HEX  refs/NAME.json  images/HEX.json  layers/HEX/{tree,manifest.json}
 //!                                       containers/ID/{record.json,exit.json,created,name,log.json,owners,upper,work,...}  names/NAME  partial/  tmp/  lock
+//!                                       containers/ID/copy/{tree,made}  merged/HEX/{tree,of}
 //!                                       volumes/NAME/{record.json,data,owners,new,filling}
 //! RUNTIME  $XDG_RUNTIME_DIR/coracle     containers/ID.{json,sock,stopped,paused,health.json}  images/HEX (mounted)  events.jsonl  (safe to lose)
 //! CONFIG   $XDG_CONFIG_HOME/coracle     config.toml
 //! CACHE    $XDG_CACHE_HOME/coracle
 //! ```
 
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 
 use crate::host::env;
@@ -21,6 +23,23 @@ use crate::name::storage_driver::Driver;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::{DiffId, Digest, ImageId};
 
+/// Names below the data root, for who has it as working directory.
+pub const LAYERS: &CStr = c"layers/";
+/// Of [`Layout::tmp`].
+pub const TEMPORARY: &str = "tmp";
+/// Of [`Layout::merged`].
+pub const MERGED: &str = "merged";
+/// In a directory of that, beside its tree: the layers that it is made of, topmost first, one a line.
+pub const MERGED_OF: &str = "of";
+/// In a container's directory: its own layer.
+pub const UPPER: &CStr = c"upper";
+/// The same: a copy of its layers and of that, which is the truth if it is there.
+pub const CONTAINER_COPY: &CStr = c"copy";
+/// The tree of a copy.
+pub const COPY_TREE: &CStr = c"tree";
+/// Beside it: as old as the copy.
+pub const COPY_MADE: &CStr = c"made";
+
 /// The four roots. All directories under them are the user's own, mode 0700.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -29,6 +48,8 @@ pub struct Layout {
     config: PathBuf,
     cache: PathBuf,
     driver: Option<Driver>,
+    first: Driver,
+    size_limit: Option<u64>,
 }
 
 /// Why the roots could not be found.
@@ -73,13 +94,29 @@ impl Layout {
                     .map(|base| base.join("coracle"))
             })
             .unwrap_or_else(|| data.join("run"));
-        Ok(Self { data, runtime, config, cache, driver: None })
+        Ok(Self { data, runtime, config, cache, driver: None, first: Driver::default(), size_limit: None })
     }
 
     /// The same, with the user's word on how root file systems are made of what is there.
     #[must_use]
     pub fn with_storage_driver(self, driver: Option<Driver>) -> Self {
         Self { driver, ..self }
+    }
+
+    /// The same, with what is wished for: how they are tried to be made first, and bytes that a container may write.
+    #[must_use]
+    pub fn with_storage_wishes(self, first: Option<Driver>, size_limit: Option<u64>) -> Self {
+        Self { first: first.unwrap_or_default(), size_limit, ..self }
+    }
+
+    /// How root file systems are tried to be made first.
+    pub fn first_driver(&self) -> Driver {
+        self.driver.unwrap_or(self.first)
+    }
+
+    /// Bytes that a container may write to its root file system, where nothing else is said.
+    pub fn size_limit(&self) -> Option<u64> {
+        self.size_limit
     }
 
     /// How root file systems are made, if the user has said so.
@@ -152,6 +189,11 @@ impl Layout {
         self.references().join(format!("{}.json", reference.to_string().replace('/', "%2f")))
     }
 
+    /// Trees that several layers make together, where there is no overlay.
+    pub fn merged(&self) -> PathBuf {
+        self.data.join(MERGED)
+    }
+
     /// The directory of image records.
     pub fn images(&self) -> PathBuf {
         self.data.join("images")
@@ -210,6 +252,11 @@ impl Layout {
     /// How a container's root file system is made, if not as it is first tried.
     pub fn container_driver(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("driver.json")
+    }
+
+    /// Its copy of its layers and of its own, where it has one.
+    pub fn container_copy(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("copy")
     }
 
     /// Owners of files of its own layer that cannot carry them ([`crate::state::schema::owners`]).

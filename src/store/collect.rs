@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::oci::digest::{Algorithm, DiffId, Digest, ImageId};
 use crate::state::disk_usage;
+use crate::state::layout::{LAYERS, MERGED_OF};
 use crate::state::lock::Exclusive;
 use crate::state::record::{self, Record};
 use crate::state::schema::image::ImageRecord;
@@ -31,6 +32,8 @@ pub struct Freed {
     pub layers: Vec<DiffId>,
     /// Blobs.
     pub blobs: Vec<Digest>,
+    /// How many trees that were made of layers.
+    merged: usize,
     /// Where they are.
     trash: Option<TemporaryDirectory>,
 }
@@ -44,7 +47,7 @@ impl Freed {
             none => none.insert(TemporaryDirectory::create(&store.tmp(), Kind::Trash).map_err(failed)?),
         };
         // A number of its own: a layer and its blob have the same name if that is not compressed.
-        let number = self.layers.len() + self.blobs.len();
+        let number = self.layers.len() + self.blobs.len() + self.merged;
         std::fs::rename(path, trash.path().join(number.to_string())).map_err(failed)
     }
 
@@ -179,7 +182,21 @@ fn free(store: &Store, candidates: Objects) -> Result<Freed, StoreError> {
         freed.take(store, &store.layout().blob(&blob))?;
         freed.blobs.push(blob);
     }
+    let merged = paths_in(&store.layout().merged())?;
+    for tree in merged.iter().filter(|tree| !is_of_layers(store, tree)) {
+        freed.take(store, tree)?;
+        freed.merged += 1;
+    }
     Ok(freed)
+}
+
+/// Whether the layers are all there of which this tree was made. Files of theirs live on in it.
+fn is_of_layers(store: &Store, tree: &Path) -> bool {
+    let names = std::fs::read_to_string(tree.join(MERGED_OF)).unwrap_or_default();
+    names.lines().filter_map(|name| name.strip_prefix(LAYERS.to_str().ok()?)).all(|name| {
+        let hex = name.split('/').next().unwrap_or_default();
+        format!("sha256:{hex}").parse().is_ok_and(|layer| store.layers().contains(&layer))
+    })
 }
 
 /// Every layer and blob there is.

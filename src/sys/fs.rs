@@ -12,9 +12,66 @@ use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag};
 use nix::sys::time::TimeSpec;
 use nix::unistd::UnlinkatFlags;
 
-/// Creates the whiteout `name` in `dir`: a character device 0:0, which needs no privilege since Linux 5.8.
-pub fn make_whiteout(dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
-    nix::sys::stat::mknodat(dir, name, SFlag::S_IFCHR, Mode::empty(), 0)
+use super::xattr;
+
+/// Marks a directory that hides what lower layers have in its place (`y`), or that has marked whiteouts (`x`).
+pub const OPAQUE: &CStr = c"user.overlay.opaque";
+/// Marks an empty file that is a whiteout.
+pub const WHITEOUT: &CStr = c"user.overlay.whiteout";
+
+/// What a whiteout is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whiteout {
+    /// A character device 0:0.
+    Device,
+    /// An empty file that is marked as one, in a directory that is marked as having such.
+    Marked,
+}
+
+/// Creates the whiteout `name` in `dir`: a character device 0:0, which needs no privilege since Linux 5.8, or where the file system
+/// is itself an overlay and takes none, a marked file (overlayfs.rst, "Nesting overlayfs mounts", Linux 6.7).
+pub fn make_whiteout(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Whiteout, Errno> {
+    match nix::sys::stat::mknodat(dir, name, SFlag::S_IFCHR, Mode::empty(), 0) {
+        Err(Errno::EPERM) => make_marked(dir, name).map(|()| Whiteout::Marked),
+        other => other.map(|()| Whiteout::Device),
+    }
+}
+
+fn make_marked(dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    if !announce_whiteouts(dir)? {
+        return Ok(());
+    }
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = nix::fcntl::openat(dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    xattr::set(file.as_fd(), WHITEOUT, b"y").map_err(|_| {
+        let _ = nix::unistd::unlinkat(dir, name, UnlinkatFlags::NoRemoveDir);
+        Errno::EPERM
+    })
+}
+
+/// Marks `dir` as one that has marked whiteouts; whether it may have some. One that hides all that lower layers have needs none,
+/// and stays marked as that.
+pub fn announce_whiteouts(dir: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let listing = nix::fcntl::openat(dir, c".", flags, Mode::empty())?;
+    match xattr::get(listing.as_fd(), OPAQUE) {
+        Ok(value) => Ok(value == b"x"),
+        Err(_) => xattr::set(listing.as_fd(), OPAQUE, b"x").map(|()| true).map_err(|_| Errno::EPERM),
+    }
+}
+
+/// Whether `name` of `dir`, of which `stat` is known, is a whiteout of either kind.
+pub fn is_whiteout_at(dir: BorrowedFd<'_>, name: &[u8], stat: &FileStat) -> bool {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let marked =
+        || nix::fcntl::openat(dir, name, flags, Mode::empty()).is_ok_and(|file| is_marked_whiteout(file.as_fd()));
+    is_whiteout(stat) || (stat.st_mode & libc::S_IFMT == libc::S_IFREG && stat.st_size == 0 && marked())
+}
+
+/// Whether an open file that is empty is a marked whiteout.
+pub fn is_marked_whiteout(file: BorrowedFd<'_>) -> bool {
+    nix::sys::stat::fstat(file).is_ok_and(|stat| stat.st_size == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+        && xattr::get(file, WHITEOUT).is_ok()
 }
 
 /// Whether `stat` is that of an overlayfs whiteout.

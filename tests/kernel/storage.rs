@@ -27,13 +27,17 @@ const WORK: &str = r#"
     "#;
 
 #[test]
-fn both_overlays_do_the_same() {
+fn all_drivers_do_the_same() {
     let lab = Lab::new();
-    let mut seen = ["overlay", "fuse"].map(|driver| {
+    let mut seen = ["overlay", "fuse", "copy"].map(|driver| {
         let text = run(&lab, driver, &["--name", driver], WORK).ok().text();
-        (text, lab.coracle(["diff", driver]).ok().text(), with(&lab, "fuse", &["diff", driver]).ok().text())
+        let read_by = |other| with(&lab, other, &["diff", driver]).ok().text();
+        let (diff, by_other) = (lab.coracle(["diff", driver]).ok().text(), read_by("fuse"));
+        assert_eq!(diff, read_by("copy"));
+        (text, diff, by_other)
     });
     assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0], seen[2]);
     let (_, diff, read_by_other) = std::mem::take(&mut seen[0]);
     assert_eq!(diff, read_by_other);
     assert!(
@@ -42,7 +46,10 @@ fn both_overlays_do_the_same() {
     );
     assert_eq!(lab.inspect("fuse")["GraphDriver"]["Name"], "fuse");
     assert_eq!(lab.inspect("overlay")["GraphDriver"]["Name"], "overlay");
-    lab.coracle(["rm", "overlay", "fuse"]).ok();
+    let copied = &lab.inspect("copy")["GraphDriver"];
+    assert_eq!(copied["Name"], "copy");
+    assert!(fs::exists(format!("{}/e/b", copied["Data"]["Dir"].as_str().unwrap())).unwrap(), "{copied}");
+    lab.coracle(["rm", "overlay", "fuse", "copy"]).ok();
     lab.assert_clean();
 }
 
@@ -52,9 +59,21 @@ fn a_container_moves_from_one_driver_to_another() {
     let script = "echo start >>/etc/count; rm -r /etc/os-release 2>/dev/null; rm -rf /new; mkdir /new; ls -A /new /home; wc -l </etc/count; \
                   cat /proc/mounts | grep ' / ' | cut -d' ' -f3";
     keep(&lab, "c", &[], script);
-    for (driver, count, kind) in [("fuse", 2, "fuse"), ("overlay", 3, "overlay"), ("fuse", 4, "fuse")] {
+    let runs = [
+        ("fuse", "fuse"),
+        ("overlay", "overlay"),
+        ("copy", "ext4"),
+        ("copy", "ext4"),
+        ("overlay", "overlay"),
+        ("copy", "ext4"),
+        ("fuse", "fuse"),
+    ];
+    for (number, (driver, kind)) in runs.into_iter().enumerate() {
         let text = with(&lab, driver, &["start", "-a", "c"]).ok().text();
-        assert!(text.ends_with(&format!("\n{count}\n{kind}")), "{driver}: {text}");
+        let is_kind = text.ends_with(&format!("\n{kind}")) || driver == "copy";
+        assert!(is_kind && text.contains(&format!("\n{}\n", number + 2)), "{driver}: {text}");
+        let id = lab.inspect("c")["Id"].as_str().unwrap().to_owned();
+        assert_eq!(lab.store().join("containers").join(id).join("copy").exists(), driver == "copy");
     }
     // It stays what it was last said to be.
     assert!(lab.coracle(["start", "-a", "c"]).ok().text().ends_with("fuse"));
@@ -62,7 +81,7 @@ fn a_container_moves_from_one_driver_to_another() {
     assert!(text.windows(9).any(|window| window == b"etc/count"));
     lab.coracle(["commit", "-q", "c", "localhost/committed"]).ok();
     let text = with(&lab, "overlay", &["run", "--rm", "localhost/committed", "cat", "/etc/count"]).ok().text();
-    assert_eq!(text.lines().count(), 5, "{text}");
+    assert_eq!(text.lines().count(), 9, "{text}");
     let file = lab.write("file", "of the host");
     with(&lab, "fuse", &["cp", file.to_str().unwrap(), "c:/etc/copied"]).ok();
     assert_eq!(
@@ -90,6 +109,8 @@ fn a_dead_server_is_told_and_nothing_hangs() {
     wait_until("the monitor tells", || {
         lab.inspect("c")["State"]["Error"].as_str().is_some_and(|error| error.contains("root file system has died"))
     });
+    let status = lab.coracle(["ps", "--format", "{{.Status}}"]).ok().text();
+    assert!(status.starts_with("Up ") && status.ends_with(" (Degraded)"), "{status}");
     // Whatever the container does about it: it can be asked, and ended.
     let _ = lab.coracle(["exec", "c", "cat", "/etc/passwd"]);
     lab.coracle(["stop", "-t", "1", "c"]).ok();
@@ -107,13 +128,15 @@ fn the_upper_layer_has_a_limit_where_it_can_have_one() {
                 df -k / | tail -n 1 | tr -s ' ' | cut -d' ' -f2";
     let output = lab.run_image("busybox", &["--storage-opt", "size=10m"], &["sh", "-c", fill]);
     assert_eq!(output.ok().text(), "10240");
-    run(&lab, "overlay", &["--rm", "--storage-opt", "size=10m"], "true").refused(125, "E_UNSUPPORTED").says("fuse");
+    for driver in ["overlay", "copy"] {
+        run(&lab, driver, &["--rm", "--storage-opt", "size=10m"], "true").refused(125, "E_UNSUPPORTED").says("fuse");
+    }
     lab.run_image("busybox", &["--storage-opt", "colour=red"], &["true"]).refused(125, "E_CONFIG");
     lab.coracle(["--storage-driver", "btrfs", "ps"]).refused(125, "E_CONFIG");
 }
 
 #[test]
-fn where_there_is_no_kernel_overlay_ours_is_taken() {
+fn the_next_way_is_taken_where_one_cannot_be_had() {
     let lab = Lab::new();
     lab.pull("busybox");
     // An overlay is nothing that the kernel puts an overlay's upper directory on.
@@ -122,21 +145,117 @@ fn where_there_is_no_kernel_overlay_ours_is_taken() {
         mount -t overlay overlay -o "userxattr,lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$2"
         "$3" run --rm "$4" sh -c 'grep " / " /proc/mounts | cut -d" " -f3; touch /x' 2>"$1/first"
         "$3" run --rm "$4" true 2>"$1/second"
+        "$3" run --rm "$4" sh -ec 'rm /etc/group; mkdir /etc/group; ! [ -e /etc/group/x ]; rmdir /etc/group; mv /etc/passwd /p; ls -A /etc/group /etc/passwd 2>&1' | wc -l
+        "$3" run --rm "$5" sh -c 'cat /changed; ls -d /deleted /gone 2>&1 | wc -l'
         "$3" info --format '{{.Store.GraphDriverName}}'
         mount --bind /dev/null /dev/fuse
-        ! "$3" run --rm "$4" true 2>"$1/third""#;
+        "$3" run --name c "$4" sh -c 'grep " / " /proc/mounts | cut -d" " -f3; echo new >/etc/new; rm /etc/group' 2>"$1/third"
+        "$3" info --format '{{.Store.GraphDriverName}}'
+        "$3" inspect --format '{{.GraphDriver.Name}}: {{.GraphDriver.Data.Reason}}' c >"$1/reason"
+        "$3" diff c
+        "$3" commit -q c localhost/committed >/dev/null
+        "$3" run --rm localhost/committed sh -c 'cat /etc/new; ls /etc/group 2>&1'  || true
+        "$3" create --name made "$5" cat /etc/hostname >/dev/null
+        "$3" cp "$1/reason" made:/copied
+        "$3" export made | tar -tf - copied
+        "$3" diff made
+        sh -ec 'path=$("$1" image mount "$2"); cat "$path/changed"; "$1" image unmount "$2" >/dev/null' sh "$3" "$5"
+        ! "$3" run --rm --storage-opt size=1m "$4" true 2>"$1/limited"
+        "$3" rm c made >/dev/null; "$3" rmi -f "$5" >/dev/null; ls "$2/tmp" "$2/merged""#;
     let place = lab.arg("overlay");
     let program = crate::support::coracle_path();
-    let (store, image) = (lab.store(), image("busybox"));
-    let arguments = [place.as_str(), store.to_str().unwrap(), program.to_str().unwrap(), &image];
+    let (store, image, layers) = (lab.store(), image("busybox"), image("layers"));
+    let arguments = [place.as_str(), store.to_str().unwrap(), program.to_str().unwrap(), &image, &layers];
     let mut command = lab.program("/usr/bin/unshare");
     command.args(["-Urm", "sh", "-c", script, "sh"]).args(arguments);
     let output = output::run(&mut command, &[], LIMIT);
-    assert_eq!(output.ok().text(), "fuse\nfuse");
+    let text = output.ok().text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..4], ["fuse", "2", "second", "2"], "{text}");
+    let lines = &lines[4..];
+    assert_eq!(lines[..7], ["fuse", "overlay", "copy", "C /etc", "D /etc/group", "A /etc/new", "new"], "{text}");
+    assert_eq!(lines[8..11], ["copied", "A /copied", "second"], "{text}");
     let said = |name: &str| fs::read_to_string(format!("{place}/{name}")).unwrap();
     assert!(said("first").contains("made by fuse") && said("first").contains("kernel overlay"), "{}", said("first"));
     assert_eq!(said("second"), "", "it is told once");
-    assert!(said("third").contains("FUSE overlay"), "{}", said("third"));
+    let third = said("third");
+    assert!(
+        third.contains("made by copy") && third.contains("kernel overlay") && third.contains("FUSE overlay"),
+        "{third}"
+    );
+    assert_eq!(third.lines().count(), 1, "{third}");
+    assert!(said("reason").starts_with("copy: ") && said("reason").contains("FUSE overlay"), "{}", said("reason"));
+    assert!(said("limited").contains("FUSE overlay") && !said("limited").contains("copy"), "{}", said("limited"));
+}
+
+#[test]
+fn what_a_copy_was_made_of_is_not_written_to() {
+    let lab = Lab::new();
+    let script = "echo changed >>/changed; ln /changed /linked; echo again >>/linked; chmod 700 /etc; chmod 600 /etc/group; touch -d @5 /etc/hostname 2>/dev/null; \
+                  find / -xdev -type f | head -n 1 >/dev/null; rm -rf /home";
+    with(&lab, "copy", &["run", "--name", "c", &image("layers"), "sh", "-c", script]).ok();
+    lab.coracle(["system", "check"]).ok();
+    let size = lab.coracle(["ps", "-a", "--size", "--format", "{{.Size}}"]).ok().text();
+    assert!(!size.starts_with('0'), "{size}");
+    let read = |driver: &str| with(&lab, driver, &["run", "--rm", &image("layers"), "cat", "/changed"]).ok().text();
+    let before = read("overlay");
+    assert!(!before.contains("again"));
+    let look = "cat /changed; stat -c %a /etc; [ $(stat -c %i /changed) = $(stat -c %i /linked) ] && ! [ -e /home ] && echo same";
+    lab.coracle(["commit", "-q", "c", "localhost/c"]).ok();
+    for driver in ["overlay", "fuse", "copy"] {
+        let seen = with(&lab, driver, &["run", "--rm", "localhost/c", "sh", "-c", look]).ok().text();
+        assert_eq!(seen, format!("{before}\nchanged\nagain\n700\nsame"), "{driver}");
+    }
+    assert_eq!(read("copy"), before);
+    // What has the same size and time is looked at.
+    let forged =
+        "cp -p /etc/passwd /tmp/old; sed -i 's/root/ROOT/' /etc/passwd; touch -r /tmp/old /etc/passwd; rm /tmp/old";
+    with(&lab, "copy", &["run", "--name", "forged", &image("busybox"), "sh", "-c", forged]).ok();
+    assert!(lab.coracle(["diff", "forged"]).ok().text().contains("C /etc/passwd"));
+    lab.coracle(["rm", "c", "forged"]).ok();
+}
+
+#[test]
+fn what_is_configured_about_storage_counts_or_is_listed() {
+    let lab = Lab::new();
+    let image = image("busybox");
+    let go = |conf: &str, variables: &[(&str, &str)], arguments: &[&str]| {
+        let file = lab.write("config/containers/storage.conf", conf);
+        let mut command = lab.command(arguments);
+        command.env("CONTAINERS_STORAGE_CONF", file).envs(variables.iter().copied());
+        output::run(&mut command, &[], LIMIT)
+    };
+    let kind = [
+        "run",
+        "--rm",
+        &image,
+        "sh",
+        "-c",
+        "grep ' / ' /proc/mounts | cut -d' ' -f3; df -k / | tail -n 1 | tr -s ' ' | cut -d' ' -f2",
+    ];
+    let fuse = "[storage]\ndriver = \"overlay\"\n[storage.options.overlay]\nmount_program = \"/usr/bin/fuse-overlayfs\"\nsize = \"10m\"\n";
+    assert_eq!(go(fuse, &[], &kind).ok().text(), "fuse\n10240");
+    assert!(go(fuse, &[("STORAGE_OPTS", "overlay.size=5m")], &kind).ok().text().ends_with("\n5120"));
+    assert!(go("", &[("STORAGE_DRIVER", "fuse")], &kind).ok().text().starts_with("fuse\n"));
+    let before = [&["--storage-opt", "overlay.mount_program=/x", "--storage-opt", "size=7m"], &kind[..]].concat();
+    assert_eq!(go("[storage]\ndriver = \"overlay\"", &[], &before).ok().text(), "fuse\n7168");
+    go("", &[], &["--storage-opt", "overlay.inodes=5", "ps"]).refused(125, "E_UNSUPPORTED").says("number of files");
+    go("", &[("STORAGE_OPTS", "colour=red")], &["ps"]).refused(125, "E_UNSUPPORTED").says("STORAGE_OPTS");
+    go("", &[("STORAGE_DRIVER", "zfs")], &["ps"]).refused(125, "E_CONFIG").says("STORAGE_DRIVER");
+    // A container stays what it is, and says so.
+    go(fuse, &[], &["run", "--name", "c", &image, "true"]).ok();
+    assert_eq!(lab.inspect("c")["GraphDriver"]["Name"], "fuse");
+    assert!(lab.inspect("c")["GraphDriver"]["Data"]["Reason"].as_str().unwrap().contains("storage.conf"));
+    let of_others =
+        "[storage]\ndriver = \"zfs\"\ngraphroot = \"/x\"\n[storage.options]\nadditionalimagestores = [\"/y\"]\n";
+    let listed =
+        go(of_others, &[], &["info", "--format", "{{.Store.ConfigFile}} {{.Store.ConfigWithoutEffect}}"]).ok().text();
+    for key in ["storage.conf", "storage.driver", "storage.graphroot", "storage.options.additionalimagestores"] {
+        assert!(listed.contains(key), "{key}: {listed}");
+    }
+    let broken = go("[storage\n", &[], &kind);
+    broken.ok();
+    broken.says("storage.conf: line 1");
 }
 
 #[test]
@@ -234,22 +353,32 @@ fn random_work_has_the_same_effects_with_either_overlay() {
         }
         script += &format!("echo '# seen'; {LOOK}\n");
         // What is on disk is what was seen, whoever looks.
-        let seen = ["overlay", "fuse"].map(|driver| {
+        let seen = ["overlay", "fuse", "copy"].map(|driver| {
             let name = format!("{driver}{seed}");
             let text = with(&lab, driver, &["run", "--name", &name, &base, "sh", "-c", &script]).text();
             let again = with(&lab, driver, &["commit", "-q", &name, &format!("localhost/{name}")]).ok().text();
             let look = format!("cd /w; {LOOK}");
             let others = if driver == "fuse" { "overlay" } else { "fuse" };
             let kept = with(&lab, others, &["run", "--rm", &again, "sh", "-c", &look]).ok().text();
+            // Of a file that has lost a name in a copy the image has all: what is in a layer is not changed by that.
+            let without_links = |text: &str| match driver {
+                "copy" => text
+                    .lines()
+                    .map(|line| line.rsplit_once(' ').map_or(line, |(line, _)| line))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+                _ => text.to_owned(),
+            };
             assert_eq!(
-                text.split_once("# seen\n").map(|(_, seen)| seen),
-                Some(kept.as_str()),
+                text.split_once("# seen\n").map(|(_, seen)| without_links(seen)),
+                Some(without_links(&kept)),
                 "{driver}, seed {seed}: on disk"
             );
             text
         });
         // A file is not renamed to another name of its own, which the kernel's overlay finds out late (ovl_rename).
-        let [kernels, ours] = seen.each_ref().map(|text| {
+        // A copy renames directories of layers, and keeps names of one file together: what it says is another thing.
+        let [kernels, ours, _] = seen.each_ref().map(|text| {
             let is_late = |line: &&str| {
                 line.starts_with("mv: ") && (line.contains("Stale file handle") || line.contains("same file"))
             };

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::container::driver;
 use crate::failure::Failure;
 use crate::name::volume::VolumeName;
 use crate::oci::digest::DiffId;
@@ -46,18 +47,27 @@ pub fn key(status: &Status) -> FileKey {
 impl Recorded {
     /// What `layers`, lowest first, have recorded.
     pub fn of_layers(store: &Store, layers: &[DiffId]) -> Result<Self, Failure> {
+        Self::of_layers_in(store, layers, None)
+    }
+
+    /// The same of layers that were copied into one tree.
+    fn of_layers_in(store: &Store, layers: &[DiffId], copy: Option<&driver::Copy>) -> Result<Self, Failure> {
         let mut recorded = Self::default();
         for layer in layers {
             let manifest = store.layers().manifest(layer)?;
             let tree = store.layers().path(layer);
+            let file = |path: &LayerPath| match copy {
+                Some(copy) => copy.status(path).map(|status| key(&status)),
+                None => file(&tree, path),
+            };
             recorded.has_others |= manifest.foreign_owners;
             for owner in manifest.owners {
-                if let Some(file) = file(&tree, &owner.path) {
+                if let Some(file) = file(&owner.path) {
                     recorded.owners.insert(owner.path.as_bytes().into(), Of { file, value: owner.ownership });
                 }
             }
             for capability in manifest.capabilities {
-                if let (Some(file), Some(value)) = (file(&tree, &capability.path), from_hex(&capability.value)) {
+                if let (Some(file), Some(value)) = (file(&capability.path), from_hex(&capability.value)) {
                     recorded.capabilities.insert(capability.path.as_bytes().into(), Of { file, value });
                 }
             }
@@ -71,7 +81,8 @@ impl Recorded {
         let volumes = container.mounts.iter().filter_map(|mount| mount.volume.as_ref());
         let own = [layout.container_owners(&container.id)];
         let journal = read(own.into_iter().chain(volumes.map(|name| layout.volume_owners(name))))?;
-        Ok(Self { journal, ..Self::of_layers(store, &container.layers)? })
+        let copy = driver::Copy::of(layout, &container.id);
+        Ok(Self { journal, ..Self::of_layers_in(store, &container.layers, copy.as_ref())? })
     }
 
     /// What the journal of a volume says.

@@ -15,7 +15,7 @@ use crate::rootfs::view::View;
 use crate::runtime::plan::LaunchPlan;
 pub use crate::runtime::step::Slot;
 use crate::runtime::step::{Links, Missing, Place, Step, TargetKind, Upper};
-use crate::state::layout::Layout;
+use crate::state::layout::{CONTAINER_COPY, COPY_TREE, Layout};
 use crate::state::schema::container::ContainerRecord;
 use crate::state::schema::image::ImageRecord;
 use crate::store::Store;
@@ -40,6 +40,8 @@ pub struct Trees {
     lower: Vec<CString>,
     /// The container's own layer, and its work directory.
     upper: Option<(CString, CString)>,
+    /// The container's directory, where it has a copy of all this, which is the truth then.
+    copied: Option<CString>,
     /// How they are put together.
     driver: Driver,
     /// Whether it may be written to.
@@ -85,6 +87,7 @@ impl Trees {
         Self {
             lower: layer_trees(layers),
             upper: None,
+            copied: None,
             driver: Driver::Overlay,
             writable: false,
             mounted_on: Vec::new(),
@@ -109,7 +112,7 @@ impl Trees {
         let mut trees = Self::of_layers(&record.layers);
         trees.writable = !record.read_only;
         let found_before = || driver::recorded(layout, &record.id).map(|record| record.driver);
-        trees.driver = layout.storage_driver().or_else(found_before).unwrap_or_default();
+        trees.driver = layout.storage_driver().or_else(found_before).unwrap_or(layout.first_driver());
         match &record.rootfs {
             None => {
                 let paths = record.layers.iter().rev().map(|layer| store.layers().path(layer)).collect();
@@ -128,6 +131,7 @@ impl Trees {
             }
             Some(path) => trees.lower = vec![c_path(path)],
         }
+        trees.copied = trees.upper.as_ref().and_then(|(upper, _)| with_copy(layout, upper));
         trees.add_mounts(record);
         Ok(trees)
     }
@@ -174,14 +178,33 @@ impl Trees {
 
     /// What holds everything in `slot`, to be read.
     fn mount_merged(&self, slot: Slot) -> Step {
+        if let Some(tree) = self.copy() {
+            return clone(slot, tree, Access::ReadOnly);
+        }
         let upper = self.upper.as_ref().map(|(upper, _)| upper.clone());
         stacked(self.driver, slot, upper.into_iter().chain(self.lower.iter().cloned()).collect())
     }
 
     /// What holds the container's own layer and what is below it.
     fn hold_layers(&self) -> Vec<Step> {
-        let upper = self.upper.iter().map(|(upper, _)| clone(OTHER, upper.clone(), Access::ReadOnly));
+        let upper = self.upper.iter().map(|(upper, _)| match &self.copied {
+            Some(container) => Step::Changes { slot: OTHER, container: container.clone(), lower: self.lower.clone() },
+            None => clone(OTHER, upper.clone(), Access::ReadOnly),
+        });
         upper.chain([self.mount_lower(BELOW)]).collect()
+    }
+
+    /// The root that is a copy, where there is one.
+    pub fn copy(&self) -> Option<CString> {
+        let container = self.copied.as_ref()?.to_string_lossy();
+        let (copy, tree) = (CONTAINER_COPY.to_string_lossy(), COPY_TREE.to_string_lossy());
+        Some(c_text(format!("{container}/{copy}/{tree}")))
+    }
+
+    /// The plan that makes what was changed in a copy the container's own layer again; nothing where there is none.
+    pub fn plan_to_settle(&self, layout: &Layout) -> Result<Option<LaunchPlan>, Failure> {
+        let Some(container) = self.copied.clone() else { return Ok(None) };
+        visit::fresh(layout, vec![Step::Settle { container, lower: self.lower.clone() }]).map(Some)
     }
 
     /// The plan that enters the root as it is, to be read, without anything mounted in it.
@@ -210,7 +233,8 @@ impl Trees {
             Some((upperdir, workdir)) if writable => {
                 let (upperdir, workdir) = (upperdir.clone(), workdir.clone());
                 let upper = Some(Upper { upperdir, workdir, volatile: false, limit: None });
-                let (driver, lower, mountpoint) = (self.driver, self.lower.clone(), MOUNTPOINT.to_owned());
+                let driver = if self.copied.is_some() { Driver::Copy } else { self.driver };
+                let (lower, mountpoint) = (self.lower.clone(), MOUNTPOINT.to_owned());
                 steps.push(Step::Overlay { driver, slot: ROOT, lower, upper, mountpoint });
             }
             None if writable => {
@@ -298,6 +322,14 @@ fn stacked(driver: Driver, slot: Slot, mut trees: Vec<CString>) -> Step {
             Step::Overlay { driver, slot, lower: trees, upper: None, mountpoint: MOUNTPOINT.to_owned() }
         }
     }
+}
+
+/// The directory in which this upper layer is, if there is a copy beside it.
+fn with_copy(layout: &Layout, upper: &CStr) -> Option<CString> {
+    use std::ffi::OsStr;
+    let container = Path::new(OsStr::from_bytes(upper.to_bytes())).parent()?;
+    let copy = layout.data().join(container).join(OsStr::from_bytes(CONTAINER_COPY.to_bytes()));
+    copy.exists().then(|| c_path(container))
 }
 
 fn put_together(record: &ContainerRecord) -> Failure {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
@@ -23,6 +24,7 @@ use crate::runtime::spawn;
 use crate::runtime::step::Step;
 use crate::state::layout::Layout;
 use crate::state::schema::container::{ContainerRecord, ProcessesRecord};
+use crate::state::temporary::{self, Kind};
 use crate::sys::clone::Child;
 use crate::sys::single_threaded::SingleThreaded;
 use crate::sys::{credentials, pidfd};
@@ -147,6 +149,8 @@ pub struct Visitor {
     child: Child,
     /// What serves the root that it is in.
     servers: Vec<Child>,
+    /// Where it leaves what nobody needs once it is gone.
+    scratch: Option<PathBuf>,
     report: File,
     waited: bool,
 }
@@ -183,7 +187,8 @@ pub fn start(
         }
     };
     drop(reporter);
-    Ok(Visitor { child, servers, report: File::from(OwnedFd::from(report)), waited: false })
+    let scratch = plan.scratch();
+    Ok(Visitor { child, servers, scratch, report: File::from(OwnedFd::from(report)), waited: false })
 }
 
 const OK: u8 = b'0';
@@ -220,6 +225,9 @@ impl Visitor {
     fn wait(&mut self) {
         for child in std::iter::once(&self.child).chain(&self.servers) {
             let _ = pidfd::wait(child.pidfd.as_fd());
+        }
+        if let Some(scratch) = self.scratch.take() {
+            let _ = temporary::collect(&scratch, &[Kind::Trash], temporary::remove);
         }
         self.waited = true;
     }

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::{Surroundings, foreign_abi};
 use crate::container::base::Base;
+use crate::container::driver;
 use crate::container::files::recorded::from_hex;
 use crate::container::request::{Request, SeccompChoice};
 use crate::failure::Failure;
@@ -114,7 +115,7 @@ pub fn draft(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerI
         Base::Image(image) => image.layers.clone(),
         Base::Directory(_) => Vec::new(),
     };
-    let layout = layout.clone();
+    let (layout, id) = (layout.clone(), id.clone());
     Draft {
         surroundings: Known {
             bounding: sets.bounding,
@@ -127,21 +128,26 @@ pub fn draft(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerI
             credentials(sets, user.uid, user.gid, user.groups.as_deref().unwrap_or_default()),
         ],
         journals,
-        recorded: Box::new(move || recorded(&layout, &layers)),
+        recorded: Box::new(move || recorded(&layout, &layers, &id)),
     }
 }
 
 /// What layers know of files that do not say it themselves. What cannot be read is not known.
-fn recorded(layout: &Layout, layers: &[DiffId]) -> Recorded {
+fn recorded(layout: &Layout, layers: &[DiffId], id: &ContainerId) -> Recorded {
     let Ok(store) = Store::open(layout.clone()) else { return Recorded::default() };
     let mut recorded = Recorded::default();
+    // What is known of a layer's file is known of its copy.
+    let copy = driver::Copy::of(layout, id);
     for layer in layers {
         let Ok(manifest) = store.layers().manifest(layer) else { continue };
         let tree = store.layers().path(layer);
-        let key = |path: &LayerPath| {
+        let in_layer = |path: &LayerPath| {
             let path = tree.join(OsStr::from_bytes(path.as_bytes()));
             let path = CString::new(path.as_os_str().as_bytes()).ok()?;
-            let found = Status::of_path(&path, libc::AT_SYMLINK_NOFOLLOW, status::USUAL).ok()?;
+            Status::of_path(&path, libc::AT_SYMLINK_NOFOLLOW, status::USUAL).ok()
+        };
+        let key = |path: &LayerPath| {
+            let found = copy.as_ref().map_or_else(|| in_layer(path), |copy| copy.status(path))?;
             let (inode, seconds, nanoseconds) = found.key();
             Some(FileKey { inode, born: (seconds, nanoseconds) })
         };

@@ -9,6 +9,7 @@ pub mod credential_helper;
 pub mod policy;
 pub mod registries;
 pub mod replace;
+pub mod storage;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

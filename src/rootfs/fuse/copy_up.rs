@@ -1,7 +1,7 @@
 //! Copying up: what is about to be changed gets into the upper layer first, whole or not at all.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -90,13 +90,13 @@ impl Overlay {
                 let file = File::from(nix::fcntl::openat(work, temporary, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
                 let source = self.file(node, false)?;
                 self.fill(&source, &file, stat, contents)?;
-                copy_attributes(source.as_fd(), file.as_fd())?;
+                self.copy_attributes(source.as_fd(), file.as_fd())?;
                 Some(file)
             }
             libc::S_IFDIR => {
                 nix::sys::stat::mkdirat(work, temporary, Mode::S_IRWXU)?;
                 let source = super::directory::open_listing(self.directory(node, node.layer())?.as_fd())?;
-                copy_attributes(source.as_fd(), self.open_temporary(temporary)?.as_fd())?;
+                self.copy_attributes(source.as_fd(), self.open_temporary(temporary)?.as_fd())?;
                 None
             }
             libc::S_IFLNK => {
@@ -143,6 +143,15 @@ impl Overlay {
         self.account(|| file.metadata().map(|metadata| std::os::unix::fs::MetadataExt::blocks(&metadata)), 0)
     }
 
+    /// Copies attributes, but those that say something of a layer, and marks the copy as one.
+    fn copy_attributes(&self, source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+        copy::attributes(source, target, |name| {
+            let is_ours = name.starts_with(b"user.overlay.") && !name.starts_with(b"user.overlay.overlay.");
+            (!is_ours).then(|| name.to_vec())
+        })?;
+        if self.has_xattrs { xattr::set(target, copy::ORIGIN, b"") } else { Ok(()) }
+    }
+
     /// A file that has no name any more but is written to gets contents of its own.
     fn copy_up_orphan(&self, node: &Arc<Node>, contents: Contents) -> Result<(), Errno> {
         let _alone = node.copying.lock();
@@ -187,26 +196,4 @@ fn access(stat: &FileStat) -> TimeSpec {
 
 fn modification(stat: &FileStat) -> TimeSpec {
     TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec)
-}
-
-/// Copies attributes, but those that say something of a layer.
-fn copy_attributes(source: std::os::fd::BorrowedFd<'_>, target: std::os::fd::BorrowedFd<'_>) -> Result<(), Errno> {
-    for name in xattr::list(source)? {
-        let bytes = name.to_bytes();
-        if bytes.starts_with(b"user.overlay.") && !bytes.starts_with(b"user.overlay.overlay.") {
-            continue;
-        }
-        let value = match xattr::get_whole(source, &name) {
-            Ok(value) => value,
-            Err(Errno::ENODATA) => continue,
-            Err(errno) => return Err(errno),
-        };
-        match xattr::set(target, &name, &value) {
-            Ok(()) => {}
-            // Labels and the like are the host's affair.
-            Err(Errno::EPERM | Errno::EOPNOTSUPP) if !bytes.starts_with(b"user.") => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
 }

@@ -171,7 +171,7 @@ impl Overlay {
                 match entry.file_name().to_bytes() {
                     b"." | b".." => {}
                     name => match crate::sys::fs::make_whiteout(directory, name) {
-                        Ok(()) | Err(Errno::EEXIST) => {}
+                        Ok(_) | Err(Errno::EEXIST) => {}
                         Err(errno) => return Err(errno),
                     },
                 }

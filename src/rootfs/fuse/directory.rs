@@ -11,7 +11,7 @@ use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, Mode};
 
 use super::node::Node;
-use super::overlay::{OPAQUE, Overlay, UPPER, WHITEOUT};
+use super::overlay::{OPAQUE, Overlay, UPPER};
 use crate::sys::fs::is_whiteout;
 use crate::sys::xattr;
 
@@ -69,6 +69,11 @@ impl Directory {
     /// Whether there is nothing to be seen in it.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// All names, as they were found.
+    pub fn names(&self) -> Vec<Arc<[u8]>> {
+        self.order.values().cloned().collect()
     }
 
     /// The first entry behind an offset.
@@ -265,9 +270,8 @@ fn stat_in(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Look, Errno> {
 /// Whether it is an empty file that stands for nothing (overlayfs.rst, "whiteouts and opaque directories", Linux 6.8).
 fn is_marked_whiteout(directory: BorrowedFd<'_>, name: &[u8]) -> bool {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    nix::fcntl::openat(directory, name, flags, Mode::empty()).is_ok_and(|file| {
-        nix::sys::stat::fstat(&file).is_ok_and(|stat| stat.st_size == 0) && xattr::get(file.as_fd(), WHITEOUT).is_ok()
-    })
+    nix::fcntl::openat(directory, name, flags, Mode::empty())
+        .is_ok_and(|file| crate::sys::fs::is_marked_whiteout(file.as_fd()))
 }
 
 /// The type of a file (S_IFMT).

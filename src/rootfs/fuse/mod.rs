@@ -31,7 +31,9 @@ mod rename;
 mod serve;
 mod set_attributes;
 mod statfs;
+mod walk;
 mod xattr;
 
-pub use overlay::Overlay;
+pub use overlay::{Overlay, Parts};
 pub use serve::{Order, ROLE_NAME, role_main};
+pub use walk::Walked;

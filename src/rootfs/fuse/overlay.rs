@@ -1,6 +1,5 @@
 //! The layers, and how what is in them is reached.
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -21,10 +20,7 @@ use crate::sys::xattr;
 /// The index of the upper layer, where there is one.
 pub const UPPER: u16 = 0;
 
-/// Marks a directory that hides what lower layers have in its place (`y`), or that has marked whiteouts (`x`).
-pub const OPAQUE: &CStr = c"user.overlay.opaque";
-/// Marks an empty file that is a whiteout.
-pub const WHITEOUT: &CStr = c"user.overlay.whiteout";
+pub use crate::sys::fs::OPAQUE;
 
 /// What an overlay is made of.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! `unlink` and `rmdir`: what lower layers have is hidden by a whiteout.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -12,7 +12,7 @@ use super::copy_up::Contents;
 use super::directory::Directory;
 use super::node::{Node, Orphan};
 use super::overlay::Overlay;
-use crate::sys::fs::make_whiteout;
+use crate::sys::fs::{Whiteout, announce_whiteouts, make_whiteout};
 
 impl Overlay {
     /// Removes `name`, which is no directory, from `parent`.
@@ -32,12 +32,12 @@ impl Overlay {
             match (is_upper, below) {
                 (true, true) => {
                     let temporary = self.temporary_name();
-                    make_whiteout(self.work()?.as_fd(), temporary.as_bytes())?;
+                    self.make_whiteout_for(target.as_fd(), &temporary)?;
                     let placed = nix::fcntl::renameat(self.work()?, temporary.as_str(), &*target, name);
                     placed.inspect_err(|_| self.discard(&temporary))?;
                 }
                 (true, false) => nix::unistd::unlinkat(&*target, name, UnlinkatFlags::NoRemoveDir)?,
-                (false, _) => make_whiteout(target.as_fd(), name)?,
+                (false, _) => drop(make_whiteout(target.as_fd(), name)?),
             }
             self.give_back(freed);
             self.lose_name(&node, &parent, name, orphan);
@@ -63,7 +63,7 @@ impl Overlay {
             let below = directory.get(name).is_some_and(|entry| entry.below);
             let orphan = self.orphan(&node, &parent, name)?;
             match (self.is_in_upper(&node), below) {
-                (false, _) => make_whiteout(target.as_fd(), name)?,
+                (false, _) => drop(make_whiteout(target.as_fd(), name)?),
                 (true, false) => {
                     self.clear_whiteouts(&node, whiteouts)?;
                     nix::unistd::unlinkat(&*target, name, UnlinkatFlags::RemoveDir)?;
@@ -113,9 +113,9 @@ impl Overlay {
     }
 
     /// Puts a whiteout into the place of a directory, at once, and removes what was there.
-    pub(super) fn swap_for_whiteout(&self, target: std::os::fd::BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    pub(super) fn swap_for_whiteout(&self, target: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
         let (work, temporary) = (self.work()?, self.temporary_name());
-        make_whiteout(work.as_fd(), temporary.as_bytes())?;
+        self.make_whiteout_for(target, &temporary)?;
         let swapped = match nix::fcntl::renameat2(work, temporary.as_str(), target, name, RenameFlags::RENAME_EXCHANGE)
         {
             // Not all file systems can exchange.
@@ -129,6 +129,14 @@ impl Overlay {
         };
         self.discard(&temporary);
         swapped
+    }
+
+    /// Makes a whiteout in the work directory that is about to be moved into `target`.
+    fn make_whiteout_for(&self, target: BorrowedFd<'_>, temporary: &str) -> Result<(), Errno> {
+        match make_whiteout(self.work()?.as_fd(), temporary.as_bytes())? {
+            Whiteout::Device => Ok(()),
+            Whiteout::Marked => announce_whiteouts(target).map(drop).inspect_err(|_| self.discard(temporary)),
+        }
     }
 
     /// A descriptor of what is about to lose its last name: somebody may have it open, and it is forgotten soon if nobody has.

@@ -169,7 +169,7 @@ impl Overlay {
         match rename(RenameFlags::RENAME_WHITEOUT) {
             Err(Errno::EINVAL) => {
                 rename(RenameFlags::empty())?;
-                make_whiteout(from.open.as_fd(), from.name)
+                make_whiteout(from.open.as_fd(), from.name).map(drop)
             }
             other => other,
         }

@@ -257,7 +257,7 @@ impl Applier {
         let directory = self.root.open(parent, flags).map_err(|_| missing())?;
         let stat = nix::sys::stat::fstatat(&directory, target.name(), AtFlags::AT_SYMLINK_NOFOLLOW);
         let stat = stat.map_err(|_| missing())?;
-        if stat.st_mode & libc::S_IFMT == libc::S_IFDIR || fs::is_whiteout(&stat) {
+        if stat.st_mode & libc::S_IFMT == libc::S_IFDIR || fs::is_whiteout_at(directory.as_fd(), target.name(), &stat) {
             return Err(missing());
         }
         let link = |parent: BorrowedFd<'_>, name: &[u8]| {
@@ -279,7 +279,7 @@ impl Applier {
     fn whiteout(&mut self, path: &EntryPath) -> Result<(), UnpackError> {
         let parent = self.parent(path.parent())?;
         match fs::make_whiteout(parent.as_fd(), path.name()) {
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
             Err(Errno::EEXIST) => {
                 let stat = nix::sys::stat::fstatat(&parent, path.name(), AtFlags::AT_SYMLINK_NOFOLLOW);
                 let stat = stat.map_err(failed("looking at", path.as_bytes()))?;

@@ -12,7 +12,7 @@ use nix::unistd::UnlinkatFlags;
 use super::apply::{Applier, failed, mode};
 use super::entry::EntryPath;
 use super::error::UnpackError;
-use crate::sys::fs::{is_whiteout, remove_tree};
+use crate::sys::fs::{is_whiteout_at, remove_tree};
 use crate::sys::in_root::open_beneath;
 use crate::sys::xattr;
 
@@ -76,10 +76,11 @@ impl Applier {
         if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
             return Ok(());
         }
+        let was_whiteout = is_whiteout_at(parent, name, &stat);
         nix::unistd::unlinkat(parent, name, UnlinkatFlags::NoRemoveDir).map_err(failed("replacing", path))?;
         self.notes.forget(path);
         nix::sys::stat::mkdirat(parent, name, permissions).map_err(failed("creating", path))?;
-        if is_whiteout(&stat) { self.opaque(path) } else { Ok(()) }
+        if was_whiteout { self.opaque(path) } else { Ok(()) }
     }
 
     /// Removes what is at `path`, with everything below it.
