@@ -185,6 +185,89 @@ fn root_leaves_nothing_whatever_is_killed() {
     world.coracle(&["rm", "-f", "web"]).ok();
 }
 
+/// Without a word root gets what everybody gets, which leaves the host as it is; with a setting, or a word, devices.
+#[test]
+fn root_is_in_user_mode_unless_told_otherwise() {
+    let world = World::new();
+    let start = |name: &str, port: &[&str]| {
+        let tree = format!("{}:O", support::busybox_tree().display());
+        let mount = format!("{}:/www:ro", world.lab.path("www").display());
+        let words = [&["run", "-d", "--name", name, "-v", &mount], port, &["--rootfs", &tree]].concat();
+        world.coracle(&[&words[..], &["httpd", "-f", "-p", "80", "-h", "/www"]].concat()).ok();
+    };
+    start("plain", &[]);
+    let device = |name: &str| world.exec(name, "ip -o -4 addr show eth0").ok().text();
+    assert!(device("plain").contains("10.0.2.100/24"), "{}", device("plain"));
+    world.assert_untouched();
+    assert_eq!(world.host("cat /proc/sys/net/ipv4/ip_forward"), "0");
+    let conf = world.lab.root().join("config/containers/containers.conf");
+    fs::create_dir_all(conf.parent().unwrap()).unwrap();
+    fs::write(&conf, "[containers]\nnetns = \"bridge\"\n").unwrap();
+    start("bridged", &["-p", "8080:80"]);
+    assert!(device("bridged").contains("10.88.0."), "{}", device("bridged"));
+    world.assert_asked(&world.neighbour, "192.0.2.1:8080", "192.0.2.9");
+    world.coracle(&["rm", "-f", "-t", "0", "plain", "bridged"]).ok();
+    world.assert_untouched();
+}
+
+#[test]
+fn root_looks_into_a_network() {
+    let world = World::new();
+    world.coracle(&["network", "create", "--subnet", "10.201.7.0/24", "front"]).ok();
+    world.start("web", &["--network", "front:ip=10.201.7.9"], &["sleep", "1000"]);
+    let inside = |words: &[&str]| world.coracle(&[&["unshare", "--rootless-netns=front"], words].concat());
+    let shown = inside(&["ip", "-o", "link"]).ok().text();
+    assert!(shown.contains("master coracle1") && shown.contains("veth"), "{shown}");
+    // It may be changed there, and what is not held by a container goes with who looks.
+    inside(&["ip", "link", "add", "br7", "type", "bridge"]).ok();
+    assert!(!world.host("ip -o link").contains("br7"));
+    world.coracle(&["rm", "-f", "-t", "0", "web"]).ok();
+    inside(&["ip", "link", "show", "coracle1"]).ok();
+    world.assert_untouched();
+    world.coracle(&["network", "rm", "front"]).ok();
+    inside(&["true"]).refused(125, "E_NOTFOUND");
+}
+
+/// The first packet of a container of a user without privileges gets there, by whichever program, and through a network with a name.
+#[test]
+fn root_watches_users_reach_others_by_ipv6() {
+    let world = World::new();
+    // Root's own temporary files are in a directory that nobody else can enter.
+    let shared = std::env::temp_dir().parent().unwrap().to_owned();
+    let lab = tempfile::Builder::new().prefix("user.").tempdir_in(shared).unwrap();
+    let user = nix::unistd::User::from_name("coracle-test").unwrap().unwrap();
+    nix::unistd::chown(lab.path(), Some(user.uid), Some(user.gid)).unwrap();
+    let www = world.lab.path("www");
+    let mut server = world.lab.program("nsenter");
+    server.arg(format!("--net=/proc/{}/ns/net", world.neighbour.pid()));
+    let _server = Running::start(server.args(["busybox", "httpd", "-f", "-p", "[::]:80", "-h", www.to_str().unwrap()]));
+    let address = "[2001:db8::9]";
+    wait_until("the neighbour serves", || world.asked(&world.host, address).is_some());
+    let as_user = |words: &[&str]| {
+        let home = lab.path().to_str().unwrap();
+        let user = ["setpriv", "--reuid=coracle-test", "--regid=coracle-test", "--clear-groups"];
+        let environment = [
+            "env",
+            "-i",
+            &format!("--chdir={home}"),
+            &format!("HOME={home}"),
+            &format!("XDG_RUNTIME_DIR={home}"),
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        ]
+        .map(str::to_owned);
+        let environment: Vec<&str> = environment.iter().map(String::as_str).collect();
+        let coracle = support::coracle_path();
+        world.at(&world.host, &[&user[..], &environment, &[coracle.to_str().unwrap()], words].concat())
+    };
+    as_user(&["network", "create", "--ipv6", "front"]).ok();
+    for network in ["slirp4netns:enable_ipv6=true", "pasta", "front"] {
+        let curl = ["curl", "-gfsS", "-m", "10", "http://[2001:db8::9]/cgi-bin/who"];
+        let run = ["run", "--rm", "--network", network, "--rootfs", "/:O"];
+        let seen = as_user(&[&run[..], &curl].concat()).ok().text();
+        assert!(seen.contains("2001:db8::1"), "{network}: {seen}");
+    }
+}
+
 #[test]
 fn root_shares_devices_of_the_host() {
     let world = World::new();

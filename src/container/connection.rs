@@ -1,9 +1,11 @@
 //! What connects a container's network in user mode: started beside the container, watched while it lives, started again when
 //! it dies.
 
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use ipnet::IpNet;
 
 use super::event;
 use super::list::{self, Listed};
@@ -11,14 +13,16 @@ use super::status::Status;
 use crate::host::sockets;
 use crate::name::container::ContainerId;
 use crate::net::error::NetworkError;
+use crate::net::forwarder::Forwarder;
 use crate::net::helper::{self, Place, Us};
 use crate::net::plan::UserPlan;
-use crate::net::ports::{self, Published};
+use crate::net::ports::{self, Published, Source};
 use crate::runtime::spawn::Connect;
 use crate::state::journal::ContainerEvent;
 use crate::state::layout::Layout;
 use crate::state::record;
 use crate::state::schema::container::{ConnectionRecord, ContainerRecord};
+use crate::sys::single_threaded::SingleThreaded;
 
 /// The time before a helper that died is started again: the first time, and at most. Doubled each time, and forgotten once it
 /// has lived for [`SETTLED`].
@@ -34,9 +38,12 @@ pub struct Connection {
     plan: UserPlan,
     us: Us,
     ports: Vec<Published>,
+    /// Who listens on them, where we pass on what comes there: it waits here while nobody does.
+    sources: Vec<(Published, Source)>,
     /// Once it is there.
     namespace: Option<OwnedFd>,
     helper: Option<helper::Running>,
+    forwarder: Option<Forwarder>,
     started: Instant,
     deaths: u32,
     /// When one that died is started again.
@@ -54,10 +61,16 @@ impl Connection {
         earlier: Option<Vec<Published>>,
     ) -> Result<Self, NetworkError> {
         let owner = |port: &Published| owner(layout, port);
-        let ports = match earlier {
-            Some(ports) => ports,
-            None if plan.ports.is_empty() => Vec::new(),
-            None => ports::settle(&plan.ports, plan.publishes_both(), &owner)?,
+        let both = plan.publishes_both();
+        let (ports, sources) = match earlier {
+            Some(ports) if !plan.forwards => (ports, Vec::new()),
+            Some(ports) => (ports.clone(), ports::resume(ports, both, &owner)?),
+            None => {
+                let settled = ports::settle(&plan.ports, both, &owner)?;
+                let ports = settled.iter().map(|(port, _)| *port).collect();
+                // The helper listens itself.
+                (ports, if plan.forwards { settled } else { Vec::new() })
+            }
         };
         Ok(Self {
             layout: layout.clone(),
@@ -65,8 +78,10 @@ impl Connection {
             plan: plan.clone(),
             us: if container.process.ids == (0, 0) { Us::Root } else { Us::User },
             ports,
+            sources,
             namespace: None,
             helper: None,
+            forwarder: None,
             started: Instant::now(),
             deaths: 0,
             due: None,
@@ -80,9 +95,10 @@ impl Connection {
         &self.ports
     }
 
-    /// The helper, if it lives: readable when it has died.
-    pub fn process(&self) -> Option<BorrowedFd<'_>> {
-        self.helper.as_ref().map(helper::Running::process)
+    /// What has been started and lives: readable when it has died.
+    pub fn processes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let helper = self.helper.as_ref().map(helper::Running::process);
+        helper.into_iter().chain(self.forwarder.as_ref().map(Forwarder::process))
     }
 
     /// When there is something to do at the latest.
@@ -90,10 +106,15 @@ impl Connection {
         self.due
     }
 
-    /// The helper has died.
+    /// One of them has died.
     pub fn died(&mut self) {
-        let Some(mut helper) = self.helper.take() else { return };
-        let failure = helper.failure();
+        let failure = if let Some(mut helper) = self.helper.take_if(|helper| helper.has_ended()) {
+            helper.failure()
+        } else if let Some(forwarder) = self.forwarder.take_if(|forwarder| forwarder.has_ended()) {
+            NetworkError::Forward(forwarder.failure())
+        } else {
+            return;
+        };
         if self.started.elapsed() > SETTLED {
             self.delay = DELAY.0;
         }
@@ -118,7 +139,7 @@ impl Connection {
         match self.start().and_then(|()| self.finish()) {
             Ok(()) => self.note(ContainerEvent::NetworkRestored, ""),
             Err(failure) => {
-                self.helper = None;
+                (self.helper, self.forwarder) = (None, None);
                 self.lost(&failure);
             }
         }
@@ -131,10 +152,19 @@ impl Connection {
 
     fn start(&mut self) -> Result<(), NetworkError> {
         let Some(namespace) = &self.namespace else { return Ok(()) };
-        let place = place(&self.layout, &self.container.id);
         self.started = Instant::now();
-        let helper = helper::Running::start(&self.plan, &self.ports, (namespace.as_fd(), self.us), place)?;
-        self.helper = Some(helper);
+        if self.helper.is_none() {
+            let place = place(&self.layout, &self.container.id);
+            let ports = if self.plan.forwards { &[] } else { &self.ports[..] };
+            self.helper = Some(helper::Running::start(&self.plan, ports, (namespace.as_fd(), self.us), place)?);
+        }
+        if self.forwarder.is_none() && !self.sources.is_empty() {
+            let (address, length) = self.plan.address;
+            let address = IpNet::new_assert(address.into(), length);
+            let start = SingleThreaded::prove().map_err(io::Error::other);
+            let start = start.and_then(|proof| Forwarder::start(&proof, namespace.as_fd(), &self.sources, address));
+            self.forwarder = Some(start.map_err(NetworkError::Forward)?);
+        }
         Ok(())
     }
 
@@ -158,6 +188,7 @@ impl Connection {
     /// Ends it with its container. What it has of the host is free at once where that matters: ports, or where another life
     /// follows.
     pub fn close(mut self, lives_again: bool) {
+        drop(self.forwarder.take());
         let Some(helper) = self.helper.take() else { return };
         match lives_again || !self.ports.is_empty() {
             true => helper.end(),
@@ -173,13 +204,18 @@ impl Connect for Connection {
         if let Some(helper) = self.helper.take() {
             helper.end();
         }
+        self.forwarder = None;
         self.start()
     }
 
     fn finish(&mut self) -> Result<(), NetworkError> {
         if let Some(helper) = &mut self.helper {
-            helper.await_ready(&self.plan, &self.ports)?;
+            let ports = if self.plan.forwards { &[] } else { &self.ports[..] };
+            helper.await_ready(&self.plan, ports)?;
             self.error = None;
+        }
+        if let Some(forwarder) = &mut self.forwarder {
+            forwarder.begin().map_err(NetworkError::Forward)?;
         }
         self.write();
         Ok(())

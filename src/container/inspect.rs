@@ -6,6 +6,7 @@ pub mod process;
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use self::process::{ProcessConfig, ProcessHostConfig};
 use super::list::Listed;
 use super::size::Size;
 use super::summary::{Status, time};
-use super::{published, status};
+use super::{networks, published, status};
 use crate::cgroup::group::Group;
 use crate::lsm::capability;
 use crate::name::capability::{Capability, CapabilitySet};
@@ -25,6 +26,7 @@ use crate::name::log_request::LogDriver;
 use crate::name::restart_policy;
 use crate::state::layout::Layout;
 use crate::state::schema::container::{ContainerRecord, DeviceRecord, HealthRecord, HealthResult, MountRecord};
+use crate::state::schema::network::{LeaseRecord, NetworkRecord};
 
 /// One container. Times are RFC 3339; one that has not come yet is `0001-01-01T00:00:00Z`. Lists are never absent.
 #[derive(Clone, Debug, Serialize)]
@@ -248,10 +250,56 @@ pub struct NetworkSettings {
     pub gateway: String,
     pub mac_address: String,
     pub ports: BTreeMap<String, serde_json::Value>,
-    pub networks: BTreeMap<String, serde_json::Value>,
+    pub networks: BTreeMap<String, Endpoint>,
     /// Ours: the program that connects the network, its process, and how many times it has died.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub helper: Option<Helper>,
+}
+
+/// A container in a network: what it has there while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names and meanings are docker's and podman's")]
+pub struct Endpoint {
+    #[serde(rename = "NetworkID")]
+    pub network_id: String,
+    #[serde(rename = "IPAddress")]
+    pub ip_address: String,
+    #[serde(rename = "IPPrefixLen")]
+    pub ip_prefix_length: u8,
+    pub gateway: String,
+    #[serde(rename = "GlobalIPv6Address")]
+    pub global_ipv6_address: String,
+    #[serde(rename = "GlobalIPv6PrefixLen")]
+    pub global_ipv6_prefix_length: u8,
+    #[serde(rename = "IPv6Gateway")]
+    pub ipv6_gateway: String,
+    pub mac_address: String,
+    pub aliases: Vec<String>,
+}
+
+impl Endpoint {
+    fn of(network: &NetworkRecord, lease: Option<&LeaseRecord>) -> Self {
+        let mut endpoint = Self { network_id: network.id.clone(), ..Self::default() };
+        let Some(lease) = lease else { return endpoint };
+        endpoint.mac_address = lease.mac.to_string();
+        endpoint.aliases = [lease.id.short().to_owned()].into_iter().chain(lease.aliases.iter().cloned()).collect();
+        for address in &lease.addresses {
+            let subnet = network.subnets.iter().find(|subnet| subnet.subnet.contains(&address.addr()));
+            let gateway = subnet.and_then(|subnet| subnet.gateway).map(|ip| ip.to_string()).unwrap_or_default();
+            let (text, length) = (address.addr().to_string(), address.prefix_len());
+            match address {
+                IpNet::V4(_) => {
+                    (endpoint.ip_address, endpoint.ip_prefix_length, endpoint.gateway) = (text, length, gateway)
+                }
+                IpNet::V6(_) => {
+                    (endpoint.global_ipv6_address, endpoint.global_ipv6_prefix_length) = (text, length);
+                    endpoint.ipv6_gateway = gateway;
+                }
+            }
+        }
+        endpoint
+    }
 }
 
 /// What connects a container's network.
@@ -267,17 +315,27 @@ pub struct Helper {
 }
 
 impl NetworkSettings {
-    fn of(listed: &Listed) -> Self {
+    fn of(layout: &Layout, listed: &Listed) -> Self {
         let connection = listed.connection.as_ref();
         let ports = published::settings(&listed.record.ports, connection);
-        let Some(connection) = connection else { return Self { ports, ..Self::default() } };
+        let endpoints = networks::endpoints(layout, &listed.record);
+        let of = |(network, lease): &(NetworkRecord, Option<LeaseRecord>)| {
+            (network.name.to_string(), Endpoint::of(network, lease.as_ref().filter(|_| connection.is_some())))
+        };
+        let networks: BTreeMap<String, Endpoint> = endpoints.iter().map(of).collect();
+        let Some(connection) = connection else { return Self { ports, networks, ..Self::default() } };
+        let first =
+            endpoints.first().map(|(network, _)| networks[network.name.as_str()].clone()).unwrap_or_else(|| {
+                let (ip_address, gateway) = (connection.address.to_string(), connection.gateway.to_string());
+                Endpoint { ip_address, ip_prefix_length: connection.prefix_length, gateway, ..Endpoint::default() }
+            });
         Self {
-            ip_address: connection.address.to_string(),
-            ip_prefix_length: connection.prefix_length,
-            gateway: connection.gateway.to_string(),
-            mac_address: String::new(),
+            ip_address: first.ip_address,
+            ip_prefix_length: first.ip_prefix_length,
+            gateway: first.gateway,
+            mac_address: first.mac_address,
             ports,
-            networks: BTreeMap::new(),
+            networks,
             helper: Some(Helper {
                 name: connection.helper.clone(),
                 pid: connection.pid,
@@ -460,7 +518,7 @@ impl Report {
             effective_caps: process.effective.clone(),
             bounding_caps: process.bounding.clone(),
             mounts: record.mounts.iter().map(Mount::of).collect(),
-            network_settings: NetworkSettings::of(listed),
+            network_settings: NetworkSettings::of(layout, listed),
             config: Config::of(record),
             host_config: HostConfig::of(record),
             ids: Ids::of(listed),

@@ -599,8 +599,11 @@ impl<'a> Launch<'a> {
                 patience: Duration::from_secs(self.request.stop_timeout.into()),
                 connection,
                 ends_with: None,
-                name_servers: names
-                    .map(|file| NameServers::new(file, &self.plan.borrow().network, &self.request.resolution)),
+                name_servers: names.map(|file| {
+                    let (layout, record) = (self.layout.clone(), self.record.clone());
+                    let resolver = move || networks::resolver(&layout, &record);
+                    NameServers::new(file, &self.plan.borrow().network, &self.request.resolution, resolver)
+                }),
             };
             let mut code = monitor.serve(&running, channels, care).map_err(watching)?;
             // Before the group, which cannot be removed while anybody is in it.

@@ -1,6 +1,8 @@
-//! A container's `/etc/resolv.conf` that follows the host's: a laptop changes its networks more often than its containers.
+//! A container's `/etc/resolv.conf` that follows the host's, and the container's own networks: a laptop changes its networks more
+//! often than its containers.
 
 use std::fs::{self, File};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, Instant};
@@ -20,6 +22,8 @@ type Stamp = Option<(u64, u64, i64, i64)>;
 pub struct NameServers {
     file: File,
     network: NetworkPlan,
+    /// Tells the resolver of the container's networks that have names, as they are now.
+    resolver: Box<dyn Fn() -> Option<IpAddr>>,
     wanted: NameResolution,
     content: String,
     seen: Stamp,
@@ -28,7 +32,12 @@ pub struct NameServers {
 
 impl NameServers {
     /// That of a container which has just been started.
-    pub fn new(file: OwnedFd, network: &NetworkPlan, wanted: &NameResolution) -> Self {
+    pub fn new(
+        file: OwnedFd,
+        network: &NetworkPlan,
+        wanted: &NameResolution,
+        resolver: impl Fn() -> Option<IpAddr> + 'static,
+    ) -> Self {
         let mut content = String::new();
         let file = File::from(file);
         let length = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
@@ -40,6 +49,7 @@ impl NameServers {
         Self {
             file,
             network: network.clone(),
+            resolver: Box::new(resolver),
             wanted: wanted.clone(),
             content,
             seen: None,
@@ -52,18 +62,27 @@ impl NameServers {
         self.due
     }
 
-    /// Looks whether the host's file has changed.
+    /// Looks whether the host's file, or the container's networks, have changed.
     pub fn turn(&mut self) {
         if Instant::now() < self.due {
             return;
         }
         self.due = Instant::now() + INTERVAL;
         let now = stamp();
-        if now.is_none() || now == self.seen {
+        let is_new = now.is_some() && now != self.seen;
+        if !self.has_moved() && !is_new {
             return;
         }
         self.seen = now;
         self.update(network_files::name_servers(&self.network, &self.wanted));
+    }
+
+    /// Whether the container is in other networks than before, and so has another resolver.
+    fn has_moved(&mut self) -> bool {
+        let NetworkPlan::Named(plan) = &mut self.network else { return false };
+        // In none there is nobody to ask.
+        let Some(resolver) = (self.resolver)() else { return false };
+        plan.resolver.replace(resolver) != Some(resolver)
     }
 
     fn update(&mut self, content: String) {
@@ -104,7 +123,7 @@ mod tests {
             shown.read_exact_at(&mut bytes, 0).unwrap();
             String::from_utf8(bytes).unwrap()
         };
-        let mut followed = NameServers::new(file.into(), &NetworkPlan::Host, &NameResolution::default());
+        let mut followed = NameServers::new(file.into(), &NetworkPlan::Host, &NameResolution::default(), || None);
         for content in ["nameserver 192.0.2.1\nnameserver 192.0.2.2\n", "nameserver 192.0.2.3\n", ""] {
             followed.update(content.to_owned());
             assert_eq!(read(), content);

@@ -21,7 +21,7 @@ use super::request::{Access, Init, PortRequest, Removal, Request, RootfsSource, 
 use super::user::ContainerUser;
 use super::{devices, hardening, host_view, joined, network_files};
 use crate::failure::{Explain, Failure};
-use crate::host::{kernel, program, sockets};
+use crate::host::{kernel, program};
 use crate::identity::choice::{Choice, Ids};
 use crate::identity::map::Caller;
 use crate::lsm::capability::{self, Sets};
@@ -213,11 +213,7 @@ pub fn translate(
         Described { hostname: &hostname, process: &process, ids: choice, argv, devices: edits.records, systemd };
     let record = record(request, surroundings, id, name, &defaults, &described);
     let exposed = exposed_ports(request, &defaults);
-    let host = network::Host {
-        find: program::find,
-        has_route: sockets::has_default_route,
-        is_of_users_below: joined::is_of_users_below,
-    };
+    let host = network::Host { find: program::find, is_of_users_below: joined::is_of_users_below };
     let network = NetworkPlan::new(&request.network, &request.ports, &exposed, host)?;
     let host_network = !network.is_own();
     let shares_users = network.shares_users() || joined::shares_users(&request.process)?;

@@ -28,30 +28,6 @@ pub fn first_user_port() -> u16 {
     setting.trim().parse().unwrap_or(1024)
 }
 
-/// Whether there is a route to anywhere, of either family.
-pub fn has_default_route() -> bool {
-    let v4 = fs::read_to_string("/proc/net/route").unwrap_or_default();
-    let v6 = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
-    has_route_v4(&v4) || has_route_v6(&v6)
-}
-
-/// Destination 0 with mask 0: the second and the eighth field.
-fn has_route_v4(table: &str) -> bool {
-    table.lines().skip(1).any(|line| {
-        let mut fields = line.split_ascii_whitespace();
-        fields.nth(1) == Some("00000000") && fields.nth(5) == Some("00000000")
-    })
-}
-
-/// Destination 0 with a prefix of length 0, and not through the loopback device, as the route that refuses everything is.
-fn has_route_v6(table: &str) -> bool {
-    table.lines().any(|line| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let is_default = |field: &str| field.bytes().all(|b| b == b'0');
-        matches!(&fields[..], [to, length, .., device] if is_default(to) && *length == "00" && *device != "lo")
-    })
-}
-
 /// Who listens on this port.
 pub fn port_owner(protocol: Protocol, port: u16) -> Option<PortOwner> {
     let tables: [&str; 2] = match protocol {
@@ -101,17 +77,5 @@ mod tests {
         let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
         let owner = port_owner(Protocol::Udp, socket.local_addr().unwrap().port()).unwrap();
         assert_eq!(owner.process.unwrap().0, std::process::id() as i32);
-    }
-
-    #[test]
-    fn routes() {
-        let header = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
-        let net = "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
-        let default = "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
-        assert!(has_route_v4(&format!("{header}{net}{default}")));
-        assert!(!has_route_v4(&format!("{header}{net}")) && !has_route_v4(""));
-        let zero = "0".repeat(32);
-        let line = |device: &str| format!("{zero} 00 {zero} 00 {zero} 00000400 00000001 00000000 00000003 {device}\n");
-        assert!(has_route_v6(&line("    eth0")) && !has_route_v6(&line("      lo")) && !has_route_v6(""));
     }
 }

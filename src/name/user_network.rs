@@ -50,6 +50,21 @@ pub struct SlirpOptions {
     pub outbound: Option<Outbound<Ipv4Addr>>,
     /// The same of IPv6.
     pub outbound6: Option<Outbound<Ipv6Addr>>,
+    /// Who passes on what comes to published ports.
+    pub port_handler: Option<PortHandler>,
+}
+
+/// Who passes on what comes to published ports of a network by slirp4netns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortHandler {
+    /// A process of ours beside it, as podman's of this name.
+    Rootlesskit,
+    /// Itself.
+    Slirp,
+}
+
+impl PortHandler {
+    const NAMES: [(&str, Self); 2] = [("rootlesskit", Self::Rootlesskit), ("slirp4netns", Self::Slirp)];
 }
 
 /// Options for pasta, as its command line has them.
@@ -71,7 +86,7 @@ pub enum UserNetworkRefused {
     /// No option of slirp4netns.
     #[error(
         "{0:?} is not an option of slirp4netns, or its value is none: there are allow_host_loopback=BOOL, cidr=CIDR, \
-             enable_ipv6=BOOL, mtu=BYTES, outbound_addr=ADDRESS, outbound_addr6=ADDRESS and port_handler=slirp4netns, each once"
+             enable_ipv6=BOOL, mtu=BYTES, outbound_addr=ADDRESS, outbound_addr6=ADDRESS and port_handler=rootlesskit|slirp4netns, each once"
     )]
     Slirp(String),
     /// No option of pasta.
@@ -123,8 +138,10 @@ impl SlirpOptions {
             "mtu" => self.mtu.replace(value.parse().ok().filter(|mtu| (68..=65_521).contains(mtu))?).is_none(),
             "outbound_addr" => self.outbound.replace(parse_outbound(value)?).is_none(),
             "outbound_addr6" => self.outbound6.replace(parse_outbound(value)?).is_none(),
-            // Podman's other one is a proxy that we have no need of.
-            "port_handler" => matches!(value, "slirp4netns" | "rootlesskit"),
+            "port_handler" => {
+                let (_, handler) = PortHandler::NAMES.into_iter().find(|(name, _)| *name == value)?;
+                self.port_handler.replace(handler).is_none()
+            }
             _ => false,
         };
         is_first.then_some(())
@@ -152,6 +169,8 @@ impl fmt::Display for SlirpOptions {
         words.extend(self.mtu.map(|mtu| format!("mtu={mtu}")));
         words.extend(self.outbound.as_ref().map(|outbound| format!("outbound_addr={outbound}")));
         words.extend(self.outbound6.as_ref().map(|outbound| format!("outbound_addr6={outbound}")));
+        let handler = PortHandler::NAMES.into_iter().find(|(_, handler)| Some(*handler) == self.port_handler);
+        words.extend(handler.map(|(name, _)| format!("port_handler={name}")));
         f.write_str(&words.join(","))
     }
 }
@@ -268,10 +287,15 @@ mod tests {
 
     #[test]
     fn options_of_slirp() {
-        for text in ["", "mtu=1500", "allow_host_loopback=true,cidr=10.1.0.0/24,enable_ipv6=false,outbound_addr=eth0"] {
+        for text in [
+            "",
+            "mtu=1500",
+            "allow_host_loopback=true,cidr=10.1.0.0/24,enable_ipv6=false,outbound_addr=eth0",
+            "port_handler=rootlesskit",
+            "port_handler=slirp4netns",
+        ] {
             assert_eq!(text.parse::<SlirpOptions>().unwrap().to_string(), text);
         }
-        assert_eq!("port_handler=rootlesskit".parse(), Ok(SlirpOptions::default()));
         for bad in [
             "mtu",
             "mtu=0",

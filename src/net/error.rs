@@ -49,7 +49,7 @@ pub enum NetworkError {
         helper: &'static str,
     },
     /// An address of IPv6.
-    #[error("publishing a port on {0}: slirp4netns publishes on addresses of IPv4 only")]
+    #[error("publishing a port on {0}: slirp4netns itself publishes on addresses of IPv4 only")]
     NoIpv6Ports(IpAddr),
     /// A port of udp that only the host itself would use, through a network that leads nowhere near it.
     #[error(
@@ -89,6 +89,9 @@ pub enum NetworkError {
     /// Ports, for another reason.
     #[error("looking for ports of the host")]
     Ports(#[source] io::Error),
+    /// What passes on what comes to published ports.
+    #[error("passing on what comes to the container's published ports")]
+    Forward(#[source] io::Error),
     /// A helper that could not be started.
     #[error("starting {program}")]
     Start {
@@ -125,7 +128,9 @@ impl Explain for NetworkError {
         match self {
             Self::NoHelper | Self::NotInstalled(_) => "E_NO_HELPER",
             Self::Namespace { cause, .. } if cause.kind() == io::ErrorKind::NotFound => "E_NOTFOUND",
-            Self::Named | Self::Helper { .. } | Self::Start { .. } | Self::Namespace { .. } => "E_NETWORK",
+            Self::Named | Self::Helper { .. } | Self::Start { .. } | Self::Namespace { .. } | Self::Forward(_) => {
+                "E_NETWORK"
+            }
             Self::PortTwice { .. }
             | Self::Protocol { .. }
             | Self::NoIpv6Ports(_)
@@ -151,10 +156,9 @@ impl Explain for NetworkError {
                 "leave -p out: clients reach the container under its own address there; or name a bridge network first".into()
             }
             Self::Protocol { .. } => "publish a port of tcp or udp".into(),
-            Self::NoIpv6Ports(_) => "pasta can (apt install passt)".into(),
+            Self::NoIpv6Ports(_) => "leave port_handler=slirp4netns out".into(),
             Self::LocalUdp(_) => {
-                "publish it on another address of the host, or open the loopback device: --network slirp4netns:allow_host_loopback=true"
-                    .into()
+                "--network slirp4netns can, or publish it on another address of the host".into()
             }
             Self::PortTwice { .. } => "choose different ports, or different addresses".into(),
             Self::PortInUse { .. } => "choose another port; without one before the colon a free one is taken".into(),
@@ -170,7 +174,7 @@ impl Explain for NetworkError {
                 Some(libc::EINVAL | libc::ENOTTY) => "the path must be that of a network namespace, as /proc/PID/ns/net".into(),
                 _ => return None,
             },
-            Self::Named | Self::Ports(_) | Self::Start { .. } | Self::Publish { .. } => return None,
+            Self::Named | Self::Ports(_) | Self::Forward(_) | Self::Start { .. } | Self::Publish { .. } => return None,
         })
     }
 }

@@ -4,6 +4,7 @@
 pub mod dns;
 pub mod error;
 pub mod firewall;
+pub mod forwarder;
 pub mod helper;
 pub mod holder;
 pub mod hosts;
@@ -18,3 +19,4 @@ pub mod privilege;
 pub mod relay;
 pub mod resolv_conf;
 mod slirp_api;
+pub mod slirp_ipv6;

@@ -8,7 +8,7 @@ use super::error::NetworkError;
 use super::ports::{self, Wish};
 use crate::name::network_mode::NetworkMode;
 use crate::name::port::{ExposedPorts, PortRequest, Protocol};
-use crate::name::user_network::{PastaOptions, SlirpOptions, UserNetwork};
+use crate::name::user_network::{PastaOptions, PortHandler, SlirpOptions, UserNetwork};
 
 /// A container's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,14 +75,16 @@ pub struct UserPlan {
     pub host: Option<IpAddr>,
     /// Ports to publish.
     pub ports: Vec<Wish>,
+    /// Whether they are passed on by us ([`super::forwarder`]), and not by the helper.
+    pub forwards: bool,
 }
 
 /// A program that connects a network namespace without privileges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Helper {
-    /// slirp4netns(1): small, and there at once; it publishes on addresses of IPv4.
+    /// slirp4netns(1): small, and there at once.
     Slirp,
-    /// pasta(1): publishes on all addresses, and needs sixteen times the memory.
+    /// pasta(1): needs sixteen times the memory, and twice that to publish ports.
     Pasta,
 }
 
@@ -101,8 +103,6 @@ impl Helper {
 pub struct Host {
     /// The path of a program.
     pub find: fn(&str) -> Option<PathBuf>,
-    /// Whether there is a way to other hosts, without which pasta has nothing to copy.
-    pub has_route: fn() -> bool,
     /// Whether a network namespace belongs to a user namespace below ours.
     pub is_of_users_below: fn(&Path) -> io::Result<bool>,
 }
@@ -147,7 +147,7 @@ impl NetworkPlan {
         };
         let wishes = ports::wishes(ports, exposed)?;
         let plan = match user {
-            UserNetwork::Best => match best(!wishes.is_empty(), host) {
+            UserNetwork::Best => match best(host) {
                 Some((Helper::Slirp, program)) => slirp(program, &SlirpOptions::default(), wishes),
                 Some((Helper::Pasta, program)) => pasta(program, &PastaOptions::default(), wishes),
                 None if *mode == NetworkMode::Default && wishes.is_empty() => return Ok(Self::None),
@@ -189,13 +189,10 @@ impl NetworkPlan {
     }
 }
 
-/// slirp4netns takes a sixteenth of the memory and a fourth of the time to start; through pasta two to four times as many requests
-/// get to a published port.
-fn best(publishes: bool, host: Host) -> Option<(Helper, PathBuf)> {
+/// slirp4netns takes a sixteenth of the memory and a fourth of the time to start.
+fn best(host: Host) -> Option<(Helper, PathBuf)> {
     let find = |helper: Helper| (host.find)(helper.name()).map(|program| (helper, program));
-    let pasta = || find(Helper::Pasta);
-    let fast = if publishes && (host.has_route)() { pasta() } else { None };
-    fast.or_else(|| find(Helper::Slirp)).or_else(pasta)
+    find(Helper::Slirp).or_else(|| find(Helper::Pasta))
 }
 
 fn installed(helper: Helper, host: Host) -> Result<PathBuf, NetworkError> {
@@ -226,6 +223,7 @@ fn slirp(program: PathBuf, options: &SlirpOptions, ports: Vec<Wish>) -> UserPlan
         dns: nth(network, 3),
         host: reaches_loopback.then(|| nth(network, 2).into()),
         ports,
+        forwards: options.port_handler != Some(PortHandler::Slirp),
     }
 }
 
@@ -293,15 +291,19 @@ fn pasta(program: PathBuf, options: &PastaOptions, ports: Vec<Wish>) -> UserPlan
         dns,
         host,
         ports,
+        forwards: false,
     }
 }
 
 impl UserPlan {
-    /// Whether the helper can publish what it is to publish.
+    /// Whether what is to be published can be.
     fn check_ports(&self) -> Result<(), NetworkError> {
         for wish in &self.ports {
             if wish.protocol == Protocol::Sctp {
                 return Err(NetworkError::Protocol { port: wish.container, helper: self.helper.name() });
+            }
+            if self.forwards {
+                continue;
             }
             // Both drop the answers: to them their client is the host's loopback device, which is closed.
             let is_local = wish.host_ip.is_some_and(|ip| ip.is_loopback());
@@ -317,12 +319,15 @@ impl UserPlan {
 
     /// Whether a port without an address is published on those of IPv6, too.
     pub fn publishes_both(&self) -> bool {
-        self.helper == Helper::Pasta && !self.arguments.iter().any(|argument| argument == "--ipv4-only")
+        self.forwards
+            || self.helper == Helper::Pasta && !self.arguments.iter().any(|argument| argument == "--ipv4-only")
     }
 
-    /// Whether the container may be told its way by router advertisements.
-    pub fn takes_advertisements(&self) -> bool {
-        self.arguments.iter().any(|argument| argument == "--enable-ipv6")
+    /// The device, if it is to get what slirp4netns has of IPv6 ([`super::slirp_ipv6`]).
+    pub fn slirp_ipv6(&self) -> Option<&str> {
+        let has_ipv6 =
+            self.helper == Helper::Slirp && self.arguments.iter().any(|argument| argument == "--enable-ipv6");
+        has_ipv6.then_some(&*self.device)
     }
 }
 
@@ -330,11 +335,8 @@ impl UserPlan {
 mod tests {
     use super::*;
 
-    const BOTH: Host = Host {
-        find: |name| Some(PathBuf::from("/usr/bin").join(name)),
-        has_route: || true,
-        is_of_users_below: |_| Ok(true),
-    };
+    const BOTH: Host =
+        Host { find: |name| Some(PathBuf::from("/usr/bin").join(name)), is_of_users_below: |_| Ok(true) };
     const NOTHING: Host = Host { find: |_| None, ..BOTH };
 
     fn only(name: &'static str) -> Host {
@@ -355,13 +357,11 @@ mod tests {
     }
 
     #[test]
-    fn the_helper_is_the_small_one_unless_ports_are_published() {
+    fn the_helper_is_the_small_one() {
         assert_eq!(helper(plan_on(BOTH, "default", &[])), Helper::Slirp);
         assert_eq!(helper(plan_on(BOTH, "private", &[])), Helper::Slirp);
-        assert_eq!(helper(plan_on(BOTH, "default", &["80:80"])), Helper::Pasta);
-        assert_eq!(helper(plan_on(Host { has_route: || false, ..BOTH }, "default", &["80:80"])), Helper::Slirp);
+        assert_eq!(helper(plan_on(BOTH, "default", &["80:80"])), Helper::Slirp);
         assert_eq!(helper(plan_on(only("pasta"), "default", &[])), Helper::Pasta);
-        assert_eq!(helper(plan_on(only("slirp4netns"), "default", &["80:80"])), Helper::Slirp);
         assert_eq!(helper(plan_on(BOTH, "pasta", &[])), Helper::Pasta);
         assert_eq!(helper(plan_on(BOTH, "slirp4netns", &["80:80"])), Helper::Slirp);
     }
@@ -380,10 +380,15 @@ mod tests {
     #[test]
     fn what_a_helper_cannot_publish_is_refused() {
         assert!(matches!(plan_on(BOTH, "default", &["80:80/sctp"]), Err(NetworkError::Protocol { .. })));
-        assert!(matches!(plan_on(BOTH, "slirp4netns", &["[::1]:80:80"]), Err(NetworkError::NoIpv6Ports(_))));
+        let by_itself = "slirp4netns:port_handler=slirp4netns";
+        assert!(matches!(plan_on(BOTH, by_itself, &["[::1]:80:80"]), Err(NetworkError::NoIpv6Ports(_))));
         assert!(plan_on(BOTH, "pasta", &["[::1]:80:80"]).is_ok());
-        assert!(matches!(plan_on(BOTH, "default", &["127.0.0.1:53:53/udp"]), Err(NetworkError::LocalUdp(53))));
-        assert!(plan_on(BOTH, "slirp4netns:allow_host_loopback=true", &["127.0.0.1:53:53/udp"]).is_ok());
+        for network in ["pasta", by_itself] {
+            assert!(matches!(plan_on(BOTH, network, &["127.0.0.1:53:53/udp"]), Err(NetworkError::LocalUdp(53))));
+        }
+        let open = "slirp4netns:allow_host_loopback=true,port_handler=slirp4netns";
+        assert!(plan_on(BOTH, open, &["127.0.0.1:53:53/udp"]).is_ok());
+        assert!(plan_on(BOTH, "default", &["127.0.0.1:53:53/udp", "[::1]:80:80"]).is_ok());
     }
 
     #[test]

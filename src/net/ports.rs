@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::error::NetworkError;
 use crate::host::sockets;
@@ -68,21 +69,42 @@ pub fn wishes(request: &PortRequest, exposed: &[ExposedPorts]) -> Result<Vec<Wis
     Ok(wishes)
 }
 
-/// A port that was found free stays ours until all are found.
-#[allow(dead_code, reason = "what they hold is let go when they are dropped")]
-enum Held {
+/// Where connections or datagrams come from.
+#[derive(Debug)]
+pub enum Source {
+    /// A port of TCP.
     Tcp(TcpListener),
+    /// A port of UDP.
     Udp(UdpSocket),
 }
 
-/// Ports of the host for all wishes. `both` says whether a port without an address is one of both families. `owner` tells who
-/// has a port that is not free, in words.
+impl Source {
+    /// The port.
+    pub fn port(&self) -> io::Result<u16> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr(),
+            Self::Udp(socket) => socket.local_addr(),
+        }
+        .map(|address| address.port())
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Udp(socket) => socket.as_fd(),
+        }
+    }
+}
+
+/// Ports of the host for all wishes, each with who listens there from now on. `both` says whether a port without an address is one
+/// of both families. `owner` tells who has a port that is not free, in words.
 pub fn settle(
     wishes: &[Wish],
     both: bool,
     owner: &dyn Fn(&Published) -> Option<String>,
-) -> Result<Vec<Published>, NetworkError> {
-    let mut held = Vec::with_capacity(wishes.len());
+) -> Result<Vec<(Published, Source)>, NetworkError> {
     let mut settled = Vec::with_capacity(wishes.len());
     for wish in wishes {
         let candidates = match wish.host {
@@ -90,24 +112,24 @@ pub fn settle(
             HostPort::At(port) => PortRange { first: port, last: port },
             HostPort::FirstOf(range) => range,
         };
-        let mut refused = None;
-        let found = candidates.ports().find_map(|port| match hold(wish, port, both) {
-            Ok(found) => Some(found),
-            Err(cause) => {
-                refused.get_or_insert((port, cause));
-                None
-            }
-        });
         let published = |host_port| Published {
             host_ip: wish.host_ip,
             host_port,
             container_port: wish.container,
             protocol: wish.protocol,
         };
+        let mut refused = None;
+        let found = candidates.ports().find_map(|port| match listen(&published(port), both) {
+            Ok(found) => Some(found),
+            Err(cause) => {
+                refused.get_or_insert((port, cause));
+                None
+            }
+        });
         match (found, refused) {
-            (Some((socket, port)), _) => {
-                held.push(socket);
-                settled.push(published(port));
+            (Some(source), _) => {
+                let port = source.port().map_err(NetworkError::Ports)?;
+                settled.push((published(port), source));
             }
             (None, Some((port, cause))) => return Err(refusal(&published(port), cause, owner)),
             (None, None) => return Err(NetworkError::Ports(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))),
@@ -116,29 +138,44 @@ pub fn settle(
     Ok(settled)
 }
 
-fn hold(wish: &Wish, port: u16, both: bool) -> io::Result<(Held, u16)> {
+/// Listens again on ports that were settled before.
+pub fn resume(
+    ports: Vec<Published>,
+    both: bool,
+    owner: &dyn Fn(&Published) -> Option<String>,
+) -> Result<Vec<(Published, Source)>, NetworkError> {
+    let again = |port| match listen(&port, both) {
+        Ok(source) => Ok((port, source)),
+        Err(cause) => Err(refusal(&port, cause, owner)),
+    };
+    ports.into_iter().map(again).collect()
+}
+
+/// Listens on a port of the host, in the network namespace of this thread, without waiting for anything.
+pub fn listen(port: &Published, both: bool) -> io::Result<Source> {
     let any4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    match (wish.host_ip, both) {
+    let on = |ip: IpAddr| bind(port.protocol, ip, port.host_port);
+    match (port.host_ip, both) {
         // A socket of IPv6 without an address is one of IPv4, too (ipv6(7)), where there is IPv6.
-        (None, true) => match bind(wish.protocol, IpAddr::V6(Ipv6Addr::UNSPECIFIED), port) {
-            Err(cause) if cause.raw_os_error() == Some(libc::EAFNOSUPPORT) => bind(wish.protocol, any4, port),
+        (None, true) => match on(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
+            Err(cause) if cause.raw_os_error() == Some(libc::EAFNOSUPPORT) => on(any4),
             other => other,
         },
-        (ip, _) => bind(wish.protocol, ip.unwrap_or(any4), port),
+        (ip, _) => on(ip.unwrap_or(any4)),
     }
 }
 
-fn bind(protocol: Protocol, ip: IpAddr, port: u16) -> io::Result<(Held, u16)> {
+fn bind(protocol: Protocol, ip: IpAddr, port: u16) -> io::Result<Source> {
     match protocol {
         Protocol::Udp => {
             let socket = UdpSocket::bind((ip, port))?;
-            let port = socket.local_addr()?.port();
-            Ok((Held::Udp(socket), port))
+            socket.set_nonblocking(true)?;
+            Ok(Source::Udp(socket))
         }
         Protocol::Tcp | Protocol::Sctp => {
             let listener = TcpListener::bind((ip, port))?;
-            let port = listener.local_addr()?.port();
-            Ok((Held::Tcp(listener), port))
+            listener.set_nonblocking(true)?;
+            Ok(Source::Tcp(listener))
         }
     }
 }
@@ -245,7 +282,7 @@ mod tests {
     #[test]
     fn free_ports_are_different_ones_and_taken_ones_are_told() {
         let found = settle(&wishes(&request(&["80", "81", "82/udp"], false), &[]).unwrap(), true, &nobody).unwrap();
-        assert!(found[0].host_port != found[1].host_port && found.iter().all(|port| port.host_port > 0));
+        assert!(found[0].0.host_port != found[1].0.host_port && found.iter().all(|(port, _)| port.host_port > 0));
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let holder = TcpListener::bind(("127.0.0.1", taken)).unwrap();
         let text = format!("127.0.0.1:{taken}:80");
@@ -265,7 +302,7 @@ mod tests {
         let Some(last) = port.checked_add(20) else { return };
         let text = format!("127.0.0.1:{port}-{last}:80");
         let found = settle(&wishes(&request(&[&text], false), &[]).unwrap(), false, &nobody).unwrap();
-        assert!(found[0].host_port > port && found[0].host_port <= last);
+        assert!(found[0].0.host_port > port && found[0].0.host_port <= last);
     }
 
     #[test]

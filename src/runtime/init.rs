@@ -26,6 +26,7 @@ use crate::identity::{passwd, table};
 use crate::lsm::capability::Sets;
 use crate::name::mount::Propagation;
 use crate::name::storage_driver::Driver;
+use crate::net::slirp_ipv6;
 use crate::seccomp::{Filter, Key};
 use crate::sys::credentials::{KeepCapabilities, ThreadCapabilities};
 use crate::sys::exec::StringVector;
@@ -269,7 +270,12 @@ impl Init<'_> {
                     socket::send(self.channel, &FromInit::Namespace.encode(), Some(namespace.as_fd()))?;
                 }
             }
-            Step::AwaitNetwork => self.await_network()?,
+            Step::AwaitNetwork { slirp_ipv6: device } => {
+                self.await_network()?;
+                if let Some(device) = device {
+                    slirp_ipv6::configure(device)?;
+                }
+            }
             Step::SetHostname(name) => nix::unistd::sethostname(OsStr::from_bytes(name.to_bytes()))?,
             Step::SetDomainName(name) => process::set_domain_name(name.to_bytes())?,
             Step::Mask { place, null, empty, spare_refused } => self.mask(place, *null, *empty, *spare_refused)?,

@@ -23,7 +23,7 @@ use crate::name::mount::Propagation;
 use crate::name::process::namespace_mode::{IpcMode, NamespaceMode, Owner};
 use crate::name::resources::Bound;
 use crate::name::storage_driver::Driver;
-use crate::net::plan::NetworkPlan;
+use crate::net::plan::{NetworkPlan, UserPlan};
 use crate::sys::exec::StringVector;
 use crate::sys::mount::{Depth, MountAttrs};
 
@@ -238,7 +238,8 @@ impl LaunchPlan {
         planner.restrict_paths(&blueprint, devices.first().map_or(DEV, |&(slot, _)| slot));
         if blueprint.network.is_connected() {
             // As late as can be: what connects it takes longer than all of this.
-            planner.steps.push(Step::AwaitNetwork);
+            let slirp_ipv6 = blueprint.network.user().and_then(UserPlan::slirp_ipv6).map(str::to_owned);
+            planner.steps.push(Step::AwaitNetwork { slirp_ipv6 });
         }
         let (group, virtual_ids) = (blueprint.group.take(), blueprint.virtual_ids.take().map(Rc::new));
         let network = std::mem::replace(&mut blueprint.network, NetworkPlan::None);

@@ -332,7 +332,10 @@ pub enum Step {
         shared: bool,
     },
     /// Wait until the network is connected.
-    AwaitNetwork,
+    AwaitNetwork {
+        /// A device that then gets what slirp4netns has of IPv6.
+        slirp_ipv6: Option<String>,
+    },
     /// Name the host.
     SetHostname(CString),
     /// Name its NIS domain.

@@ -252,10 +252,28 @@ fn containers_come_and_go_while_they_run() {
     lab.coracle(["network", "connect", "--ip", "10.102.2.77", "--alias", "www", "back", "web"]).ok();
     assert!(exec(&lab, "web", "ip addr show eth1").contains("10.102.2.77/24"));
     exec(&lab, "db", "ping -c 1 -W 5 www");
+    let shown = lab.inspect("web")["NetworkSettings"].clone();
+    let (front, back) = (&shown["Networks"]["front"], &shown["Networks"]["back"]);
+    assert_eq!((&shown["IPAddress"], &shown["Gateway"]), (&front["IPAddress"], &front["Gateway"]));
+    assert_eq!((&back["IPAddress"], &back["IPPrefixLen"]), (&"10.102.2.77".into(), &24.into()));
+    assert_eq!((&back["Gateway"], &back["Aliases"][1]), (&"10.102.2.1".into(), &"www".into()));
+    assert!(exec(&lab, "web", "cat /sys/class/net/eth1/address").trim() == back["MacAddress"]);
     lab.coracle(["network", "connect", "back", "web"]).refused(125, "E_EXISTS");
     lab.coracle(["network", "disconnect", "back", "web"]).ok();
     fails(&lab.coracle(["exec", "web", "ip", "addr", "show", "eth1"]));
     lab.coracle(["network", "disconnect", "back", "web"]).refused(125, "E_NOTFOUND");
+    // The resolver is that of a network in which it is.
+    lab.coracle(["network", "connect", "back", "web"]).ok();
+    assert!(exec(&lab, "web", "cat /etc/resolv.conf").contains("nameserver 10.102.1.1"));
+    lab.coracle(["network", "disconnect", "front", "web"]).ok();
+    wait_until("there is another resolver", || {
+        exec(&lab, "web", "cat /etc/resolv.conf").contains("nameserver 10.102.2.1")
+    });
+    exec(&lab, "web", "ping -c 1 -W 5 db");
+    assert_eq!(
+        lab.inspect("web")["NetworkSettings"]["IPAddress"],
+        lab.inspect("web")["NetworkSettings"]["Networks"]["back"]["IPAddress"]
+    );
     let alone = Detached::start(&lab, &["--network", "none"], &["sleep", "1000"]);
     lab.coracle(["network", "connect", "back", &alone.id]).refused(125, "E_CONFIG");
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
@@ -16,6 +17,9 @@ use crate::support::{Detached, Lab, Output, busybox_arguments, is_running, outpu
 const WITH_LOOPBACK: [&str; 2] = ["--network=slirp4netns:allow_host_loopback=true", "--network=pasta:--map-gw"];
 
 const BOTH: [&str; 2] = ["--network=slirp4netns", "--network=pasta"];
+
+/// All who publish ports: a process of ours, pasta, slirp4netns.
+const PUBLISHERS: [&str; 3] = [BOTH[0], BOTH[1], "--network=slirp4netns:port_handler=slirp4netns"];
 
 const GATEWAY: &str = "10.0.2.2";
 
@@ -144,7 +148,7 @@ fn the_hosts_loopback_is_reached_only_where_asked_for() {
 #[test]
 fn published_ports_lead_to_the_container() {
     let lab = Lab::new();
-    for network in BOTH {
+    for network in PUBLISHERS {
         let container =
             Detached::start(&lab, &[network, "-p", "127.0.0.1::80"], &["sh", "-c", &serve(80, "hello from inside")]);
         let address = published(&lab, &container.id, "80");
@@ -167,7 +171,7 @@ fn udp_is_published_too() {
     let lab = Lab::new();
     let server = std::env::current_exe().unwrap();
     let mapping = format!("{}::5300/udp", own_address());
-    for network in BOTH {
+    for network in PUBLISHERS {
         let arguments = ["run", "-d", network, "-p", &mapping, "--rootfs", "/:O", server.to_str().unwrap()];
         let id =
             lab.coracle([&arguments[..], &["--exact", "user_network::udp_echo", "--ignored"]].concat()).ok().text();
@@ -214,7 +218,7 @@ fn who_has_a_port_is_told() {
         .refused(125, "E_PORT_PRIVILEGED")
         .says("ip_unprivileged_port_start");
     lab.busybox(&["-p", "192.0.2.250:8080:80"], &["true"]).refused(125, "E_PORT").says("no such address");
-    lab.busybox(&["--network=slirp4netns", "-p", "[::1]::80"], &["true"]).refused(125, "E_CONFIG").says("pasta");
+    lab.busybox(&[PUBLISHERS[2], "-p", "[::1]::80"], &["true"]).refused(125, "E_CONFIG").says("port_handler");
     drop(container);
     lab.assert_clean();
 }
@@ -241,6 +245,93 @@ fn a_helper_that_is_killed_is_started_again() {
     }
 }
 
+/// The process that passes on what comes to published ports.
+fn forwarder(container: &Detached<'_>) -> Option<i32> {
+    crate::support::descendants(crate::support::parent(container.pid())?)
+        .into_iter()
+        .find(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "coracle-ports"))
+}
+
+#[test]
+fn published_ports_come_back_after_a_kill() {
+    let lab = Lab::new();
+    let flags = ["--network=slirp4netns", "-p", "127.0.0.1::80"];
+    let container = Detached::start(&lab, &flags, &["sh", "-c", &serve(80, "hello from inside")]);
+    let address = published(&lab, &container.id, "80");
+    wait_until("the server is there", || heard(&address).is_some());
+    let (first, helper_before) = (forwarder(&container).unwrap(), helper(&lab, &container.id).1);
+    kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
+    // Who comes meanwhile is let wait, and not refused.
+    wait_until("it is gone", || !is_running(first));
+    assert_eq!(heard(&address).as_deref(), Some("hello from inside"));
+    assert_ne!(forwarder(&container), Some(first));
+    assert_eq!(helper(&lab, &container.id).1, helper_before);
+    let monitor = crate::support::parent(container.pid()).unwrap();
+    let second = forwarder(&container).unwrap();
+    kill(Pid::from_raw(monitor), Signal::SIGKILL).unwrap();
+    wait_until("it goes with the monitor", || !is_running(second));
+}
+
+/// On the host's loopback device, of both families, whose clients a container of user mode does not reach by itself.
+#[test]
+fn ports_of_the_loopback_device() {
+    let lab = Lab::new();
+    let server = std::env::current_exe().unwrap();
+    let flags = ["run", "-d", "-p", "127.0.0.1::5300/udp", "-p", "[::1]::80", "-p", "81"];
+    let script = format!(
+        "mkdir -p /tmp/w; echo loop >/tmp/w/index.html; busybox httpd -p 80 -h /tmp/w; busybox httpd -p 81 -h /tmp/w; exec {} --exact user_network::udp_echo --ignored",
+        server.display()
+    );
+    let id = lab.coracle([&flags[..], &["--rootfs", "/:O", "sh", "-ec", &script]].concat()).ok().text();
+    let address = published(&lab, &id, "5300/udp");
+    let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    wait_until("the echo is there", || {
+        let mut answer = [0; 16];
+        socket.send_to(b"echo", &address).is_ok()
+            && socket.recv(&mut answer).is_ok_and(|count| &answer[..count] == b"echo")
+    });
+    let any = lab.coracle(["port", &id, "81"]).ok().text();
+    assert!(any.contains("0.0.0.0:") && any.contains("[::]:"), "{any}");
+    let port = any.lines().next().unwrap().rsplit(':').next().unwrap().to_owned();
+    for address in [published(&lab, &id, "80"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+        assert_eq!(heard(&address).as_deref(), Some("loop"), "{address}");
+    }
+    lab.coracle(["rm", "-f", "-t", "0", &id]).ok();
+}
+
+/// Much data arrives whole, in both ways at once, also after urgent data; a connection of which one half is closed passes on the
+/// other.
+#[test]
+fn connections_are_passed_on_whole() {
+    let lab = Lab::new();
+    let script = "nc -ll -p 80 -e sha256sum & exec nc -ll -p 81 -e cat";
+    let flags = ["--network=slirp4netns", "-p", "127.0.0.1::80", "-p", "127.0.0.1::81"];
+    let container = Detached::start(&lab, &flags, &["sh", "-c", script]);
+    let sent: Vec<u8> = (0..24_u32 << 20).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let (first, rest) = sent.split_at(1000);
+    let answer = |port: &str| {
+        let stream = TcpStream::connect(published(&lab, &container.id, port)).ok()?;
+        stream.set_read_timeout(Some(crate::support::LIMIT)).unwrap();
+        let mut answer = Vec::new();
+        let is_whole = thread::scope(|scope| {
+            scope.spawn(|| {
+                let _ = (&stream).write_all(first);
+                // What follows this byte is read by itself.
+                let _ = nix::sys::socket::send(stream.as_raw_fd(), b"!", nix::sys::socket::MsgFlags::MSG_OOB);
+                let _ = (&stream).write_all(rest);
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+            });
+            (&stream).read_to_end(&mut answer).is_ok()
+        });
+        (is_whole && !answer.is_empty()).then_some(answer)
+    };
+    wait_until("the server is there", || answer("81").is_some());
+    assert!(answer("81").unwrap() == sent);
+    let sum = output::run(&mut lab.program("sha256sum"), &sent, crate::support::LIMIT).ok().text();
+    assert_eq!(String::from_utf8(answer("80").unwrap()).unwrap().trim(), sum);
+}
+
 #[test]
 fn a_monitor_that_is_killed_takes_the_helper_along() {
     let lab = Lab::new();
@@ -258,7 +349,7 @@ fn a_monitor_that_is_killed_takes_the_helper_along() {
 #[test]
 fn ports_stay_over_restarts_and_are_free_after_the_end() {
     let lab = Lab::new();
-    for network in BOTH {
+    for network in PUBLISHERS {
         let container = Detached::start(&lab, &[network, "-p", "127.0.0.1::80"], &["sleep", "1000"]);
         let address = published(&lab, &container.id, "80");
         lab.coracle(["stop", "-t", "0", &container.id]).ok();
@@ -414,7 +505,7 @@ fn clients_keep_their_address() {
     fs::set_permissions(&who, fs::Permissions::from_mode(0o755)).unwrap();
     let mount = format!("{}:/www:ro", lab.path("www").display());
     let own = own_address();
-    for network in BOTH {
+    for network in PUBLISHERS {
         let container = Detached::start(
             &lab,
             &[network, "-v", &mount, "-p", &format!("{own}::80")],
@@ -465,7 +556,7 @@ fn real_servers_and_clients() {
     let lab = Lab::new();
     let nginx = "mkdir -p /tmp/n && cd /tmp/n && printf 'user root; pid /tmp/n/pid; error_log stderr; events {} http { access_log /dev/stdout; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s; \
                  server { listen 80; location / { return 200 boat; } } }' >c && exec nginx -g 'daemon off;' -c /tmp/n/c -p /tmp/n";
-    for network in BOTH {
+    for network in PUBLISHERS {
         let arguments = ["run", "-d", network, "-p", "127.0.0.1::80", "--rootfs", "/:O", "sh", "-ec", nginx];
         let id = lab.coracle(arguments).ok().text();
         let address = published(&lab, &id, "80");

@@ -458,8 +458,8 @@ impl<'a> Monitor<'a> {
         wanted.push((Source::Signals, self.signals.as_fd(), read));
         let check = self.health.as_ref().and_then(health::Watch::process);
         wanted.extend(check.map(|process| (Source::HealthCheck, process, read)));
-        let helper = self.connection.as_ref().and_then(Connection::process);
-        wanted.extend(helper.map(|process| (Source::Network, process, read)));
+        let helpers = self.connection.iter().flat_map(Connection::processes);
+        wanted.extend(helpers.map(|process| (Source::Network, process, read)));
         let check = self.health.as_ref().and_then(health::Watch::output);
         wanted.extend(check.map(|output| (Source::HealthCheck, output, read)));
         wanted.extend(self.notes.as_ref().map(|notes| (Source::Notes, notes.socket(), read)));

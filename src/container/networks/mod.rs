@@ -92,7 +92,11 @@ pub fn take(
             return Err(NetworkError::NotPublished { network: network.name, driver: network.driver.as_str() }.into());
         }
     }
-    let ports = ports::settle(&plan.ports, true, &|port| super::connection::owner(layout, port))?;
+    // Who holds the network listens there, who may be another process.
+    let ports: Vec<_> = ports::settle(&plan.ports, true, &|port| super::connection::owner(layout, port))?
+        .into_iter()
+        .map(|(port, _)| port)
+        .collect();
     let servers = match &request.resolution.servers {
         DnsServers::These(servers) => servers.clone(),
         DnsServers::Host | DnsServers::Image => Vec::new(),
@@ -408,6 +412,24 @@ pub fn of(layout: &Layout, record: &ContainerRecord) -> Vec<NetworkName> {
         Ok(NetworkMode::Networks(all)) => all.into_iter().map(|attachment| attachment.network).collect(),
         _ => Vec::new(),
     }
+}
+
+/// The networks that a container is in, in their order, and what it has there, if it runs.
+pub fn endpoints(layout: &Layout, record: &ContainerRecord) -> Vec<(NetworkRecord, Option<LeaseRecord>)> {
+    let networks = of(layout, record).into_iter().filter_map(|name| named::get(layout, &name).ok()?);
+    networks
+        .map(|network| {
+            let lease = lease::get(layout, &network.name, &record.id);
+            (network, lease)
+        })
+        .collect()
+}
+
+/// The resolver of the first of a container's networks that has one, as they are now.
+pub fn resolver(layout: &Layout, record: &ContainerRecord) -> Option<IpAddr> {
+    let endpoints = endpoints(layout, record).into_iter();
+    let members = endpoints.filter(|(network, lease)| network.driver == NetworkDriver::Bridge && lease.is_some());
+    members.flat_map(|(network, _)| network.subnets).find_map(|subnet| subnet.gateway)
 }
 
 /// Tells a container of its networks: its own addresses in `/etc/hosts`, the first one's resolver in `/etc/resolv.conf`, which finds

@@ -12,6 +12,7 @@ use super::error::HolderError;
 use super::inside::{MTU, OUTSIDE};
 use crate::host::program;
 use crate::name::network::NetworkName;
+use crate::net::slirp_ipv6;
 use crate::sys::{pidfd, process};
 
 /// How long it may take to be ready.
@@ -66,7 +67,10 @@ impl Outside {
         drop((command, says_ready, ends));
         let pidfd = pidfd::open(Pid::from_raw(child.id() as i32)).map_err(|errno| failed(errno.into()))?;
         let is_ready = match name {
-            "slirp4netns" => await_word(&ready),
+            "slirp4netns" => match await_word(&ready) {
+                Ok(true) if has_ipv6 => configure_ipv6(namespace).map(|()| true),
+                other => other,
+            },
             _ => await_device(namespace, &pidfd),
         };
         if is_ready.map_err(failed)? {
@@ -112,6 +116,14 @@ fn await_word(ready: &OwnedFd) -> io::Result<bool> {
     }
     let mut word = [0; 1];
     Ok(matches!(nix::unistd::read(ready.as_fd(), &mut word), Ok(1)))
+}
+
+fn configure_ipv6(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    let configure = || -> io::Result<()> {
+        crate::sys::namespace::enter_network(namespace)?;
+        Ok(slirp_ipv6::configure(OUTSIDE)?)
+    };
+    std::thread::scope(|scope| scope.spawn(configure).join()).unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
 }
 
 /// pasta in the foreground tells nobody when it is ready: its device does.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, RwLock};
@@ -21,10 +21,11 @@ use super::protocol::{self, Reply, Request};
 use crate::failure::Failure;
 use crate::host::boot::{boot_id, process_start};
 use crate::name::container::ContainerId;
-use crate::name::port::{Protocol, Published};
+use crate::name::port::Published;
 use crate::net::dns::serve::Resolver;
 use crate::net::dns::zone::{Member as Named, Zone};
-use crate::net::relay::{Face, Relay, Source};
+use crate::net::ports::{self, Source};
+use crate::net::relay::{self, Face, Relay};
 use crate::state::layout::Layout;
 use crate::state::lock::{self, Exclusive};
 use crate::state::record;
@@ -267,14 +268,18 @@ impl Holder {
         })?;
         // Members answer whom they see: that must lead back here.
         let lends_addresses = self.inside.lends_addresses() && !is_set(&self.record, "no_default_route");
-        let face = if lends_addresses { Face::Clients(self.inside.subnets()) } else { Face::Ours };
+        let face = match lends_addresses {
+            true => Face::Clients { but: self.inside.subnets(), mark: None },
+            false => Face::Ours,
+        };
         for (source, port) in sources {
             // Of the family by which it is asked for, if the member has one of that.
             let is_ipv4 = port.host_ip.is_none_or(|ip| ip.is_ipv4());
             let is_same = |address: &&IpNet| address.addr().is_ipv4() == is_ipv4;
             let address = lease.addresses.iter().find(is_same).or(lease.addresses.first());
             if let Some(address) = address {
-                relay.add(&lease.id, source, SocketAddr::new(address.addr(), port.container_port), face.clone());
+                let target = SocketAddr::new(address.addr(), port.container_port);
+                relay.add(&lease.id, relay::Way { source, target, face: face.clone() });
             }
         }
         self.relay = Some(relay);
@@ -349,33 +354,15 @@ impl Holder {
     }
 }
 
-/// Listens on a port of the host, in the network namespace of this thread. One without an address is one of both families.
-fn listen(port: &Published) -> Result<Source, HolderError> {
-    let on = |ip: IpAddr| match port.protocol {
-        Protocol::Udp => UdpSocket::bind((ip, port.host_port))
-            .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
-            .map(Source::Udp),
-        Protocol::Tcp | Protocol::Sctp => TcpListener::bind((ip, port.host_port))
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map(Source::Tcp),
-    };
-    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let made = match port.host_ip {
-        Some(ip) => on(ip),
-        // A socket of IPv6 without an address is one of IPv4, too (ipv6(7)), where there is IPv6.
-        None => match on(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
-            Err(cause) if cause.raw_os_error() == Some(libc::EAFNOSUPPORT) => on(any),
-            other => other,
-        },
-    };
-    let (address, protocol) = (port.host_ip.unwrap_or(any), port.protocol.as_str());
-    made.map_err(|cause| HolderError::Port { address, port: port.host_port, protocol, cause })
-}
-
 /// The members of the other networks in which a container is, as their leases say.
 fn named_elsewhere(layout: &Layout, here: &crate::name::network::NetworkName, id: &ContainerId) -> Vec<Named> {
     let networks = std::fs::read_dir(layout.network_states()).into_iter().flatten().flatten();
     let names = networks.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let others = names.filter(|name| name != here && layout.lease(name, id).exists());
     others.flat_map(|name| crate::net::lease::all(layout, &name)).map(|lease| Named::of(&lease)).collect()
+}
+
+fn listen(port: &Published) -> Result<Source, HolderError> {
+    let (address, protocol) = (port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port.protocol.as_str());
+    ports::listen(port, true).map_err(|cause| HolderError::Port { address, port: port.host_port, protocol, cause })
 }

@@ -1,9 +1,11 @@
-//! Published ports of the members of a network: connections and datagrams are taken on the host and passed on inside, by one
-//! thread that is in the network's namespace. The listeners were made outside of it, and stay there.
+//! Published ports: connections and datagrams are taken on the host and passed on inside, by one thread that is in the network
+//! namespace of who is spoken to, or of his network. The listeners were made outside of it, and stay there.
+
+mod connection;
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,8 +19,10 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, connect, setsockopt, socket, sockopt,
 };
 
+use super::ports::Source;
 use crate::name::container::ContainerId;
 use crate::sys::namespace;
+use connection::{Connection, State};
 
 /// What is read at once: a few large segments.
 const BUFFER: usize = 128 << 10;
@@ -26,7 +30,7 @@ const BUFFER: usize = 128 << 10;
 /// As long as a datagram can be.
 const DATAGRAM: usize = 64 << 10;
 
-/// How many pieces of one connection are passed on before it is another one's turn.
+/// How many datagrams of one client or port are passed on before it is another one's turn.
 const TURNS: usize = 8;
 
 /// How long a client of a UDP port may say and hear nothing before it is forgotten.
@@ -38,39 +42,52 @@ const MOST_CLIENTS: usize = 4096;
 /// How long no connection is taken after there were too many descriptors.
 const BREATHER: Duration = Duration::from_millis(50);
 
-/// Where connections or datagrams come from.
-#[derive(Debug)]
-pub enum Source {
-    /// A port of TCP.
-    Tcp(TcpListener),
-    /// A port of UDP.
-    Udp(UdpSocket),
-}
+/// How long a client may be silent before it is asked whether it is still there, in seconds: those who are spoken to cannot ask it.
+const SILENCE: u32 = 60;
 
 /// Under whose address a member is spoken to.
 #[derive(Clone, Debug)]
 pub enum Face {
     /// Our own.
     Ours,
-    /// The client's; not if that is the host by its loopback device, or in one of these networks, whose members answer each other directly.
-    Clients(Vec<IpNet>),
+    /// The client's.
+    Clients {
+        /// Not if that is in one of these networks, whose members answer each other directly; nor if it is the host by its loopback
+        /// device.
+        but: Vec<IpNet>,
+        /// The mark of what is sent under it (SO_MARK, socket(7)).
+        mark: Option<u32>,
+    },
 }
+
+/// The client's address, and the mark of what is sent under it.
+type Borrowed = (IpAddr, Option<u32>);
 
 impl Face {
     /// The address, if it is not our own.
-    fn of(&self, client: IpAddr, target: IpAddr) -> Option<IpAddr> {
-        let Self::Clients(networks) = self else { return None };
+    fn of(&self, client: IpAddr, target: IpAddr) -> Option<Borrowed> {
+        let Self::Clients { but, mark } = self else { return None };
         // One of IPv4 comes through a socket of IPv6 as such.
         let client = client.to_canonical();
-        let is_own =
-            client.is_loopback() || client.is_unspecified() || networks.iter().any(|net| net.contains(&client));
+        let is_own = client.is_loopback() || client.is_unspecified() || but.iter().any(|net| net.contains(&client));
         let is_local = matches!(client, IpAddr::V6(client) if client.is_unicast_link_local());
-        (!is_own && !is_local && client.is_ipv4() == target.is_ipv4()).then_some(client)
+        (!is_own && !is_local && client.is_ipv4() == target.is_ipv4()).then_some((client, *mark))
     }
 }
 
+/// From where to where.
+#[derive(Debug)]
+pub struct Way {
+    /// Where it comes from.
+    pub source: Source,
+    /// Who is spoken to.
+    pub target: SocketAddr,
+    /// Under which address.
+    pub face: Face,
+}
+
 enum Order {
-    Add(ContainerId, Source, SocketAddr, Face),
+    Add(ContainerId, Way),
     Remove(ContainerId),
 }
 
@@ -92,7 +109,7 @@ impl Relay {
         let (started, is_started) = channel();
         let theirs = Arc::clone(&wake);
         std::thread::Builder::new().name("ports".into()).spawn(move || {
-            let worker = namespace::enter_network(inside.as_fd()).and_then(|()| Worker::new(theirs, receiver));
+            let worker = namespace::enter_network(inside.as_fd()).and_then(|()| Worker::new(Some((theirs, receiver))));
             match worker {
                 Ok(mut worker) => {
                     let _ = started.send(Ok(()));
@@ -105,9 +122,9 @@ impl Relay {
         Ok(Self { orders, wake })
     }
 
-    /// Passes on from `source` to `target`, for a container.
-    pub fn add(&self, container: &ContainerId, source: Source, target: SocketAddr, face: Face) {
-        self.give(Order::Add(container.clone(), source, target, face));
+    /// Passes on, for a container.
+    pub fn add(&self, container: &ContainerId, way: Way) {
+        self.give(Order::Add(container.clone(), way));
     }
 
     /// Ends all that is passed on to a container.
@@ -122,38 +139,39 @@ impl Relay {
     }
 }
 
+/// Passes on with this thread, until it cannot any more.
+pub fn pass_on(ways: Vec<Way>) -> Result<(), Errno> {
+    let mut worker = Worker::new(None)?;
+    for way in ways {
+        worker.add(None, way)?;
+    }
+    worker.work();
+    Ok(())
+}
+
 /// What a token of the kernel stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Thing {
     Orders,
     Source(u64),
-    Connection(u64),
+    /// And which of its ends.
+    Connection(u64, usize),
     Client(u64),
 }
 
 struct Port {
-    container: ContainerId,
-    source: Source,
-    target: SocketAddr,
-    face: Face,
+    /// Whose it is, where there are several.
+    container: Option<ContainerId>,
+    way: Way,
     /// The clients of a UDP port.
     clients: HashMap<SocketAddr, u64>,
 }
 
-/// Two ends, and what is on its way from each to the other.
-struct Connection {
+/// A connection of a port, and what its ends are called by the kernel.
+struct Passed {
     port: u64,
     tokens: [u64; 2],
-    ends: [TcpStream; 2],
-    ways: [Way; 2],
-}
-
-#[derive(Default)]
-struct Way {
-    bytes: Vec<u8>,
-    sent: usize,
-    has_ended: bool,
-    is_shut: bool,
+    connection: Connection,
 }
 
 /// Who has sent a datagram, and the socket by which it is passed on.
@@ -166,11 +184,11 @@ struct Client {
 
 struct Worker {
     epoll: Epoll,
-    wake: Arc<EventFd>,
-    orders: Receiver<Order>,
+    /// Where orders come from, and what tells of them.
+    orders: Option<(Arc<EventFd>, Receiver<Order>)>,
     things: HashMap<u64, Thing>,
     ports: HashMap<u64, Port>,
-    connections: HashMap<u64, Connection>,
+    connections: HashMap<u64, Passed>,
     clients: HashMap<u64, Client>,
     next: u64,
     buffer: Vec<u8>,
@@ -179,11 +197,11 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(wake: Arc<EventFd>, orders: Receiver<Order>) -> Result<Self, Errno> {
+    fn new(orders: Option<(Arc<EventFd>, Receiver<Order>)>) -> Result<Self, Errno> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let wake = orders.as_ref().map(|(wake, _)| Arc::clone(wake));
         let mut worker = Self {
             epoll,
-            wake,
             orders,
             things: HashMap::new(),
             ports: HashMap::new(),
@@ -193,8 +211,9 @@ impl Worker {
             buffer: vec![0; BUFFER],
             unfinished: Vec::new(),
         };
-        let wake = Arc::clone(&worker.wake);
-        worker.watch(wake.as_fd(), Thing::Orders, EpollFlags::EPOLLIN)?;
+        if let Some(wake) = wake {
+            worker.watch(wake.as_fd(), Thing::Orders, EpollFlags::EPOLLIN)?;
+        }
         Ok(worker)
     }
 
@@ -221,13 +240,13 @@ impl Worker {
             };
             let count = self.epoll.wait(&mut events, limit).unwrap_or(0);
             for connection in std::mem::take(&mut self.unfinished) {
-                self.pump(connection);
+                self.pump(connection, None);
             }
             for event in &events[..count] {
                 match self.things.get(&event.data()).copied() {
                     Some(Thing::Orders) => self.obey(),
                     Some(Thing::Source(port)) => self.take(port),
-                    Some(Thing::Connection(connection)) => self.pump(connection),
+                    Some(Thing::Connection(connection, end)) => self.pump(connection, Some((end, event.events()))),
                     Some(Thing::Client(client)) => self.answer(client),
                     None => {}
                 }
@@ -240,15 +259,18 @@ impl Worker {
     }
 
     fn obey(&mut self) {
-        let _ = self.wake.read();
-        while let Ok(order) = self.orders.try_recv() {
+        if let Some((wake, _)) = &self.orders {
+            let _ = wake.read();
+        }
+        while let Some(order) = self.orders.as_ref().and_then(|(_, orders)| orders.try_recv().ok()) {
             match order {
-                Order::Add(container, source, target, face) => self.add(container, source, target, face),
+                // Who is not watched is not heard: there is nobody left to tell.
+                Order::Add(container, way) => drop(self.add(Some(container), way)),
                 Order::Remove(container) => {
                     let ports: Vec<u64> = self
                         .ports
                         .iter()
-                        .filter(|(_, port)| port.container == container)
+                        .filter(|(_, port)| port.container.as_ref() == Some(&container))
                         .map(|(number, _)| *number)
                         .collect();
                     for number in ports {
@@ -262,24 +284,20 @@ impl Worker {
         }
     }
 
-    fn add(&mut self, container: ContainerId, source: Source, target: SocketAddr, face: Face) {
+    fn add(&mut self, container: Option<ContainerId>, way: Way) -> Result<(), Errno> {
         let number = self.number();
-        let watched = match &source {
-            Source::Tcp(listener) => self.watch(listener.as_fd(), Thing::Source(number), EpollFlags::EPOLLIN),
-            Source::Udp(socket) => self.watch(socket.as_fd(), Thing::Source(number), EpollFlags::EPOLLIN),
-        };
-        if watched.is_ok() {
-            self.ports.insert(number, Port { container, source, target, face, clients: HashMap::new() });
-        }
+        self.watch(way.source.as_fd(), Thing::Source(number), EpollFlags::EPOLLIN)?;
+        self.ports.insert(number, Port { container, way, clients: HashMap::new() });
+        Ok(())
     }
 
     /// Takes what has come to a port.
     fn take(&mut self, number: u64) {
         let Some(port) = self.ports.get(&number) else { return };
-        match &port.source {
+        match &port.way.source {
             Source::Tcp(listener) => match listener.accept() {
                 Ok((stream, client)) => {
-                    let (target, face) = (port.target, port.face.of(client.ip(), port.target.ip()));
+                    let (target, face) = (port.way.target, port.way.face.of(client.ip(), port.way.target.ip()));
                     // Who cannot be served sees the connection closed.
                     let _ = self.connect(number, stream, target, face);
                 }
@@ -297,42 +315,45 @@ impl Worker {
         }
     }
 
-    fn connect(&mut self, port: u64, client: TcpStream, target: SocketAddr, face: Option<IpAddr>) -> io::Result<()> {
+    fn connect(&mut self, port: u64, client: TcpStream, target: SocketAddr, face: Option<Borrowed>) -> io::Result<()> {
         client.set_nonblocking(true)?;
         client.set_nodelay(true)?;
+        setsockopt(&client, sockopt::KeepAlive, &true)?;
+        setsockopt(&client, sockopt::TcpKeepIdle, &SILENCE)?;
         let member = TcpStream::from(begin_connection(SockType::Stream, target, face)?);
         member.set_nodelay(true)?;
         let number = self.number();
-        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
         let tokens = [
-            self.watch(client.as_fd(), Thing::Connection(number), flags)?,
-            self.watch(member.as_fd(), Thing::Connection(number), flags)?,
+            self.watch(client.as_fd(), Thing::Connection(number, 0), connection::FLAGS)?,
+            self.watch(member.as_fd(), Thing::Connection(number, 1), connection::FLAGS)?,
         ];
-        let connection = Connection { port, tokens, ends: [client, member], ways: Default::default() };
-        self.connections.insert(number, connection);
+        let connection = Connection::new([client, member]);
+        self.connections.insert(number, Passed { port, tokens, connection });
         Ok(())
     }
 
-    /// Passes on what there is of a connection.
-    fn pump(&mut self, number: u64) {
-        let Some(connection) = self.connections.get_mut(&number) else { return };
-        let mut turns = TURNS;
-        let result = connection.pump(&mut self.buffer, &mut turns);
-        if result.is_err() || connection.ways.iter().all(|way| way.is_shut) {
-            let tokens = connection.tokens;
-            self.connections.remove(&number);
-            tokens.iter().for_each(|token| {
-                self.things.remove(token);
-            });
-        } else if turns == 0 {
-            self.unfinished.push(number);
+    /// Passes on what there is of a connection, after what the kernel has told of one of its ends.
+    fn pump(&mut self, number: u64, told: Option<(usize, EpollFlags)>) {
+        let Some(Passed { connection, tokens, .. }) = self.connections.get_mut(&number) else { return };
+        if let Some((end, flags)) = told {
+            connection.hear(end, flags);
+        }
+        match connection.pump(&mut self.buffer) {
+            Ok(State::Rests) => {}
+            Ok(State::Goes) => self.unfinished.push(number),
+            Ok(State::Over) | Err(_) => {
+                tokens.iter().for_each(|token| {
+                    self.things.remove(token);
+                });
+                self.connections.remove(&number);
+            }
         }
     }
 
     fn take_datagrams(&mut self, number: u64) {
         for _ in 0..TURNS {
             let Some(port) = self.ports.get(&number) else { return };
-            let Source::Udp(socket) = &port.source else { return };
+            let Source::Udp(socket) = &port.way.source else { return };
             let Ok((length, address)) = socket.recv_from(&mut self.buffer[..DATAGRAM]) else { return };
             let client = match port.clients.get(&address) {
                 Some(client) => *client,
@@ -354,8 +375,8 @@ impl Worker {
         if port.clients.len() >= MOST_CLIENTS {
             return Err(ErrorKind::QuotaExceeded.into());
         }
-        let face = port.face.of(address.ip(), port.target.ip());
-        let socket = UdpSocket::from(begin_connection(SockType::Datagram, port.target, face)?);
+        let face = port.way.face.of(address.ip(), port.way.target.ip());
+        let socket = UdpSocket::from(begin_connection(SockType::Datagram, port.way.target, face)?);
         let client = self.number();
         self.watch(socket.as_fd(), Thing::Client(client), EpollFlags::EPOLLIN)?;
         self.clients.insert(client, Client { port: number, address, socket, last: Instant::now() });
@@ -372,7 +393,7 @@ impl Worker {
         for _ in 0..TURNS {
             // An error says that nobody listens there: it is read by this, and the client learns nothing, as over UDP.
             let Ok(length) = client.socket.recv(&mut self.buffer[..DATAGRAM]) else { return };
-            if let Some(Port { source: Source::Udp(socket), .. }) = self.ports.get(&client.port) {
+            if let Some(Source::Udp(socket)) = self.ports.get(&client.port).map(|port| &port.way.source) {
                 let _ = socket.send_to(&self.buffer[..length], client.address);
             }
         }
@@ -397,65 +418,14 @@ impl Worker {
         self.things.retain(|_, thing| match thing {
             Thing::Orders => true,
             Thing::Source(number) => ports.contains_key(number),
-            Thing::Connection(number) => connections.contains_key(number),
+            Thing::Connection(number, _) => connections.contains_key(number),
             Thing::Client(number) => clients.contains_key(number),
         });
     }
 }
 
-impl Connection {
-    /// Passes on until there is nothing left to do, or the turns are used up. An error ends both ways.
-    fn pump(&mut self, buffer: &mut [u8], turns: &mut usize) -> io::Result<()> {
-        for from in [0, 1] {
-            let (way, mut source, mut sink) = (&mut self.ways[from], &self.ends[from], &self.ends[1 - from]);
-            while !way.is_shut && *turns > 0 {
-                if way.sent < way.bytes.len() {
-                    match sink.write(&way.bytes[way.sent..]) {
-                        Ok(count) => way.sent += count,
-                        Err(error) if is_not_yet(&error) => break,
-                        Err(error) => return Err(error),
-                    }
-                    continue;
-                }
-                if !way.bytes.is_empty() {
-                    way.bytes = Vec::new();
-                    way.sent = 0;
-                }
-                if way.has_ended {
-                    sink.shutdown(Shutdown::Write)?;
-                    way.is_shut = true;
-                    break;
-                }
-                match source.read(buffer) {
-                    Ok(0) => way.has_ended = true,
-                    Ok(count) => {
-                        *turns -= 1;
-                        // Most is taken at once, and needs to be kept by nobody.
-                        let sent = match sink.write(&buffer[..count]) {
-                            Err(error) if is_not_yet(&error) => 0,
-                            other => other?,
-                        };
-                        if sent < count {
-                            way.bytes = buffer[sent..count].to_vec();
-                            way.sent = 0;
-                        }
-                    }
-                    Err(error) if is_not_yet(&error) => break,
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Not now, or not before it is connected.
-fn is_not_yet(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
 /// A socket that is being connected, under the address `face`, if that can be had.
-fn begin_connection(kind: SockType, target: SocketAddr, face: Option<IpAddr>) -> Result<OwnedFd, Errno> {
+fn begin_connection(kind: SockType, target: SocketAddr, face: Option<Borrowed>) -> Result<OwnedFd, Errno> {
     let family = if target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let member = socket(family, kind, flags, None)?;
@@ -476,7 +446,10 @@ fn begin_connection(kind: SockType, target: SocketAddr, face: Option<IpAddr>) ->
 
 /// Gives a socket an address that is not ours (ip(7); the options are those of sockets of IPv6, too). Its port is found with the connection: all clients
 /// together have more than there are.
-fn put_on(member: &OwnedFd, face: IpAddr) -> Result<(), Errno> {
+fn put_on(member: &OwnedFd, (face, mark): Borrowed) -> Result<(), Errno> {
+    if let Some(mark) = mark {
+        setsockopt(member, sockopt::Mark, &mark)?;
+    }
     setsockopt(member, sockopt::IpTransparent, &true)?;
     setsockopt(member, sockopt::IpBindAddressNoPort, &true)?;
     match face {
@@ -491,8 +464,11 @@ mod tests {
 
     #[test]
     fn members_see_clients_that_are_neither_the_host_nor_their_own_network() {
-        let face = Face::Clients(vec!["10.89.0.0/24".parse().unwrap(), "fd00:1::/64".parse().unwrap()]);
-        let of = |client: &str, target: &str| face.of(client.parse().unwrap(), target.parse().unwrap());
+        let face =
+            Face::Clients { but: vec!["10.89.0.0/24".parse().unwrap(), "fd00:1::/64".parse().unwrap()], mark: None };
+        let of = |client: &str, target: &str| {
+            face.of(client.parse().unwrap(), target.parse().unwrap()).map(|(address, _)| address)
+        };
         assert_eq!(of("192.0.2.7", "10.89.0.2"), Some("192.0.2.7".parse().unwrap()));
         assert_eq!(of("::ffff:192.0.2.7", "10.89.0.2"), Some("192.0.2.7".parse().unwrap()));
         assert_eq!(of("2001:db8::7", "fd00:1::2"), Some("2001:db8::7".parse().unwrap()));
