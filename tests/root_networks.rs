@@ -266,6 +266,8 @@ fn root_watches_users_reach_others_by_ipv6() {
         let seen = as_user(&[&run[..], &curl].concat()).ok().text();
         assert!(seen.contains("2001:db8::1"), "{network}: {seen}");
     }
+    let holder = lab.path().join("coracle/networks/front/holder.json");
+    wait_until("nobody holds the network", || !holder.exists());
 }
 
 #[test]

@@ -127,8 +127,14 @@ pub struct Published {
 impl Published {
     /// Whether both take something of the host that only one can have.
     pub fn collides_with(&self, other: &Self) -> bool {
-        let covers = |ip: Option<IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
-        let same_place = self.host_ip == other.host_ip || covers(self.host_ip) || covers(other.host_ip);
+        // A socket of IPv6 without an address is one of IPv4, too (ipv6(7)).
+        let covers = |ip: Option<IpAddr>, other: Option<IpAddr>| match ip {
+            None => true,
+            Some(IpAddr::V6(ip)) => ip.is_unspecified(),
+            Some(IpAddr::V4(ip)) => ip.is_unspecified() && other.is_some_and(|other| other.is_ipv4()),
+        };
+        let (one, two) = (self.host_ip, other.host_ip);
+        let same_place = one == two || covers(one, two) || covers(two, one);
         same_place && (self.host_port, self.protocol) == (other.host_port, other.protocol)
     }
 }

@@ -1,6 +1,5 @@
 //! Published ports: from what was asked for to ports of the host that are free.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -48,13 +47,15 @@ pub fn wishes(request: &PortRequest, exposed: &[ExposedPorts]) -> Result<Vec<Wis
             wishes.push(Wish { host_ip: mapping.host_ip, host, container, protocol });
         }
     }
-    let mut taken = HashSet::new();
+    let mut taken: Vec<Published> = Vec::new();
     for wish in &wishes {
-        if let HostPort::At(port) = wish.host
-            && !taken.insert((wish.host_ip, port, wish.protocol.as_str()))
-        {
-            return Err(NetworkError::PortTwice { port, protocol: wish.protocol });
+        let HostPort::At(host_port) = wish.host else { continue };
+        let Wish { host_ip, protocol, container: container_port, .. } = *wish;
+        let port = Published { host_ip, host_port, container_port, protocol };
+        if taken.iter().any(|other| other.collides_with(&port)) {
+            return Err(NetworkError::PortTwice { port: host_port, protocol });
         }
+        taken.push(port);
     }
     if request.all {
         for ExposedPorts { ports, protocol } in exposed.iter().chain(&request.exposed) {
@@ -276,7 +277,14 @@ mod tests {
     #[test]
     fn one_port_cannot_be_published_twice() {
         assert!(matches!(wishes(&request(&["80:80", "80:81"], false), &[]), Err(NetworkError::PortTwice { .. })));
-        assert!(wishes(&request(&["80:80", "80:80/udp", "127.0.0.1:80:80"], false), &[]).is_ok());
+        // All addresses are the others, too.
+        assert!(matches!(
+            wishes(&request(&["80:80", "127.0.0.1:80:81"], false), &[]),
+            Err(NetworkError::PortTwice { .. })
+        ));
+        assert!(
+            wishes(&request(&["127.0.0.2:80:80", "80:80/udp", "127.0.0.1:80:80", "[::1]:80:80"], false), &[]).is_ok()
+        );
     }
 
     #[test]

@@ -144,12 +144,11 @@ impl Holder {
                     self.restart = Some(Instant::now() + self.delay);
                 }
                 Some(Ready::Ending) => {
-                    if let Some((_, lock)) = self.ending.take()
-                        && let Ok(lock) = lock.recv()
-                        && self.members.is_empty()
-                        && self.conversations.is_empty()
-                    {
-                        return self.end(lock);
+                    let Some((_, lock)) = self.ending.take() else { continue };
+                    let lock = lock.recv();
+                    if self.members.is_empty() && self.conversations.is_empty() {
+                        // Where there is no lock any more, whoever removed its directory has removed the way to us, too.
+                        return self.end(lock.ok());
                     }
                 }
                 None => {}
@@ -347,7 +346,7 @@ impl Holder {
     }
 
     /// Ends: with the lock held nobody can be joining.
-    fn end(self, _lock: Exclusive) {
+    fn end(self, _lock: Option<Exclusive>) {
         let _ = std::fs::remove_file(self.layout.holder_socket(&self.record.name));
         let _ = std::fs::remove_file(self.layout.holder_record(&self.record.name));
         drop(self.outside);

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
 use nix::sys::socket::{
@@ -21,7 +22,7 @@ use nix::sys::socket::{
 
 use super::ports::Source;
 use crate::name::container::ContainerId;
-use crate::sys::namespace;
+use crate::sys::{memory, namespace};
 use connection::{Connection, State};
 
 /// What is read at once: a few large segments.
@@ -38,6 +39,9 @@ const IDLE: Duration = Duration::from_secs(90);
 
 /// How many clients a UDP port may have at once: their addresses may be invented.
 const MOST_CLIENTS: usize = 4096;
+
+/// After this time without anything to do memory is given back.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// How long no connection is taken after there were too many descriptors.
 const BREATHER: Duration = Duration::from_millis(50);
@@ -234,11 +238,11 @@ impl Worker {
         let mut swept = Instant::now();
         loop {
             let limit = match (self.unfinished.is_empty(), self.clients.is_empty()) {
-                (false, _) => EpollTimeout::ZERO,
-                (true, false) => EpollTimeout::from(u16::try_from(IDLE.as_millis() / 2).unwrap_or(u16::MAX)),
-                (true, true) => EpollTimeout::NONE,
+                (false, _) => Some(Duration::ZERO),
+                (true, false) => Some(IDLE / 2),
+                (true, true) => None,
             };
-            let count = self.epoll.wait(&mut events, limit).unwrap_or(0);
+            let count = self.wait(&mut events, limit);
             for connection in std::mem::take(&mut self.unfinished) {
                 self.pump(connection, None);
             }
@@ -256,6 +260,25 @@ impl Worker {
                 self.sweep(|client| client.last.elapsed() > IDLE);
             }
         }
+    }
+
+    /// Waits for something to happen: how much has.
+    fn wait(&mut self, events: &mut [EpollEvent], limit: Option<Duration>) -> usize {
+        let timeout = |limit: Option<Duration>| match limit {
+            Some(limit) => EpollTimeout::try_from(limit).unwrap_or(EpollTimeout::MAX),
+            None => EpollTimeout::NONE,
+        };
+        // A thread beside others has no memory of its own to give back.
+        let is_alone = self.orders.is_none();
+        let first = if is_alone { Some(limit.map_or(QUIET, |limit| limit.min(QUIET))) } else { limit };
+        let count = self.epoll.wait(events, timeout(first)).unwrap_or(0);
+        if count > 0 || first == limit {
+            return count;
+        }
+        self.buffer = Vec::new();
+        let _ = memory::wait_lightly(&mut [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)], limit);
+        self.buffer = vec![0; BUFFER];
+        self.epoll.wait(events, EpollTimeout::ZERO).unwrap_or(0)
     }
 
     fn obey(&mut self) {
