@@ -42,6 +42,7 @@ pub mod prune;
 pub mod ps;
 pub mod pull;
 pub mod push;
+mod rare;
 pub mod registry_flags;
 pub mod rename;
 pub mod render;

@@ -6,6 +6,7 @@ use clap::ArgMatches;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
+use super::rare;
 use super::tree::{self, Globals, Verb};
 use crate::sys::memory;
 
@@ -39,11 +40,12 @@ pub struct UsageError {
 
 /// Parses `argv`, the program's name included.
 pub fn parse(argv: &[OsString]) -> Result<Parsed, UsageError> {
-    let mut parser = tree::parser();
-    let matches = parser.try_get_matches_from_mut(argv);
+    let mut parser = tree::parser(&|name| argv.iter().any(|word| word == name));
+    let matches = rare::without(|| parser.try_get_matches_from_mut(argv));
     // To take it apart costs about as much as to read a command line.
     memory::discard_later(parser);
-    let mut matches = match matches {
+    // One that knows everything reads the others, and says what is wrong and what may have been meant.
+    let mut matches = match matches.or_else(|_| tree::parser(&|_| true).try_get_matches_from(argv)) {
         Ok(matches) => matches,
         Err(error) => return explained(&error, argv),
     };

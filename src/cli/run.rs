@@ -1,7 +1,7 @@
 //! `run`.
 
 pub mod defaults;
-mod devices;
+pub mod devices;
 pub mod health;
 pub mod network;
 pub mod process;
@@ -21,10 +21,11 @@ use self::health::HealthFlags;
 use self::network::{NetworkFlags, Networking};
 use self::process::ProcessFlags;
 use self::refused::RefusedFlags;
-use self::resources::ResourceFlags;
+use self::resources::{LimitFlags, ResourceFlags};
 use self::volumes::{MountFlags, Mounts};
 use super::dispatch;
 use super::log_flags::LogFlags;
+use super::rare::Rare;
 use super::registry_flags::{PlatformFlags, PullFlags};
 use super::tree::{Globals, Invocation};
 use crate::container::attach::Attachment;
@@ -137,7 +138,7 @@ pub struct ContainerFlags {
     timeout: u32,
 
     #[command(flatten, next_help_heading = "Health")]
-    health: HealthFlags,
+    health: Rare<HealthFlags>,
 
     /// Set an environment variable; NAME alone takes the value from here, PREFIX* all that begin so
     #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Process")]
@@ -161,7 +162,7 @@ pub struct ContainerFlags {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = super::tree::parse_boolean, help_heading = "Process")]
     init: Option<bool>,
     #[command(flatten, next_help_heading = "Process")]
-    process: ProcessFlags,
+    process: Rare<ProcessFlags>,
 
     /// Host name of the container [default: its short id]
     #[arg(short = 'h', long, value_name = "NAME", help_heading = "Surroundings")]
@@ -201,10 +202,10 @@ pub struct ContainerFlags {
     storage_opt: Vec<String>,
 
     #[command(flatten, next_help_heading = "Devices, secrets and hooks")]
-    devices: DeviceFlags,
+    devices: Rare<DeviceFlags>,
 
     #[command(flatten)]
-    refused: RefusedFlags,
+    refused: Rare<RefusedFlags>,
     /// Write the process id of the container's first process to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Bookkeeping")]
     pidfile: Option<PathBuf>,
@@ -213,10 +214,12 @@ pub struct ContainerFlags {
     conmon_pidfile: Option<PathBuf>,
 
     #[command(flatten, next_help_heading = "Limits")]
-    resources: ResourceFlags,
+    limits: Rare<LimitFlags>,
+    #[command(flatten, next_help_heading = "Limits")]
+    resources: Rare<ResourceFlags>,
 
     #[command(flatten, next_help_heading = "Log")]
-    log: LogFlags,
+    log: Rare<LogFlags>,
 
     /// When to ask the registry for the image: always, missing, never or newer [default: missing]
     #[arg(long, value_name = "POLICY", help_heading = "Image")]
@@ -228,7 +231,7 @@ pub struct ContainerFlags {
     #[arg(short, long, help_heading = "Image")]
     quiet: bool,
     #[command(flatten, next_help_heading = "Image")]
-    platform: PlatformFlags,
+    platform: Rare<PlatformFlags>,
     #[command(flatten, next_help_heading = "Image")]
     registry: PullFlags,
 }
@@ -470,7 +473,7 @@ impl ContainerFlags {
             stop_signal: parsed("--stop-signal", self.stop_signal.as_deref())?,
             stop_timeout: self.stop_timeout.unwrap_or(STOP_TIMEOUT),
             time_limit: (self.timeout > 0).then_some(self.timeout),
-            limits: self.resources.request()?,
+            limits: self.resources.request(&self.limits)?,
             process: self.process.request()?,
             preserved: BTreeSet::new(),
             pid_files: PidFiles {
@@ -498,7 +501,7 @@ impl ContainerFlags {
         let Some(image) = self.image_and_command.first() else {
             return Err(Failure::new("E_CONFIG", "no image was given"));
         };
-        let platform = self.platform.clone().platform()?;
+        let platform = self.platform.clone().into_inner().platform()?;
         let pull = parsed("--pull", self.pull.as_deref())?.unwrap_or(PullPolicy::Missing);
         if !self.rootfs {
             let image = utf8("the image", image)?;

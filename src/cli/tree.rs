@@ -385,18 +385,22 @@ pub fn documented() -> Command {
     root
 }
 
-/// Only what parsing needs; a command's arguments are made when the command is met.
-pub(super) fn parser() -> Command {
+/// Only what parsing needs, and of the commands those that have a name that `is_meant`: to know all would take longer than the
+/// rest of the parsing. A command's arguments are made when the command is met.
+pub(super) fn parser(is_meant: &dyn Fn(&str) -> bool) -> Command {
+    let is_named = |verb: &Verb| is_meant(verb.name) || verb.aliases.iter().any(|alias| is_meant(alias));
     let verb =
         |verb: &'static Verb| Command::new(verb.name).aliases(verb.aliases.iter()).defer(verb.augment_for_parsing);
     let mut root = root();
     for entry in ENTRIES {
-        root = root.subcommand(match entry {
-            Entry::Verb(this) => verb(this),
-            Entry::Group(name, _, verbs) => {
-                own_help(Command::new(*name)).subcommand_required(true).subcommands(verbs.iter().map(verb))
+        match entry {
+            Entry::Verb(this) if is_named(this) => root = root.subcommand(verb(this)),
+            Entry::Group(name, _, verbs) if is_meant(name) => {
+                let verbs = verbs.iter().filter(|verb| is_named(verb)).map(verb);
+                root = root.subcommand(own_help(Command::new(*name)).subcommand_required(true).subcommands(verbs));
             }
-        });
+            _ => {}
+        }
     }
     root
 }

@@ -40,7 +40,7 @@ impl ContainerFlags {
     pub fn take_defaults(&mut self, conf: &ContainersConf) {
         self.process.take_environment();
         self.process.take_defaults(conf);
-        self.resources.take_defaults(conf);
+        self.resources.take_defaults(&mut self.limits, conf);
         self.mounts.take_defaults(conf);
         self.network.take_defaults(conf);
         self.devices.take_defaults(conf);

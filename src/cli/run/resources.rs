@@ -71,11 +71,9 @@ pub struct LimitFlags {
     device_write_iops: Vec<String>,
 }
 
-/// All of a new container.
+/// What only a new container is given.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ResourceFlags {
-    #[command(flatten)]
-    limits: LimitFlags,
     /// Let processes wait for memory instead of killing them (control groups v1)
     #[arg(long)]
     oom_kill_disable: bool,
@@ -175,13 +173,13 @@ impl LimitFlags {
 
 impl ResourceFlags {
     /// Takes what is not given from containers.conf.
-    pub fn take_defaults(&mut self, conf: &ContainersConf) {
-        if self.limits.pids_limit.is_none()
+    pub fn take_defaults(&mut self, limits: &mut LimitFlags, conf: &ContainersConf) {
+        if limits.pids_limit.is_none()
             && let Some(pids) = conf.text("pids_limit")
         {
-            self.limits.pids_limit = Some(if pids == "0" { "-1".into() } else { pids });
+            limits.pids_limit = Some(if pids == "0" { "-1".into() } else { pids });
             // Nobody asked for it here and now: it is enforced as far as that is possible.
-            let is_alone = self.request().is_ok_and(|request| {
+            let is_alone = self.request(limits).is_ok_and(|request| {
                 let without = Resources { pids: None, ..request.resources };
                 without.is_empty() && request.parent.is_none()
             });
@@ -205,12 +203,12 @@ impl ResourceFlags {
     }
 
     /// In types.
-    pub fn request(&self) -> Result<LimitRequest, Failure> {
+    pub fn request(&self, limits: &LimitFlags) -> Result<LimitRequest, Failure> {
         Ok(LimitRequest {
             resources: Resources {
                 oom_kill_disable: self.oom_kill_disable,
                 conf: each("--cgroup-conf", &self.cgroup_conf, resources::parse_conf)?,
-                ..self.limits.resources()?
+                ..limits.resources()?
             },
             groups: parsed::<GroupMode>("--cgroups", self.cgroups.as_deref())?.unwrap_or_default(),
             parent: with("--cgroup-parent", self.cgroup_parent.as_deref(), parse_parent)?,

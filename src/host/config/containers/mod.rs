@@ -77,7 +77,7 @@ impl ContainersConf {
 
     fn merge(&mut self, path: &Path, text: &str) {
         // Most of what distributions install is comments, which are read several times faster by us than by the parser of TOML.
-        let said: String = text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with('#')).collect();
+        let said = without_comments(text);
         if said.lines().map(str::trim_start).all(|line| line.is_empty() || line.starts_with('[')) {
             return;
         }
@@ -197,6 +197,21 @@ fn drop_ins(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "conf")).collect();
     files.sort();
     files
+}
+
+/// The lines that do not begin with `#`.
+fn without_comments(text: &str) -> String {
+    let mut said = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
+        let (line, after) = rest.split_at(end);
+        if !line.trim_ascii_start().starts_with('#') {
+            said.push_str(line);
+        }
+        rest = after;
+    }
+    said
 }
 
 #[cfg(test)]
