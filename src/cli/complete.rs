@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, Args, Command, ValueHint};
 use super::completion::Shell;
 use super::render::output;
 use super::tree::{self, Globals, Invocation};
+use crate::container::name_link;
 use crate::failure::Failure;
 use crate::host::env;
 use crate::name::capability::Capability;
@@ -356,8 +357,7 @@ impl<'c> Line<'c> {
         let mut candidates = Vec::new();
         for name in entries(&layout.container_names()) {
             let runs = name.parse().ok().is_some_and(|name| {
-                let id = std::fs::read_link(layout.container_name(&name)).ok();
-                let id = id.as_deref().and_then(Path::file_name).and_then(|id| id.to_str()?.parse().ok());
+                let id = name_link::holder(&layout.container_name(&name));
                 id.is_some_and(|id| layout.process_record(&id).exists())
             });
             if running || !runs {

@@ -1,8 +1,7 @@
 //! Whether the records of containers are what they should be.
 
-use std::os::unix::fs::symlink;
-
 use super::list;
+use super::name_link;
 use crate::name::container::ContainerId;
 use crate::store::Store;
 use crate::store::finding::{Finding, Kind};
@@ -55,11 +54,11 @@ fn one(store: &Store, id: &ContainerId, repair: Repair) -> Vec<Finding> {
         findings.push(finding("its image is missing".into(), false, format!("coracle pull {}", image.name)));
     }
     let link = store.layout().container_name(&container.record.name);
-    if std::fs::read_link(&link).is_ok_and(|target| target.as_os_str() == id.as_str()) {
+    if name_link::holder(&link).as_ref() == Some(id) {
         return findings;
     }
     let problem = format!("its name {} does not lead to it", container.record.name);
-    let repaired = repair == Repair::Yes && symlink(id.as_str(), &link).is_ok();
+    let repaired = repair == Repair::Yes && name_link::make(&link, id).is_ok();
     let advice = match (repaired, repair) {
         (true, _) => "it has its name again".to_owned(),
         (false, Repair::No) => "coracle system check --repair".to_owned(),

@@ -3,13 +3,14 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::name_link;
 use super::spare;
 use super::status::{self, Status};
 use crate::failure::{Explain, Failure};
@@ -201,17 +202,12 @@ fn publish(
     let directory = File::open(&names).map_err(io)?;
     let _guard = Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| CreateError::Lock(errno))?;
     let link = layout.container_name(name);
-    if let Some(holder) = holder(&link) {
+    if let Some(holder) = name_link::holder(&link) {
         if layout.container(&holder).exists() {
             return Err(CreateError::NameInUse { name: name.clone(), id: holder });
         }
         fs::remove_file(&link).map_err(io)?;
     }
-    symlink(id.as_str(), &link).map_err(io)?;
+    name_link::make(&link, id).map_err(io)?;
     building.publish_volatile(&layout.container(id)).map_err(io)
-}
-
-/// The container that a name's link stands for.
-fn holder(link: &Path) -> Option<ContainerId> {
-    fs::read_link(link).ok()?.to_str()?.parse().ok()
 }

@@ -9,7 +9,7 @@ use super::freeze;
 use super::group;
 use super::status::{self, Status};
 use super::update::Changes;
-use super::{connection, driver};
+use super::{connection, driver, name_link};
 use crate::cgroup::group::Group;
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
@@ -81,7 +81,7 @@ pub fn execute(layout: &Layout) -> (Vec<Listed>, Vec<Failure>) {
 pub fn names(layout: &Layout) -> HashMap<ContainerId, Vec<ContainerName>> {
     let mut names: HashMap<ContainerId, Vec<ContainerName>> = HashMap::new();
     for entry in fs::read_dir(layout.container_names()).into_iter().flatten().flatten() {
-        let holder = fs::read_link(entry.path()).ok().and_then(|target| target.to_str()?.parse().ok());
+        let holder = name_link::holder(&entry.path());
         let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
         if let (Some(id), Some(name)) = (holder, name) {
             names.entry(id).or_default().push(name);
@@ -157,9 +157,8 @@ pub(super) fn new_name(file: &Path) -> Option<ContainerName> {
 pub fn find(layout: &Layout, text: &str) -> Result<ContainerId, NotFound> {
     let unknown = || NotFound::Unknown(text.chars().take(160).collect());
     if let Ok(name) = text.parse::<ContainerName>() {
-        let holder = fs::read_link(layout.container_name(&name)).ok();
-        let id = holder.and_then(|target| target.to_str()?.parse::<ContainerId>().ok());
-        if let Some(id) = id.filter(|id| layout.container(id).exists()) {
+        let holder = name_link::holder(&layout.container_name(&name));
+        if let Some(id) = holder.filter(|id| layout.container(id).exists()) {
             return Ok(id);
         }
     }

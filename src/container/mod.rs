@@ -30,6 +30,7 @@ pub mod live;
 pub mod logs;
 pub mod monitor;
 pub mod mount;
+pub mod name_link;
 pub mod name_servers;
 pub mod network_files;
 pub mod networks;

@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::create::{Owned, Taken};
 use super::list::{self, Listed};
 use super::status::{self, Status};
-use super::{connection, event, group, spare, stop, volumes};
+use super::{connection, event, group, name_link, spare, stop, volumes};
 use crate::failure::{Explain, Failure};
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::journal::ContainerEvent;
@@ -204,7 +204,7 @@ fn hide(
     let renamed = bin.as_ref().and_then(|bin| list::new_name(&bin.path().join("name")));
     for name in name.into_iter().chain(&renamed) {
         let link = layout.container_name(name);
-        if fs::read_link(&link).is_ok_and(|target| target == Path::new(id.as_str())) {
+        if name_link::holder(&link).as_ref() == Some(id) {
             let _ = fs::remove_file(link);
         }
     }
@@ -255,8 +255,11 @@ fn open_work(container: &Path) -> io::Result<()> {
 /// Whether nothing was written in a container's directory.
 fn is_untouched(path: &Path) -> bool {
     let is_known = |entry: io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| {
-            ["record.json", "created", "upper", "work"].iter().any(|known| entry.file_name() == *known)
+        entry.is_ok_and(|entry| match entry.file_name().as_encoded_bytes() {
+            b"record.json" | b"created" | b"upper" | b"work" => true,
+            // The journal of owners.
+            b"owners" => entry.metadata().is_ok_and(|metadata| metadata.len() == 0),
+            _ => false,
         })
     };
     fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_known))
@@ -279,6 +282,8 @@ fn strip_untouched(path: &Path) -> io::Result<()> {
     for directory in ["work/work/incompat/volatile", "work/work/incompat", "work/work"] {
         fs::remove_dir(path.join(directory))?;
     }
+    // What it says is gone with the files.
+    let _ = fs::remove_file(path.join("owners"));
     fs::remove_file(path.join("record.json"))
 }
 
@@ -315,7 +320,7 @@ fn collect_names(layout: &Layout) {
     let Ok(_guard) = Flock::lock(directory, FlockArg::LockExclusive) else { return };
     let mut holders: HashMap<ContainerId, PathBuf> = HashMap::new();
     for entry in fs::read_dir(layout.container_names()).into_iter().flatten().flatten() {
-        let holder = fs::read_link(entry.path()).ok().and_then(|target| target.to_str()?.parse::<ContainerId>().ok());
+        let holder = name_link::holder(&entry.path());
         let Some(id) = holder.filter(|id| layout.container(id).exists()) else {
             let _ = fs::remove_file(entry.path());
             continue;

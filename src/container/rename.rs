@@ -6,14 +6,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::create::CreateError;
-use super::{event, list};
+use super::{event, list, name_link};
 use crate::failure::Failure;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::state::journal::ContainerEvent;
@@ -27,8 +27,7 @@ pub fn execute(layout: &Layout, id: &ContainerId, name: &ContainerName) -> Resul
     let unknown = || list::NotFound::Unknown(id.to_string());
     let container = list::load(layout, id)?.ok_or_else(unknown)?;
     let link = layout.container_name(name);
-    let holder = fs::read_link(&link).ok().and_then(|target| target.to_str()?.parse::<ContainerId>().ok());
-    match holder {
+    match name_link::holder(&link) {
         // The rest of a renaming that was interrupted: the name is not the container's, but ours to give.
         Some(holder) if holder == *id && container.record.name != *name => {}
         Some(holder) if layout.container(&holder).exists() => {
@@ -36,9 +35,9 @@ pub fn execute(layout: &Layout, id: &ContainerId, name: &ContainerName) -> Resul
         }
         Some(_) => {
             fs::remove_file(&link).map_err(io_error(&link))?;
-            symlink(id.as_str(), &link).map_err(io_error(&link))?;
+            name_link::make(&link, id).map_err(io_error(&link))?;
         }
-        None => symlink(id.as_str(), &link).map_err(io_error(&link))?,
+        None => name_link::make(&link, id).map_err(io_error(&link))?,
     }
     if let Err(cause) = write_name(layout, id, name) {
         let _ = fs::remove_file(&link);
