@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -29,7 +28,7 @@ use crate::cgroup::group::Group;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 use crate::host::boot::{boot_id, process_start};
 use crate::host::processes;
-use crate::identity::keeper::{Draft, Keeper};
+use crate::identity::keeper::Keeper;
 use crate::name::container::ContainerId;
 use crate::name::port::Published;
 use crate::name::process::notify_mode::NotifyMode;
@@ -360,6 +359,9 @@ impl<'a> Launch<'a> {
         let attached = RefCell::new(is_attached.then(attach).transpose()?);
         let mut membership = joined::open(self.layout, &self.plan.borrow(), &self.record)?;
         let is_among_others = self.plan.borrow().is_among_others;
+        // It becomes ready while the container does.
+        let ids = self.plan.borrow().virtual_ids.clone();
+        let ids = ids.map(|draft| Keeper::start(&proof, draft).map_err(emulating)).transpose()?;
         let draft = self.plan.borrow_mut().group.take();
         let group = draft.as_ref().map(|draft| group::make(self.layout, &self.id, draft)).transpose();
         self.plan.borrow_mut().group = draft;
@@ -368,7 +370,9 @@ impl<'a> Launch<'a> {
             let group = leaf.flatten().map(OwnedFd::from);
             let shared_memory = membership.as_mut().and_then(|membership| membership.shared_memory.take());
             let preserved = self.preserved.take();
-            let given = Given { streams: given, preserved, execution, group, shared_memory, is_among_others };
+            let supervisor = ids.as_ref().map(Keeper::supervisor).transpose().map_err(emulating)?;
+            let given =
+                Given { streams: given, preserved, execution, group, shared_memory, supervisor, is_among_others };
             let (mut attached, mut connection) = (attached.borrow_mut(), connection.borrow_mut());
             let connect = match (attached.as_mut(), connection.as_mut()) {
                 (Some(attached), _) => Some(attached as &mut dyn Connect),
@@ -398,16 +402,10 @@ impl<'a> Launch<'a> {
                 })?;
         }
         self.was_executed.set(true);
-        let virtual_ids = self.plan.borrow().virtual_ids.clone();
-        if let Some(draft) = virtual_ids {
-            let ids = emulate(&proof, draft, &mut running);
-            if ids.is_err() {
-                running.kill();
-                let _ = pidfd::wait(running.child.pidfd.as_fd());
-                group::remove_left(self.layout, &self.id);
-            }
-            running.ids = Some(RefCell::new(ids?));
-        }
+        running.ids = ids.map(|mut ids| {
+            ids.keep(running.handles.take());
+            RefCell::new(ids)
+        });
         for (file, pid) in
             [(&pid_files.container, running.child.pid.as_raw()), (&pid_files.monitor, std::process::id().cast_signed())]
         {
@@ -758,11 +756,9 @@ pub fn tidy(layout: &Layout, request: &Request, id: &ContainerId) {
     }
 }
 
-/// Starts the supervisor of virtual ids of a container that has just been started.
-fn emulate(proof: &SingleThreaded, draft: Rc<Draft>, running: &mut Running) -> Result<Keeper, Failure> {
-    let failed = |errno| internal("starting the supervisor of the container's ids", errno);
-    let handles = running.handles.take().ok_or_else(|| failed(Errno::EPROTO))?;
-    Keeper::start(proof, draft, handles).map_err(failed)
+/// What is said when there is no supervisor of virtual ids.
+fn emulating(errno: Errno) -> Failure {
+    internal("starting the supervisor of the container's ids", errno)
 }
 
 /// Writes a process id, or nothing yet: whether it can be written is known before anything is started.

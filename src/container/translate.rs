@@ -197,8 +197,7 @@ pub fn translate(
     let systemd = arguments(request, &defaults).first().is_some_and(|word| request.process.systemd.prepares(word));
     let limit_request = if systemd { resources::for_systemd(&request.limits) } else { request.limits.clone() };
     let Share { group, limits, .. } = resources::share(&limit_request, id, per_namespace)?;
-    let choice = ids::choice(request, surroundings)?;
-    ids::check_limits(choice.ids, &limits)?;
+    let choice = ids::choice(request, surroundings, &limits)?;
     let mut edits = devices::resolve(request)?;
     let notes = process::notes(request, &defaults)?;
     edits.env.extend(notes.map(|path| format!("NOTIFY_SOCKET={path}")));

@@ -142,10 +142,7 @@ fn chosen(facts: Facts) -> Choice {
         Facts { has_others: false, .. } => {
             choice(Ids::Native, "nobody but root owns anything in the image or has an account")
         }
-        // Not by itself yet: --ids=emulate is asked for.
-        Facts { obstacle: None, .. } => {
-            choice(Ids::Native, "the image has other users than root, which --ids=emulate would emulate")
-        }
+        Facts { obstacle: None, .. } => choice(Ids::Emulate, OTHERS),
         Facts { obstacle, .. } => Choice { ids: Ids::Native, reason: OTHERS, obstacle },
     }
 }
@@ -163,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_needs_no_other_ids_gets_none() {
-        assert_eq!(auto(DEBIAN), Ids::Native);
+        assert_eq!(auto(DEBIAN), Ids::Emulate);
         assert_eq!(choose(IdsMode::Emulate, DEBIAN).map(|choice| choice.ids), Ok(Ids::Emulate));
         let nested = choose(IdsMode::Auto, Facts { obstacle: Some("no listener"), ..DEBIAN }).unwrap();
         assert_eq!(nested.ids, Ids::Native);

@@ -63,7 +63,8 @@ pub struct Handles {
 #[derive(Debug)]
 pub struct Keeper {
     draft: Rc<Draft>,
-    child: Child,
+    /// Nothing once it has ended with those whose calls it answers.
+    child: Option<Child>,
     control: OwnedFd,
     listeners: Vec<OwnedFd>,
     /// Nothing once the container has ended: whoever has its mount namespace keeps what is mounted there.
@@ -76,9 +77,9 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the supervisor of a container that has just been started.
-    pub fn start(proof: &SingleThreaded, draft: Rc<Draft>, handles: Handles) -> Result<Self, Errno> {
-        let Handles { listener, namespaces } = handles;
+    /// Starts the supervisor of a container that is about to be started: beside its init, which has to send it something
+    /// ([`Self::supervisor`]) before it can answer.
+    pub fn start(proof: &SingleThreaded, draft: Rc<Draft>) -> Result<Self, Errno> {
         let entries = Entries::of_monitor(table::new_file(c"credentials")?);
         for credentials in &draft.credentials {
             entries.value_of(credentials.clone())?;
@@ -87,20 +88,14 @@ impl Keeper {
         let words = table::new_file(c"supervisor")?;
         nix::unistd::ftruncate(&words, (SharedWords::COUNT * size_of::<u64>()) as i64)?;
         let shared = SharedWords::of(words.as_fd())?;
-        let parts = Parts {
-            listeners: &[listener.as_fd()],
-            namespaces: [namespaces[0].as_fd(), namespaces[1].as_fd()],
-            entries: [entries.file(), own_entries.as_fd()],
-            words: words.as_fd(),
-        };
+        let parts = Parts { handles: None, entries: [entries.file(), own_entries.as_fd()], words: words.as_fd() };
         let (child, control) = fork(proof, &draft, &parts)?;
-        let listeners = vec![listener];
         Ok(Self {
             draft,
-            child,
+            child: Some(child),
             control,
-            listeners,
-            namespaces: Some(namespaces),
+            listeners: Vec::new(),
+            namespaces: None,
             entries,
             own_entries,
             words,
@@ -109,40 +104,63 @@ impl Keeper {
         })
     }
 
-    /// Becomes ready to read when the supervisor has died.
-    pub fn process(&self) -> BorrowedFd<'_> {
-        self.child.pidfd.as_fd()
+    /// Where the container's init sends the user and mount namespaces and the listener, each as one message, in this order.
+    pub fn supervisor(&self) -> Result<OwnedFd, Errno> {
+        self.control.try_clone().map_err(errno_of)
     }
 
-    /// Starts another supervisor in the place of one that has died. EAGAIN: that has happened too often.
+    /// Keeps for the next supervisor what the first one got from init; without it there will be no next one.
+    pub fn keep(&mut self, handles: Option<Handles>) {
+        if let Some(Handles { listener, namespaces }) = handles {
+            self.listeners.push(listener);
+            self.namespaces = Some(namespaces);
+        }
+    }
+
+    /// Becomes ready to read when the supervisor has ended.
+    pub fn process(&self) -> Option<BorrowedFd<'_>> {
+        self.child.as_ref().map(|child| child.pidfd.as_fd())
+    }
+
+    /// Starts another supervisor in the place of one that has ended, if there is still somebody to ask it. EAGAIN: that has
+    /// happened too often.
     pub fn revive(&mut self, proof: &SingleThreaded) -> Result<(), Errno> {
-        let _ = pidfd::wait(self.child.pidfd.as_fd());
+        self.reap();
+        self.listeners.retain(|listener| !has_hung_up(listener.as_fd()));
+        if self.listeners.is_empty() {
+            return Ok(());
+        }
         let (times, within) = PATIENCE;
         self.deaths.retain(|death| death.elapsed() < within);
         self.deaths.push(Instant::now());
         if self.deaths.len() > times {
             return Err(Errno::EAGAIN);
         }
-        self.listeners.retain(|listener| !has_hung_up(listener.as_fd()));
         let listeners: Vec<BorrowedFd<'_>> = self.listeners.iter().map(AsFd::as_fd).collect();
         let [user, mount] = self.namespaces.as_ref().ok_or(Errno::ESRCH)?;
         let parts = Parts {
-            listeners: &listeners,
-            namespaces: [user.as_fd(), mount.as_fd()],
+            handles: Some((&listeners, [user.as_fd(), mount.as_fd()])),
             entries: [self.entries.file(), self.own_entries.as_fd()],
             words: self.words.as_fd(),
         };
         let (child, control) = fork(proof, &self.draft, &parts)?;
-        (self.child, self.control) = (child, control);
+        (self.child, self.control) = (Some(child), control);
         Ok(())
     }
 
-    /// Has the calls of another process that joins the container answered, too.
-    pub fn listen(&mut self, listener: OwnedFd) {
+    fn reap(&mut self) {
+        if let Some(child) = self.child.take() {
+            let _ = pidfd::wait(child.pidfd.as_fd());
+        }
+    }
+
+    /// Has the calls of another process that joins the container answered, too: whether there is a supervisor that was told.
+    pub fn listen(&mut self, listener: OwnedFd) -> bool {
         self.listeners.retain(|listener| !has_hung_up(listener.as_fd()));
-        // A supervisor that has just died is not told, and the next one gets it with the others.
+        // One that has just ended is not told, and the next one gets it with the others.
         let _ = socket::send(self.control.as_fd(), b"listen", Some(listener.as_fd()));
         self.listeners.push(listener);
+        self.child.is_some()
     }
 
     /// The limit that gives a process that joins the container these credentials.
@@ -152,8 +170,10 @@ impl Keeper {
 
     /// Ends the supervisor, and goes on once it is gone, and with it what it holds of the container.
     pub fn end(&mut self) {
-        let _ = pidfd::send_signal(self.child.pidfd.as_fd(), libc::SIGKILL);
-        let _ = pidfd::wait(self.child.pidfd.as_fd());
+        if let Some(child) = &self.child {
+            let _ = pidfd::send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+        }
+        self.reap();
         self.namespaces = None;
     }
 
@@ -178,8 +198,8 @@ fn has_hung_up(listener: BorrowedFd<'_>) -> bool {
 
 /// What every supervisor of a container gets.
 struct Parts<'a> {
-    listeners: &'a [BorrowedFd<'a>],
-    namespaces: [BorrowedFd<'a>; 2],
+    /// Listeners, and the user and mount namespaces: the first supervisor gets them from init.
+    handles: Option<(&'a [BorrowedFd<'a>], [BorrowedFd<'a>; 2])>,
     entries: [BorrowedFd<'a>; 2],
     words: BorrowedFd<'a>,
 }
@@ -187,24 +207,32 @@ struct Parts<'a> {
 fn fork(proof: &SingleThreaded, draft: &Draft, parts: &Parts<'_>) -> Result<(Child, OwnedFd), Errno> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let journals = draft.journals.iter().map(open_journal).collect::<Result<Vec<File>, _>>();
-    let journals = journals.map_err(|cause| Errno::from_raw(cause.raw_os_error().unwrap_or(libc::EIO)))?;
+    let journals = journals.map_err(errno_of)?;
     let child = fork_into(proof, CloneFlags::empty(), None, || {
         process::reset_signals();
         process::set_name(c"coracle-ids");
         crate::sys::memory::set_command_line("coracle-ids");
+        let handles = parts.handles.iter().flat_map(|(listeners, namespaces)| listeners.iter().chain(namespaces));
         let mut kept: Vec<i32> = [parts.words.as_raw_fd(), theirs.as_raw_fd()]
             .into_iter()
-            .chain(parts.listeners.iter().chain(&parts.namespaces).chain(&parts.entries).map(AsRawFd::as_raw_fd))
+            .chain(handles.chain(&parts.entries).map(AsRawFd::as_raw_fd))
             .chain(journals.iter().map(AsRawFd::as_raw_fd))
             .collect();
         kept.sort_unstable();
         process::close_others(&kept);
         let copy = |fd: &BorrowedFd<'_>| fd.try_clone_to_owned().ok();
+        let copies = |(listeners, [user, mount]): (&[BorrowedFd<'_>], [BorrowedFd<'_>; 2])| {
+            let listeners = listeners.iter().map(copy).collect::<Option<_>>()?;
+            Some(supervisor::Handles { listeners, namespaces: [copy(&user)?, copy(&mount)?] })
+        };
         let setup = || {
+            let handles = match parts.handles {
+                Some(handles) => Some(copies(handles)?),
+                None => None,
+            };
             Some(Setup {
                 surroundings: &draft.surroundings,
-                namespaces: parts.namespaces,
-                listeners: parts.listeners.iter().map(copy).collect::<Option<_>>()?,
+                handles,
                 entries: [copy(&parts.entries[0])?, copy(&parts.entries[1])?],
                 words: parts.words,
                 control: copy(&theirs.as_fd())?,
@@ -215,6 +243,10 @@ fn fork(proof: &SingleThreaded, draft: &Draft, parts: &Parts<'_>) -> Result<(Chi
         setup().map_or(1, supervisor::run)
     })?;
     Ok((child, ours))
+}
+
+fn errno_of(cause: io::Error) -> Errno {
+    Errno::from_raw(cause.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn open_journal(path: &PathBuf) -> io::Result<File> {

@@ -53,6 +53,8 @@ pub struct Given {
     pub group: Option<OwnedFd>,
     /// The mount of `/dev/shm` that it shares with another container.
     pub shared_memory: Option<OwnedFd>,
+    /// The supervisor of its ids, which is sent its namespaces and the listener.
+    pub supervisor: Option<OwnedFd>,
     /// Whether it is among processes of others from the beginning, and hides from them to the end.
     pub is_among_others: bool,
 }
@@ -60,7 +62,7 @@ pub struct Given {
 impl Given {
     /// All descriptors.
     pub fn descriptors(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.streams.iter().flatten().chain(&self.preserved).chain(&self.shared_memory)
+        self.streams.iter().flatten().chain(&self.preserved).chain(&self.shared_memory).chain(&self.supervisor)
     }
 }
 
@@ -628,12 +630,21 @@ impl Init<'_> {
         self.proof = SingleThreaded::prove().ok();
         let listener = notification::install_with_listener(filter.instructions())?;
         self.key = key;
-        socket::send(self.channel, &FromInit::Listener.encode(), Some(listener.as_fd()))
+        self.send_handle(FromInit::Listener, listener.as_fd())
     }
 
     fn send_namespace(&self, proc: Slot, path: &CStr, message: FromInit) -> Result<(), Errno> {
         let namespace = openat(self.slot(proc)?, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-        socket::send(self.channel, &message.encode(), Some(namespace.as_fd()))
+        self.send_handle(message, namespace.as_fd())
+    }
+
+    /// To the monitor, which keeps it, and to the supervisor at once: it answers calls from the next one on.
+    fn send_handle(&self, message: FromInit, handle: BorrowedFd<'_>) -> Result<(), Errno> {
+        if let Some(supervisor) = &self.given.supervisor {
+            // If it is dead, the monitor starts another.
+            let _ = socket::send(supervisor.as_fd(), &message.encode(), Some(handle));
+        }
+        socket::send(self.channel, &message.encode(), Some(handle))
     }
 
     fn take_streams(&mut self) -> Result<(), Errno> {

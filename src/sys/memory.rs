@@ -4,35 +4,34 @@
 
 use std::any::Any;
 use std::ops::Range;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::PollFd;
 use parking_lot::Mutex;
 
-/// What [`discard`] is for.
+/// What is dropped by [`wait_lightly`].
 static DISCARDED: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(Vec::new());
 
-/// Takes what nobody needs any more, but should not take the time to drop now; most processes end before [`discard`] is called.
+/// Takes what nobody needs any more, but should not take the time to drop now; most processes end before
+/// they would have to wait for long.
 pub fn discard_later(value: impl Any + Send) {
     DISCARDED.lock().push(Box::new(value));
 }
 
-/// Drops what was to be dropped later.
-pub fn discard() {
-    DISCARDED.lock().clear();
-}
-
-/// Waits until one of `fds` is ready, or `limit` is over, and holds next to no memory meanwhile: free heap is given back, and so are
+/// Waits until one of `fds` is ready, or `limit` is over, and holds next to no memory meanwhile: what was to be
+/// dropped later is, free heap is given back, and so are
 /// the pages of the stack that nobody uses, and those of the program itself, which come back from the page cache as they are
-/// executed again.
+/// executed again. `proc` is where proc(5) is mounted.
 #[inline(never)]
-pub fn wait_lightly(fds: &mut [PollFd<'_>], limit: Option<std::time::Duration>) -> Result<(), Errno> {
+pub fn wait_lightly(fds: &mut [PollFd<'_>], limit: Option<std::time::Duration>, proc: &Path) -> Result<(), Errno> {
     let limit = limit.map(|limit| libc::timespec {
         tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: limit.subsec_nanos().into(),
     });
     let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    let layout = Layout::read();
+    let layout = Layout::read(proc);
+    DISCARDED.lock().clear();
     // SAFETY: malloc_trim only returns free memory of the heap to the kernel.
     unsafe { libc::malloc_trim(0) };
     // From here on by system calls from this very place: each page that is touched brings its neighbours with it.
@@ -108,8 +107,8 @@ struct Layout {
 
 impl Layout {
     /// As proc_pid_maps(5) shows them.
-    fn read() -> Self {
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    fn read(proc: &Path) -> Self {
+        let maps = std::fs::read_to_string(proc.join("self/maps")).unwrap_or_default();
         let mut layout = Self::default();
         for (number, line) in maps.lines().enumerate() {
             let mut fields = line.split_ascii_whitespace();

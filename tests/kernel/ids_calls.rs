@@ -87,7 +87,9 @@ fn what_is_chosen_is_said() {
     };
     let busybox = lab.pull("busybox");
     let true_in = [busybox.as_str(), "true"];
-    assert_eq!(chosen("a", &[], &true_in), "native");
+    assert_eq!(chosen("a", &[], &true_in), "emulate");
+    assert_eq!(chosen("l", &["--ulimit", "locks=5"], &true_in), "native");
+    assert_eq!(chosen("n", &["--ids=native"], &true_in), "native");
     assert_eq!(chosen("e", &["--ids=emulate"], &true_in), "emulate");
     assert_eq!(chosen("b", &["-u", "app"], &true_in), "native");
     assert_eq!(chosen("c", &["--ids=fake"], &true_in), "fake");
@@ -95,7 +97,7 @@ fn what_is_chosen_is_said() {
     assert_eq!(chosen("d", &[], &["--rootfs", tree.to_str().unwrap(), "true"]), "native");
     lab.coracle(["create", "--ids=range", &busybox, "true"]).refused(125, "E_IDS");
     lab.coracle(["create", "--ids=subuid", &busybox, "true"]).refused(125, "E_CONFIG");
-    lab.coracle(["create", "--ids=emulate", "--ulimit", "locks=5", &busybox, "true"]).refused(125, "E_CONFIG");
+    lab.coracle(["create", "--ids=emulate", "--ulimit", "locks=5", &busybox, "true"]).refused(125, "E_IDS");
 }
 
 #[test]

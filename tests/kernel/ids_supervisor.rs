@@ -51,6 +51,23 @@ fn owners_outlive_the_container_process() {
     lab.coracle(["rm", "-f", &container]).ok();
 }
 
+/// It gives back what it has used, and takes it again when it is asked something.
+#[test]
+fn an_idle_supervisor_holds_little_memory() {
+    let lab = Lab::new();
+    let container = sleeper(&lab, "busybox", &[]);
+    sh(&lab, &[], &container, "touch /tmp/f; chown 33 /tmp/f");
+    let pid = supervisor(&lab, &container).expect("no supervisor");
+    // proc_pid_statm(5): all that it has in memory, in pages.
+    let resident = || {
+        let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+        4 * statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    crate::support::wait_until("the supervisor gives memory back", || resident() < 2048);
+    assert_eq!(sh(&lab, &[], &container, "stat -c %u /tmp/f"), "33");
+    lab.coracle(["rm", "-f", &container]).ok();
+}
+
 #[test]
 fn another_supervisor_comes_after_one_that_was_killed() {
     let lab = Lab::new();

@@ -124,8 +124,8 @@ fn who_may_do_what_is_said_by_the_virtual_users() {
 fn how_ids_are_made_is_said() {
     let lab = Lab::new();
     let ids = lab.coracle(["info", "--format", "json"]).ok().json()["host"]["ids"].clone();
-    assert_eq!(ids["mode"], "native", "{ids}");
-    assert!(ids["reason"].as_str().unwrap().contains("--ids=emulate"), "{ids}");
+    assert_eq!(ids["mode"], "emulate", "{ids}");
+    assert!(ids["reason"].as_str().unwrap().contains("other users"), "{ids}");
     // With too low a limit they cannot be emulated.
     let coracle = crate::support::coracle_path();
     let script = format!(

@@ -26,12 +26,17 @@ fn exported(lab: &Lab, container: &str) -> BTreeMap<String, String> {
 
 /// What the topmost layer of an image in a registry has, as skopeo and GNU tar see it.
 fn pushed(lab: &Lab, reference: &str) -> BTreeMap<String, String> {
+    topmost(lab, &format!("docker://{reference}"))
+}
+
+/// The same of an image at any place that skopeo knows.
+fn topmost(lab: &Lab, source: &str) -> BTreeMap<String, String> {
     let directory = lab.arg("pushed");
     let _ = fs::remove_dir_all(&directory);
     let copied = lab
         .program("skopeo")
         .args(["copy", "-q", "--insecure-policy", "--src-tls-verify=false"])
-        .args([format!("docker://{reference}"), format!("dir:{directory}")])
+        .args([source, &format!("dir:{directory}")])
         .output()
         .unwrap();
     assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
@@ -157,6 +162,11 @@ fn what_a_user_makes_is_the_users() {
         "{layer:?}"
     );
     seventies(&layer);
+    for format in ["docker-archive", "oci-archive"] {
+        let saved = lab.arg(format);
+        lab.coracle(["save", "-q", "--format", format, "-o", &saved, "made"]).ok();
+        seventies(&topmost(&lab, &format!("{format}:{saved}")));
+    }
     lab.coracle(["rmi", "-f", "made"]).ok();
     lab.coracle(["pull", "-q", "--tls-verify=false", &there]).ok();
     lab.coracle(["create", "--name", "again", &there, "true"]).ok();

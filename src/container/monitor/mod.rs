@@ -13,6 +13,7 @@ pub mod streams;
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -188,8 +189,8 @@ pub enum Hold {
     Ended,
 }
 
-/// Starts another supervisor in the place of one that has died; where that cannot be done, a container that is half alive is
-/// worse than none.
+/// Starts another supervisor in the place of one that has ended, if one is needed; where that cannot be done, a container that
+/// is half alive is worse than none.
 fn revive(running: Option<&Running>) {
     let Some(Running { ids: Some(keeper), .. }) = running else { return };
     let revived = SingleThreaded::prove().is_ok_and(|proof| keeper.borrow_mut().revive(&proof).is_ok());
@@ -424,11 +425,10 @@ impl<'a> Monitor<'a> {
             return Ok(happened);
         }
         self.rest();
-        self.poll(running, |fds| memory::wait_lightly(fds, left()))
+        self.poll(running, |fds| memory::wait_lightly(fds, left(), Path::new("/proc")))
     }
 
     fn rest(&mut self) {
-        memory::discard();
         self.buffer = Vec::new();
         for channel in &mut self.channels {
             if let Channel::Output(output) = channel {
@@ -449,7 +449,8 @@ impl<'a> Monitor<'a> {
         wanted.extend(running.map(|running| (Source::Process, running.child.pidfd.as_fd(), read)));
         wanted.extend(self.ends_with.as_ref().map(|process| (Source::Master, process.as_fd(), read)));
         let keeper = running.and_then(|running| running.ids.as_ref()).map(RefCell::borrow);
-        wanted.extend(keeper.as_ref().map(|keeper| (Source::Supervisor, keeper.process(), read)));
+        let supervisor = keeper.as_ref().and_then(|keeper| keeper.process());
+        wanted.extend(supervisor.map(|process| (Source::Supervisor, process, read)));
         // The last first, for who takes some away.
         let servers = servers.as_deref().unwrap_or_default();
         for (index, server) in servers.iter().enumerate().rev() {
@@ -529,7 +530,11 @@ impl<'a> Monitor<'a> {
                 let limit = running.and_then(|running| limit_of(running, &bytes)).unwrap_or(0);
                 self.clients.answer(client, Frame::Limit(limit));
             }
-            (Said::Listener(listener), Some(Running { ids: Some(keeper), .. })) => keeper.borrow_mut().listen(listener),
+            (Said::Listener(listener), Some(Running { ids: Some(keeper), .. })) => {
+                if !keeper.borrow_mut().listen(listener) {
+                    revive(running);
+                }
+            }
             (Said::Listener(_), _) => {}
             (Said::Start, _) if !self.holds => self.clients.tell_start(),
             (Said::Start, _) => {}

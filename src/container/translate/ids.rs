@@ -29,8 +29,16 @@ use crate::store::Store;
 use crate::sys::random;
 use crate::sys::status::{self, Status};
 
-/// How they are made.
-pub fn choice(request: &Request, surroundings: &Surroundings<'_>) -> Result<Choice, Failure> {
+/// No kernel enforces it.
+const LIMIT_TAKEN: &str = "--ulimit locks sets the limit that would carry them";
+
+/// How they are made, for a container whose processes have these limits.
+pub fn choice(
+    request: &Request,
+    surroundings: &Surroundings<'_>,
+    limits: &[(u32, u64, u64)],
+) -> Result<Choice, Failure> {
+    let is_taken = limits.iter().any(|(resource, ..)| *resource == table::RESOURCE);
     let facts = Facts {
         has_ranges: surroundings.caller.ranges.is_some(),
         runs_as_root: surroundings.user.uid == 0,
@@ -39,7 +47,8 @@ pub fn choice(request: &Request, surroundings: &Surroundings<'_>) -> Result<Choi
             Base::Image(image) => !image.owners.is_only_root(),
             Base::Directory(_) => true,
         },
-        obstacle: obstacle(surroundings.kernel),
+        // The container's root may not set that limit, and who makes it neither.
+        obstacle: is_taken.then_some(LIMIT_TAKEN).or_else(|| obstacle(surroundings.kernel)),
     };
     Ok(choose(request.ids, facts)?)
 }
@@ -159,14 +168,4 @@ fn recorded(layout: &Layout, layers: &[DiffId], id: &ContainerId) -> Recorded {
         recorded.capabilities.extend(capabilities);
     }
     recorded
-}
-
-/// The container's root may not set these limits, and who makes it neither.
-pub fn check_limits(ids: Ids, limits: &[(u32, u64, u64)]) -> Result<(), Failure> {
-    if ids != Ids::Emulate || limits.iter().all(|(resource, ..)| *resource != table::RESOURCE) {
-        return Ok(());
-    }
-    let message =
-        "--ulimit locks: this limit, which no kernel enforces, carries the ids of processes where ids are emulated";
-    Err(Failure::new("E_CONFIG", message).with_hint("leave it out"))
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
@@ -40,7 +40,7 @@ const MOST_HELD: usize = 1 << 20;
 
 /// What the files of a mount are to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
+pub enum Class {
     /// The container's own: they carry stamps. The journal of those that cannot.
     Own(Option<usize>),
     /// The kernel's, or memory's: nothing is written.
@@ -326,19 +326,27 @@ impl Files {
         if let Some(&class) = self.mounts.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return class;
         }
-        let mut mounts = self.mounts.write().unwrap_or_else(PoisonError::into_inner);
         // Those of our namespace, which is the container's, then of the process's own, which may have made another.
-        for table in ["self/mountinfo".to_owned(), format!("{pid}/mountinfo")] {
-            let table = std::fs::read_to_string(table).unwrap_or_default();
-            for (id, class) in table.lines().filter_map(|line| self.classify(line)) {
-                mounts.entry(id).or_insert(class);
-            }
-            if let Some(&class) = mounts.get(&id) {
-                return class;
-            }
+        let mut mounts = self.learn_mounts();
+        if !mounts.contains_key(&id) {
+            self.learn_from(&mut mounts, &format!("{pid}/mountinfo"));
         }
         // One that its process does not see any more.
         *mounts.entry(id).or_insert(Class::Kernels)
+    }
+
+    /// Takes in the mounts of the container.
+    pub fn learn_mounts(&self) -> RwLockWriteGuard<'_, HashMap<u64, Class>> {
+        let mut mounts = self.mounts.write().unwrap_or_else(PoisonError::into_inner);
+        self.learn_from(&mut mounts, "self/mountinfo");
+        mounts
+    }
+
+    fn learn_from(&self, mounts: &mut HashMap<u64, Class>, table: &str) {
+        let table = std::fs::read_to_string(table).unwrap_or_default();
+        for (id, class) in table.lines().filter_map(|line| self.classify(line)) {
+            mounts.entry(id).or_insert(class);
+        }
     }
 
     /// A line of proc_pid_mountinfo(5).

@@ -22,13 +22,14 @@ mod stat;
 mod worker;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::CloneFlags;
 use nix::sys::eventfd::EventFd;
 use nix::sys::stat::Mode;
@@ -43,7 +44,7 @@ use crate::sys::credentials::ThreadCapabilities;
 use crate::sys::notification::{self, Notification, PLACE, Place};
 use crate::sys::shared_words::SharedWords;
 use crate::sys::syscall::{Arch, Syscall};
-use crate::sys::{credentials, process as own_process, socket};
+use crate::sys::{credentials, memory, process as own_process, socket};
 use files::Files;
 use worker::Worker;
 
@@ -82,10 +83,8 @@ pub struct Surroundings {
 pub struct Setup<'a> {
     /// What is to be known.
     pub surroundings: &'a Surroundings,
-    /// The container's user and mount namespaces.
-    pub namespaces: [BorrowedFd<'a>; 2],
-    /// Where its calls come from.
-    pub listeners: Vec<OwnedFd>,
+    /// What it takes to answer; without, it comes over `control` first.
+    pub handles: Option<Handles>,
     /// The monitor's entries of the table, and the supervisor's.
     pub entries: [OwnedFd; 2],
     /// A memory file with what supervisors say to each other and to the monitor.
@@ -97,6 +96,31 @@ pub struct Setup<'a> {
     /// What layers know of files that do not say it themselves.
     pub recorded: Recorded,
 }
+
+/// What it takes to answer a container's calls.
+pub struct Handles {
+    /// Where they come from.
+    pub listeners: Vec<OwnedFd>,
+    /// The container's user and mount namespaces.
+    pub namespaces: [OwnedFd; 2],
+}
+
+impl Handles {
+    /// Those that the container's init sends, in this order; nothing if it does not get so far.
+    fn receive(control: BorrowedFd<'_>) -> Option<Self> {
+        let next = || loop {
+            match socket::receive(control, &mut [0; MOST_TOLD]) {
+                Err(Errno::EINTR) => {}
+                received => return received.ok()?.1,
+            }
+        };
+        let namespaces = [next()?, next()?];
+        Some(Self { listeners: vec![next()?], namespaces })
+    }
+}
+
+/// Bytes of a message beside a descriptor, at most; they say nothing that the descriptor does not.
+const MOST_TOLD: usize = 8;
 
 /// What is known of files of layers that do not say it themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,8 +151,11 @@ pub mod words {
 /// Memory of a thread's stack: handlers are shallow, and keep buffers of a few pages.
 const STACK: usize = 256 << 10;
 
-/// After this time with one call a worker is taken to be stuck.
-const STUCK: Duration = Duration::from_millis(50);
+/// After this time, in milliseconds, with one call a worker is taken to be stuck.
+const STUCK: u16 = 50;
+
+/// After this time without a call, in milliseconds, memory is given back.
+const IDLE: u16 = 1000;
 
 /// What all workers share.
 struct Shared {
@@ -147,6 +174,8 @@ struct Shared {
     born: Instant,
     watched: AtomicBool,
     alarm: EventFd,
+    /// How many workers there are.
+    workers: AtomicUsize,
     /// Which slots are taken.
     slots: Mutex<[bool; words::SLOTS]>,
 }
@@ -171,6 +200,14 @@ impl Shared {
     fn leave_slot(&self, slot: Option<usize>) {
         if let Some(slot) = slot {
             self.slots.lock().unwrap_or_else(PoisonError::into_inner)[slot] = false;
+        }
+    }
+
+    /// A worker is done. With the last one everything is.
+    fn retire(&self, slot: Option<usize>) {
+        self.leave_slot(slot);
+        if self.workers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let _ = self.alarm.write(1);
         }
     }
 
@@ -243,32 +280,39 @@ fn serve(setup: Setup<'_>) -> Result<(), Errno> {
     nix::unistd::setsid()?;
     let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let proc = nix::fcntl::open(c"/proc", directory, Mode::empty())?;
-    let [user, mount] = setup.namespaces;
+    let Setup { surroundings, handles, entries: [of_monitor, own], words, control, journals, recorded } = setup;
+    let table = Table::new(of_monitor, own).ok_or(Errno::EINVAL)?;
+    let words = SharedWords::of(words)?;
+    let calls = [Some(Arch::NATIVE), Arch::NATIVE.compat()].map(|arch| arch.map(numbered).unwrap_or_default());
+    let alarm = EventFd::new()?;
+    // Up to here it is done while the container is made.
+    let Some(handles) = handles.or_else(|| Handles::receive(control.as_fd())) else { return Ok(()) };
+    let Handles { listeners, namespaces: [user, mount] } = handles;
     nix::sched::setns(user, CloneFlags::CLONE_NEWUSER)?;
     // New credentials undo both.
     own_process::hide_from_ptrace()?;
     own_process::die_with_parent()?;
     nix::sched::setns(mount, CloneFlags::CLONE_NEWNS)?;
-    limit_capabilities(setup.surroundings.bounding)?;
+    limit_capabilities(surroundings.bounding)?;
     let root = nix::fcntl::open(c"/", directory, Mode::empty())?;
     nix::unistd::fchdir(&proc)?;
     nix::sys::stat::umask(Mode::empty());
     let status = crate::sys::status::Status::of_file(&root)?;
-    let Setup { surroundings, listeners, entries: [of_monitor, own], words, control, journals, recorded, .. } = setup;
     let shared = Arc::new(Shared {
-        table: Table::new(of_monitor, own).ok_or(Errno::EINVAL)?,
+        table,
         files: Files::new(surroundings.mounts.clone(), &status, surroundings.user, journals, recorded),
         views_vary: surroundings.views_vary,
         // One that was killed may have seen some.
         own_roots: AtomicBool::new(true),
-        words: SharedWords::of(words)?,
-        calls: [Some(Arch::NATIVE), Arch::NATIVE.compat()].map(|arch| arch.map(numbered).unwrap_or_default()),
+        words,
+        calls,
         root,
         proc,
         begun: [const { AtomicU64::new(0) }; words::SLOTS],
         born: Instant::now(),
         watched: AtomicBool::new(false),
-        alarm: EventFd::new()?,
+        alarm,
+        workers: AtomicUsize::new(0),
         slots: Mutex::new([false; words::SLOTS]),
     });
     let listeners: Vec<Arc<OwnedFd>> = listeners.into_iter().map(Arc::new).collect();
@@ -285,6 +329,7 @@ fn serve(setup: Setup<'_>) -> Result<(), Errno> {
     for (slot, _) in left {
         shared.leave_slot(Some(slot));
     }
+    drop(shared.files.learn_mounts());
     watch(&shared, listeners, &control)
 }
 
@@ -332,30 +377,38 @@ fn begin_listening(shared: &Arc<Shared>, listener: &Arc<OwnedFd>, left: Vec<(usi
 fn add_worker(shared: &Arc<Shared>, listener: &Arc<OwnedFd>, left: Vec<(usize, Notification)>) {
     let slot = shared.take_slot();
     let worker = Worker::new(shared.clone(), listener.clone(), slot, left);
+    shared.workers.fetch_add(1, Ordering::Relaxed);
     let spawned = std::thread::Builder::new().stack_size(STACK).spawn(move || worker.serve());
     if spawned.is_err() {
-        shared.leave_slot(slot);
+        shared.retire(slot);
     }
 }
 
-/// Waits for more listeners, and for workers that are stuck, until the monitor is gone.
+/// Waits for more listeners, and for workers that are stuck, until the monitor is gone, or nobody is left to ask.
 fn watch(shared: &Arc<Shared>, mut listeners: Vec<Arc<OwnedFd>>, control: &OwnedFd) -> Result<(), Errno> {
     let mut most_stuck = 0;
+    let mut is_idle = false;
     loop {
+        // Its working directory is the host's /proc.
         let is_watching = shared.watched.load(Ordering::Relaxed);
-        let timeout = if is_watching { PollTimeout::from(STUCK.as_millis() as u8) } else { PollTimeout::NONE };
         let mut fds = [control.as_fd(), shared.alarm.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut fds, timeout) {
+        let waited = match is_idle && !is_watching {
+            true => memory::wait_lightly(&mut fds, None, Path::new(".")).map(|()| 1),
+            false => poll(&mut fds, if is_watching { STUCK } else { IDLE }),
+        };
+        match waited {
             Err(Errno::EINTR) => continue,
-            other => other?,
+            other => is_idle = other? == 0 && !is_watching,
         };
         let happened = fds.map(|fd| fd.any().unwrap_or(false));
         if happened[1] {
             let _ = shared.alarm.read();
+            if shared.workers.load(Ordering::Relaxed) == 0 {
+                return Ok(());
+            }
         }
         if happened[0] {
-            let mut message = [0; 8];
-            match socket::receive(control.as_fd(), &mut message) {
+            match socket::receive(control.as_fd(), &mut [0; MOST_TOLD]) {
                 Ok((_, Some(listener))) => {
                     let listener = Arc::new(listener);
                     begin_listening(shared, &listener, Vec::new());
@@ -379,7 +432,7 @@ fn look_after(shared: &Arc<Shared>, listeners: &[Arc<OwnedFd>], most_stuck: &mut
     for begun in &shared.begun {
         match begun.load(Ordering::Relaxed) {
             0 => {}
-            since if now.saturating_sub(since) >= STUCK.as_millis() as u64 => stuck += 1,
+            since if now.saturating_sub(since) >= STUCK.into() => stuck += 1,
             _ => busy = true,
         }
     }

@@ -83,7 +83,7 @@ impl Worker {
     /// Answers until there is nobody left to ask.
     pub fn serve(&self) {
         self.answer_all();
-        self.shared.leave_slot(self.slot);
+        self.shared.retire(self.slot);
     }
 
     fn answer_all(&self) {

@@ -276,7 +276,11 @@ impl Worker {
             return count;
         }
         self.buffer = Vec::new();
-        let _ = memory::wait_lightly(&mut [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)], limit);
+        let _ = memory::wait_lightly(
+            &mut [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)],
+            limit,
+            std::path::Path::new("/proc"),
+        );
         self.buffer = vec![0; BUFFER];
         self.epoll.wait(events, EpollTimeout::ZERO).unwrap_or(0)
     }
