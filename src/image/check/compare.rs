@@ -217,8 +217,8 @@ mod tests {
             assert_eq!(difference, Some(Difference { path: path.into(), what }), "{path} {what}");
         }
         let found = tree();
-        fs::hard_link(found.path().join("d/empty"), found.path().join("d/e/more")).unwrap();
-        fs::write(right.path().join("d/e/more"), "").unwrap();
+        fs::hard_link(right.path().join("d/empty"), right.path().join("d/e/more")).unwrap();
+        fs::write(found.path().join("d/e/more"), "").unwrap();
         assert_eq!(trees(found.path(), right.path()).unwrap().unwrap().what, "its hard links");
     }
 }
