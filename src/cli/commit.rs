@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::configuration::configured;
 use super::dispatch;
 use super::export::warn_all;
 use super::render::output;
@@ -33,9 +34,9 @@ pub struct CommitArgs {
     /// Instruction that changes the settings: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME or WORKDIR
     #[arg(short, long, value_name = "INSTRUCTION")]
     change: Vec<String>,
-    /// Format of the image's documents
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = FormatWord::Oci)]
-    format: FormatWord,
+    /// Format of the image's documents [default: oci]
+    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    format: Option<FormatWord>,
     /// Make one layer of everything
     #[arg(short, long)]
     squash: bool,
@@ -68,6 +69,16 @@ enum FormatWord {
     Docker,
 }
 
+/// The format that containers.conf has for images that are made here.
+fn configured_format() -> Result<Option<Format>, Failure> {
+    let known = |text: &str| match text {
+        "oci" => Some(Format::Oci),
+        "v2s2" | "docker" => Some(Format::Docker),
+        _ => None,
+    };
+    Ok(configured().parsed("image_default_format", "oci or v2s2", known)?)
+}
+
 /// The name of an image that is made here.
 pub(super) fn local_name(text: &str) -> Result<Reference, Failure> {
     let reference: Reference = text.parse()?;
@@ -94,7 +105,11 @@ impl Invocation for CommitArgs {
         let request = Request {
             changes: changes(&self.change)?,
             reference: self.image.as_deref().map(local_name).transpose()?,
-            format: if self.format == FormatWord::Docker { Format::Docker } else { Format::Oci },
+            format: match self.format {
+                Some(FormatWord::Docker) => Format::Docker,
+                Some(FormatWord::Oci) => Format::Oci,
+                None => configured_format()?.unwrap_or(Format::Oci),
+            },
             layers: if self.squash { Layers::Squashed } else { Layers::Kept },
             message: self.message,
             author: self.author,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::configuration::configured;
 use super::dispatch;
 use super::export::{refuse_terminal, warn_all};
 use super::tree::{Globals, Invocation};
@@ -86,7 +87,9 @@ impl Invocation for CpArgs {
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let (from, to) = (Written::parse(&self.source)?, Written::parse(&self.destination)?);
         refuse_terminal(to == Written::Stream, "cp CONTAINER:PATH FILE copies to a file")?;
-        let options = Options { archive: self.archive, overwrite: self.overwrite, follow: self.follow_link };
+        // podman's name for what it does, too, unless it is told otherwise.
+        let archive = self.archive || configured().flag("chown_copied_files") == Some(false);
+        let options = Options { archive, overwrite: self.overwrite, follow: self.follow_link };
         let stdout: &mut dyn Write = &mut io::stdout();
         let warnings = dispatch::copy(&globals.layout()?, (from, to), options, &mut io::stdin().lock(), stdout)?;
         warn_all(&warnings);

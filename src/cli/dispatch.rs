@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::configuration::tell_unused;
 use super::cp::Written;
 use super::error;
 use super::render::progress::{PullProgress, Quiet};
@@ -83,6 +84,7 @@ use crate::{container, identity, image};
 pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     let started = now();
     let store = Store::open(layout.clone())?;
+    tell_unused(layout);
     let Asked { mut request, access, progress, plan, presence, replaces, removes_image } = asked;
     // Until the container's record names the image, nobody removes it.
     let guard = store.lock_shared(&mut say_waiting)?;
@@ -118,14 +120,7 @@ pub fn run(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
 /// Tells how root file systems are made here, if not as they should be: once, until something else is to be told.
 fn notice(layout: &Layout) -> impl Fn(&str) {
     let told = layout.storage_notice();
-    move |text: &str| {
-        if std::fs::read(&told).is_ok_and(|before| before == text.as_bytes()) {
-            return;
-        }
-        error::warn(text);
-        // It is told again if that cannot be noted.
-        let _ = std::fs::write(&told, text);
-    }
+    move |text: &str| error::warn_once(&told, text)
 }
 
 fn say_out_of_memory(code: u8, limit: Option<u64>) -> u8 {
@@ -149,6 +144,7 @@ fn limit_size(layout: &Layout, request: &mut Request) {
 pub fn create(layout: &Layout, asked: Asked) -> Result<u8, Failure> {
     let started = now();
     let store = Store::open(layout.clone())?;
+    tell_unused(layout);
     let Asked { mut request, access, progress, replaces, .. } = asked;
     let guard = store.lock_shared(&mut say_waiting)?;
     limit_size(layout, &mut request);
@@ -346,7 +342,9 @@ pub fn check_health(layout: &Layout, name: &str, is_startup: bool) -> Result<u8,
 
 /// Notes what is known of a container's health, after a check.
 pub fn note_health(layout: &Layout, name: &str) {
-    if let Ok(container) = loaded(layout, name) {
+    if event::tells_of_health()
+        && let Ok(container) = loaded(layout, name)
+    {
         let more = [(event::HEALTH_STATUS, health(&container).to_owned())];
         event::note_with(layout, ContainerEvent::HealthStatus, &container.record, &more);
     }

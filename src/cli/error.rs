@@ -1,6 +1,7 @@
 //! Standard error: how failures are told.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use super::parse::UsageError;
 use crate::failure::{Failure, escape_control};
@@ -38,6 +39,16 @@ fn print(message: &str, hint: Option<&str>, usage: Option<&str>) {
 /// Prints `coracle: MESSAGE`: what happened, and was no failure of ours.
 pub fn tell(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "coracle: {}", escape_control(message));
+}
+
+/// Prints a warning for each line, unless these are what the file `told` says was printed last.
+pub fn warn_once(told: &Path, lines: &str) {
+    if std::fs::read(told).is_ok_and(|before| before == lines.as_bytes()) {
+        return;
+    }
+    lines.lines().for_each(warn);
+    // It is told again if that cannot be noted.
+    let _ = std::fs::write(told, lines);
 }
 
 /// Prints `Warning: MESSAGE`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::run::{env_settings, parsed, with};
+use super::run::{detach_keys, env_settings, parsed, with};
 use super::tree::{Globals, Invocation};
 use super::{dispatch, selection};
 use crate::container::exec::Attach;
@@ -110,7 +110,7 @@ impl Invocation for ExecArgs {
             user: parsed("--user", self.user.as_deref())?,
             privileges: if self.privileged { Privileges::All } else { Privileges::Containers },
             preserved: (3..3 + i32::from(self.preserve_fds)).chain(self.preserve_fd).collect(),
-            keys: parsed("--detach-keys", self.detach_keys.as_deref())?.unwrap_or_default(),
+            keys: detach_keys(self.detach_keys.as_deref())?,
             purpose: Purpose::Command,
         };
         dispatch::exec(&layout, &container, &request)

@@ -21,15 +21,19 @@ pub struct LogFlags {
     /// Driver and options of containers.conf, where no driver is given.
     #[arg(skip)]
     configured: (Option<String>, Vec<String>),
+    /// Directory of logs of containers.conf, where no path is given.
+    #[arg(skip)]
+    configured_directory: Option<String>,
 }
 
 impl LogFlags {
     /// Takes what is not given from containers.conf.
     pub fn take_defaults(&mut self, conf: &ContainersConf) {
+        let has = |key: &str| self.log_opt.iter().any(|option| option.starts_with(&format!("{key}=")));
+        self.configured_directory = conf.text("log_path").filter(|_| !has("path"));
         if self.log_driver.is_some() {
             return;
         }
-        let has = |key: &str| self.log_opt.iter().any(|option| option.starts_with(&format!("{key}=")));
         let size = conf.text("log_size_max").filter(|size| !size.starts_with('-') && size != "0" && !has("max-size"));
         let tag =
             conf.text("log_tag").filter(|_| !has("tag") && conf.text("log_driver").as_deref() == Some("journald"));
@@ -50,6 +54,11 @@ impl LogFlags {
         }
         let request = LogRequest::parse(driver, &[&self.log_opt[..], options].concat(), working_directory)
             .map_err(|error| super::run::of_flag("--log-opt", error))?;
-        Ok(LogRequest { is_chosen: self.log_driver.is_some() || !self.log_opt.is_empty(), ..request })
+        // What is in files is: of what is in the journal nobody names the place.
+        let is_in_files = matches!(driver, LogDriver::JsonFile | LogDriver::K8sFile);
+        let directory = self.configured_directory.as_ref().filter(|_| is_in_files);
+        let directory = directory.map(|directory| working_directory.join(directory));
+        let is_chosen = self.log_driver.is_some() || !self.log_opt.is_empty() || directory.is_some();
+        Ok(LogRequest { is_chosen, directory, ..request })
     }
 }

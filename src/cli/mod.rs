@@ -6,6 +6,7 @@ pub mod check;
 pub mod commit;
 pub mod complete;
 pub mod completion;
+mod configuration;
 pub mod cp;
 pub mod create;
 pub mod df;
@@ -73,7 +74,8 @@ use std::process::ExitCode;
 pub fn main(argv: Vec<OsString>) -> ExitCode {
     let code = match parse::parse(&argv) {
         Ok(parse::Parsed::Verb { verb, matches, globals }) => {
-            (verb.execute)(&matches, &globals).unwrap_or_else(|failure| {
+            let done = configuration::prepare(&globals.module).and_then(|()| (verb.execute)(&matches, &globals));
+            done.unwrap_or_else(|failure| {
                 error::report(&failure);
                 failure.exit_code()
             })

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use super::configuration::configured;
 use super::dispatch;
 use super::registry_flags::TransferFlags;
 use super::tree::{Globals, Invocation};
 use crate::failure::Failure;
+use crate::host::config::containers::ContainersConf;
 use crate::image::assemble::Format;
 use crate::image::push::Members;
 use crate::image::reform::{Change, Encoding, Extent, Recompression};
@@ -72,6 +74,9 @@ pub struct SendFlags {
     quiet: bool,
     #[command(flatten)]
     refused: RefusedFlags,
+    /// The level of layers that are compressed, where none is given.
+    #[arg(skip)]
+    usual_level: Option<u32>,
 }
 
 /// What others do to images on their way, and coracle does not: to send them without it would be the wrong thing.
@@ -170,10 +175,26 @@ impl SendFlags {
     /// In types.
     pub fn parse(self) -> Result<(Transfer, DigestFile), Failure> {
         self.refused.check()?;
-        let change = self.change()?;
+        let change = self.configured(configured())?.change()?;
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
         let transfer = Transfer { change, access: self.registry.access()?, progress };
         Ok((transfer, DigestFile(self.digestfile)))
+    }
+
+    /// With the compression that containers.conf has. Its level is that of layers that are compressed anyway; docker's format
+    /// has gzip alone.
+    fn configured(&self, conf: &ContainersConf) -> Result<Self, Failure> {
+        let mut flags = self.clone();
+        let is_docker = matches!(self.format.as_deref(), Some("v2s2" | "docker"));
+        let is_given = self.compression_format.is_some() || self.force_compression || self.compress;
+        let known = |text: &str| matches!(text, "gzip" | "zstd" | "zstd:chunked").then(|| text.to_owned());
+        if !is_given && !is_docker {
+            flags.compression_format = conf.parsed("compression_format", "gzip, zstd or zstd:chunked", known)?;
+        }
+        let highest = if matches!(flags.compression_format.as_deref(), None | Some("gzip")) { 9 } else { 20 };
+        let level = |text: &str| text.parse().ok().filter(|level| (1..=highest).contains(level));
+        flags.usual_level = conf.parsed("compression_level", "a level of this compression", level)?;
+        Ok(flags)
     }
 
     fn change(&self) -> Result<Change, Failure> {
@@ -197,7 +218,7 @@ impl SendFlags {
 
     fn recompression(&self) -> Result<Option<Recompression>, Failure> {
         let level = |default: u32, highest: u32| match self.compression_level {
-            None => Ok(default),
+            None => Ok(self.usual_level.unwrap_or(default)),
             Some(level) if (1..=highest).contains(&level) => Ok(level),
             Some(level) => {
                 let failure = Failure::new("E_CONFIG", format!("--compression-level {level}: there is no such level"));

@@ -59,8 +59,14 @@ impl TransferFlags {
     /// In types.
     pub fn access(self) -> Result<RegistryAccess, Failure> {
         let credentials = self.creds.as_deref().map(parse_credentials).transpose()?;
-        let retry_delay = self.retry_delay.as_deref().map(parse_duration).transpose()?;
-        Ok(RegistryAccess { retry: self.retry, retry_delay, ..self.registry.access(credentials) })
+        let conf = ContainersConf::here();
+        let retry_delay = match self.retry_delay.as_deref() {
+            Some(given) => Some(parse_duration(given)?),
+            None => conf.parsed("retry_delay", "a duration like 10s", |text| parse_duration(text).ok())?,
+        };
+        let configured = conf.parsed("retry", "a number of attempts", |text| text.parse().ok())?;
+        let retry = self.retry.or(configured);
+        Ok(RegistryAccess { retry, retry_delay, ..self.registry.access(credentials) })
     }
 }
 
@@ -78,13 +84,6 @@ pub struct PullFlags {
 }
 
 impl PullFlags {
-    /// Takes what is not given from containers.conf.
-    pub fn take_defaults(&mut self, conf: &ContainersConf) {
-        let retry = conf.text("retry").and_then(|retry| retry.parse().ok());
-        self.transfer.retry = self.transfer.retry.or(retry);
-        self.transfer.retry_delay = self.transfer.retry_delay.take().or_else(|| conf.text("retry_delay"));
-    }
-
     /// In types.
     pub fn access(self) -> Result<RegistryAccess, Failure> {
         if !self.decryption_key.is_empty() {

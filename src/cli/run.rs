@@ -89,7 +89,7 @@ pub struct PresenceFlags {
 impl PresenceFlags {
     /// The keys.
     pub fn keys(&self) -> Result<DetachKeys, Failure> {
-        Ok(parsed("--detach-keys", self.detach_keys.as_deref())?.unwrap_or_default())
+        detach_keys(self.detach_keys.as_deref())
     }
 
     /// Whether signals are passed on.
@@ -313,14 +313,21 @@ impl Invocation for RunArgs {
             "CONFIGURATION",
             "What is not given comes from containers.conf(5): the files of /usr/share/containers, of /etc/containers, and of \
              $XDG_CONFIG_HOME/containers, each with those of its directory containers.conf.d, later ones winning; or from the file \
-             that CONTAINERS_CONF names; and last from that of CONTAINERS_CONF_OVERRIDE. Honoured are, of [containers]: \
-             annotations, base_hosts_file, cgroup_conf, cgroupns, cgroups, container_name_as_hostname, default_capabilities, \
-             default_sysctls, default_ulimits, devices, dns_options, dns_searches, dns_servers, env, env_host, http_proxy, init, \
-             ipcns, log_driver, log_size_max, log_tag, mounts, netns, no_hosts, oom_score_adj, pidns, pids_limit, privileged, \
-             read_only, seccomp_profile, shm_size, tz, umask, userns, utsns, volumes; of [engine]: detach_keys, hooks_dir, \
-             image_volume_mode, pull_policy, retry, retry_delay, stop_timeout; of [network]: default_rootless_network_cmd, \
-             pasta_options. A file that cannot be read is a warning. A pids_limit that cannot be \
-             enforced is enforced as far as possible, as with --limits=soft. Variables of proxies are set only if http_proxy says \
+             that CONTAINERS_CONF names; then from those that --module names, a path or a file below the directories \
+             containers.conf.modules of the same places; and last from that of CONTAINERS_CONF_OVERRIDE. Honoured are, of [containers]: \
+             annotations, apparmor_profile, base_hosts_file, cgroup_conf, cgroupns, cgroups, container_name_as_hostname, \
+             default_capabilities, default_sysctls, default_ulimits, devices, dns_options, dns_searches, dns_servers, env, \
+             env_host, host_containers_internal_ip, http_proxy, init, interface_name, ipcns, keyring, log_driver, log_path, \
+             log_size_max, log_tag, mounts, netns, no_hosts, oom_score_adj, pidns, pids_limit, prepare_volume_on_create, \
+             privileged, read_only, seccomp_profile, shm_size, tz, umask, userns, utsns, volumes; of [engine]: cdi_spec_dirs, \
+             chown_copied_files, compression_format, compression_level, detach_keys, env, healthcheck_events, \
+             helper_binaries_dir, hooks_dir, image_default_format, image_parallel_copies, image_volume_mode, \
+             multi_image_archive, network_cmd_options, network_cmd_path, pull_policy, retry, retry_delay, stop_timeout, \
+             volume_plugins; of [network]: default_network, default_rootless_network_cmd, default_subnet, \
+             default_subnet_pools, pasta_options; of [secrets]: driver, opts. All commands go by those that concern them. Other \
+             keys have no meaning here: that is told once, with the reason, and by coracle info. A file that cannot be read \
+             is a warning. With keyring = false processes have the session keyring of who started the container. A pids_limit \
+             that cannot be enforced is enforced as far as possible, as with --limits=soft. Variables of proxies are set only if http_proxy says \
              so. The environment is, from weakest to strongest: that of env, of --env-host and --http-proxy, the image's, as \
              --env-merge and --unsetenv change it, then --env-file and --env.",
         ),
@@ -356,7 +363,6 @@ impl RunArgs {
     }
 
     fn take_defaults(&mut self, conf: &ContainersConf) {
-        self.presence.detach_keys = self.presence.detach_keys.take().or_else(|| conf.text("detach_keys"));
         self.container.take_defaults(conf);
     }
 
@@ -412,7 +418,7 @@ impl ContainerFlags {
     pub fn into_asked(self, working_directory: &Path, modules: fn() -> security::Modules) -> Result<Asked, Failure> {
         self.refused.check()?;
         let rootfs = self.rootfs_source(working_directory)?;
-        let Mounts { binds, tmpfs, volumes, images, kernel, read_only_tmpfs, from, of_image } =
+        let Mounts { binds, tmpfs, volumes, images, kernel, read_only_tmpfs, from, of_image, fill_at_once } =
             self.mounts.parsed(working_directory)?;
         let Networking { mode: network, ports, resolution } = self.network.parsed(working_directory)?;
         if let Some(cidfile) = &self.cidfile {
@@ -467,6 +473,7 @@ impl ContainerFlags {
             read_only_tmpfs,
             volumes_from: from,
             image_volumes: of_image,
+            fill_at_once,
             labels: self.labels()?,
             restart,
             health: self.health.request()?,
@@ -580,6 +587,17 @@ fn size_limit(options: &[String]) -> Result<Option<u64>, Failure> {
         limit = Some(crate::name::byte_size::parse_bytes(size).map_err(|error| of_flag("--storage-opt", error))?);
     }
     Ok(limit)
+}
+
+/// The keys of `--detach-keys`, or those of containers.conf, where an empty text stands for none as well.
+pub(super) fn detach_keys(given: Option<&str>) -> Result<DetachKeys, Failure> {
+    let conf = ContainersConf::here();
+    if given.is_some() || !conf.has("detach_keys") {
+        return Ok(parsed("--detach-keys", given)?.unwrap_or_default());
+    }
+    let keys = conf.text("detach_keys").unwrap_or_default();
+    let expected = "a list of keys with commas between them, like ctrl-p,ctrl-q";
+    keys.parse().map_err(|_| conf.unusable("detach_keys", &keys, expected).into())
 }
 
 /// `DIR` or `DIR:O`.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::configuration::configured;
 use super::dispatch;
 use super::export::refuse_terminal;
 use super::tree::{Globals, Invocation};
@@ -98,7 +99,7 @@ impl SaveArgs {
         }
         Ok(SaveRequest {
             images: self.images,
-            all_images: self.multi_image_archive,
+            all_images: self.multi_image_archive || configured().flag("multi_image_archive") == Some(true),
             content: content(format, self.compress, self.uncompressed)?,
             format,
             output,

@@ -21,6 +21,9 @@ pub struct Globals {
     /// Options of storage, which are given before the command: `run` has others of that name.
     #[arg(skip)]
     pub storage_options: Vec<String>,
+    /// More of containers.conf: a file, or one of a directory containers.conf.modules
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options", value_hint = clap::ValueHint::FilePath)]
+    pub module: Vec<std::path::PathBuf>,
 }
 
 impl Globals {

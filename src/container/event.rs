@@ -1,6 +1,7 @@
 //! Telling the journal what happened to a container: one line where it happens.
 
 use crate::container::list;
+use crate::host::config::containers::ContainersConf;
 use crate::state::journal::{self, ContainerEvent, Event};
 use crate::state::layout::Layout;
 use crate::state::schema::container::{ContainerRecord, Timestamp};
@@ -21,6 +22,11 @@ pub fn note_with(layout: &Layout, happened: ContainerEvent, record: &ContainerRe
     let mut event = event(layout, happened, record);
     event.attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
     journal::append(layout, &[event]);
+}
+
+/// Whether checks of health are told.
+pub fn tells_of_health() -> bool {
+    ContainersConf::here().flag("healthcheck_events") != Some(false)
 }
 
 /// The attribute of `died` that tells the exit code.

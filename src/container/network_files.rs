@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, UdpSocket};
 
-use super::request::{DnsServers, HostsFile, NameResolution};
+use super::request::{DnsServers, HostsFile, KnownHost, NameResolution};
 use crate::failure::Failure;
 use crate::net::hosts::{self, Hosts};
 use crate::net::plan::NetworkPlan;
@@ -107,11 +107,17 @@ fn hosts_file(
         NetworkPlan::Join(_) | NetworkPlan::Named(_) => (loopback, own_address()),
         NetworkPlan::User(plan) => (plan.address.0.into(), plan.host.or_else(own_address)),
     };
+    let host = match wanted.host {
+        KnownHost::Found => host,
+        KnownHost::Unnamed => None,
+        KnownHost::At(address) => Some(address),
+    };
     if hosts::lacks_host(&wanted.entries, host) {
-        let failure = Failure::new(
-            "E_NETWORK",
-            "--add-host: the container has no way to the host, so host-gateway has no address",
-        );
+        let why = match wanted.host {
+            KnownHost::Unnamed => "host_containers_internal_ip of containers.conf is none",
+            KnownHost::Found | KnownHost::At(_) => "the container has no way to the host",
+        };
+        let failure = Failure::new("E_NETWORK", format!("--add-host: {why}, so host-gateway has no address"));
         return Err(failure.with_hint("give an address in its place, or the container a network"));
     }
     let names = if hostname == name { hostname.to_owned() } else { format!("{hostname} {name}") };

@@ -20,7 +20,7 @@ pub use crate::name::mount::{
     Access, BindMount, IfMissing, ImageMount, KernelFilesystem, KernelMount, Propagation, TmpfsMount, VolumeMount,
     Writes,
 };
-pub use crate::name::name_resolution::{DnsServers, HostsFile, NameResolution};
+pub use crate::name::name_resolution::{DnsServers, HostsFile, KnownHost, NameResolution};
 pub use crate::name::network_mode::NetworkMode;
 pub use crate::name::port::PortRequest;
 pub use crate::name::process::ProcessRequest;
@@ -117,6 +117,9 @@ pub struct Request {
     /// `--image-volume`; as above.
     #[serde(skip)]
     pub image_volumes: ImageVolumes,
+    /// Whether new volumes are filled when it is made, and not when it is started.
+    #[serde(skip)]
+    pub fill_at_once: bool,
     /// Labels, those of `--label-file` and `--label`.
     pub labels: BTreeMap<String, String>,
     /// What happens when it ends.

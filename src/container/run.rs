@@ -93,10 +93,14 @@ fn complete(
 pub fn create(layout: &Layout, request: &Request, base: &Base, release: impl FnOnce()) -> Result<ContainerId, Failure> {
     let surroundings = surroundings(layout, request, base, None)?;
     networks::check(layout, request)?;
-    let (owned, record, _) = make(request, &surroundings, Keeps::Request)?;
+    let (owned, record, blueprint) = make(request, &surroundings, Keeps::Request)?;
+    let filled = match request.fill_at_once {
+        true => volumes::fill(layout, &record, &blueprint),
+        false => Ok(()),
+    };
     release();
     let marked = File::create(layout.created_marker(&owned.id));
-    let made = marked.map_err(|cause| record::failure("marking the new container", &cause));
+    let made = filled.and_then(|()| marked.map_err(|cause| record::failure("marking the new container", &cause)));
     let result = made.and_then(|_| write_cidfile(request, &owned.id));
     if result.is_err() {
         let _ = remove::delete(layout, &owned.id, OwnVolumes::Remove);

@@ -371,6 +371,7 @@ fn process(
         apparmor: request.security.apparmor.as_deref().map(c_string).transpose()?,
         umask: request.process.umask.0,
         personality: request.process.personality.number(),
+        new_keyring: !request.process.shares_keyring,
         terminal: (request.terminal == Terminal::New).then_some(surroundings.window),
     };
     Ok((process, argv))

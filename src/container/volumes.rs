@@ -6,10 +6,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::base::Base;
+use super::files::trees::Trees;
+use super::files::visit;
 use super::list;
 use super::request::{
     Access, BindMount, ImageMount, ImageVolumes, Propagation, Request, TmpfsMount, VolumeMount, VolumesFrom, Writes,
@@ -76,6 +80,24 @@ pub fn settled<'r>(layout: &Layout, request: &'r Request, base: &Base) -> Result
         mount.name = Some(VolumeName::from_random(bytes));
     }
     Ok(Cow::Owned(settled))
+}
+
+/// Fills the new volumes of a container that has not run yet, as its first start would.
+pub fn fill(layout: &Layout, record: &ContainerRecord, blueprint: &Blueprint) -> Result<(), Failure> {
+    let new = blueprint.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Volume { path, fill: Some(marks), .. } => {
+            Some((path.as_c_str(), marks.as_c_str(), mount.destination.as_str()))
+        }
+        _ => None,
+    });
+    let new: Vec<_> = new.collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let store = Store::open(layout.clone())?;
+    let mut plan = Trees::of_container(&store, record)?.plan_to_fill(layout, &new)?;
+    let nothing = File::open("/dev/null").map_err(|cause| visit::internal("opening /dev/null", cause))?;
+    visit::start(&mut plan, nothing.as_fd(), |_, _| Ok(Vec::new()))?.finish().map(drop)
 }
 
 /// Finds the image, which must be in the store, and what it is made of.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::config::containers::ContainersConf;
 use super::env;
 use crate::failure::Explain;
 use crate::name::device::{CdiName, is_kind};
@@ -23,6 +24,8 @@ pub enum CdiError {
         name: CdiName,
         /// What there is.
         known: String,
+        /// Where specifications are looked for.
+        directories: String,
     },
     /// Two specifications say different things about it.
     #[error("the device {name} is specified twice: in {} and in {}", one.display(), other.display())]
@@ -56,11 +59,10 @@ impl Explain for CdiError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unknown { .. } => Some(
-                "specifications are JSON and YAML files in /etc/cdi, /var/run/cdi and ~/.config/cdi; for NVIDIA's: \
-                 nvidia-ctk cdi generate --output ~/.config/cdi/nvidia.yaml"
-                    .into(),
-            ),
+            Self::Unknown { directories, .. } => Some(format!(
+                "specifications are JSON and YAML files in {directories}; for NVIDIA's: nvidia-ctk cdi generate --output \
+                 ~/.config/cdi/nvidia.yaml"
+            )),
             Self::Conflict { .. } => Some("remove one of the two".into()),
             Self::Damaged { .. } => Some("repair the file, or remove it".into()),
         }
@@ -72,11 +74,17 @@ pub struct Devices {
     /// With the number of the directory: what has a higher one wins.
     good: Vec<(usize, PathBuf, Specification)>,
     bad: Vec<(PathBuf, String)>,
+    directories: String,
 }
 
 impl Devices {
     /// Reads them.
     pub fn read() -> Self {
+        let conf = ContainersConf::here();
+        if conf.has("cdi_spec_dirs") {
+            let directories: Vec<PathBuf> = conf.list("cdi_spec_dirs").iter().map(PathBuf::from).collect();
+            return Self::in_directories(&directories);
+        }
         let own = env::get_absolute(&env::XDG_CONFIG_HOME)
             .or_else(|| env::get_absolute(&env::HOME).map(|home| home.join(".config")))
             .map(|config| config.join("cdi"));
@@ -85,7 +93,8 @@ impl Devices {
     }
 
     fn in_directories(directories: &[PathBuf]) -> Self {
-        let mut devices = Self { good: Vec::new(), bad: Vec::new() };
+        let names: Vec<_> = directories.iter().map(|directory| directory.display().to_string()).collect();
+        let mut devices = Self { good: Vec::new(), bad: Vec::new(), directories: names.join(", ") };
         for (number, directory) in directories.iter().enumerate() {
             let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
             let mut paths: Vec<PathBuf> = files.map(|file| file.path()).collect();
@@ -136,7 +145,7 @@ impl Devices {
             true => "no specification of devices was found".to_owned(),
             false => format!("those that are known are {}", names.join(", ")),
         };
-        CdiError::Unknown { name: name.clone(), known }
+        CdiError::Unknown { name: name.clone(), known, directories: self.directories.clone() }
     }
 
     /// The names of all devices.

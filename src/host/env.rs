@@ -5,6 +5,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::sys::process;
+use crate::sys::single_threaded::SingleThreaded;
+
 /// A variable that coracle reads: its name and what it means.
 pub struct Variable {
     /// Name in the environment.
@@ -66,6 +69,13 @@ pub fn get_absolute(variable: &Variable) -> Option<PathBuf> {
 /// The value of a variable that the user named on the command line (`-e NAME`).
 pub fn get_named(name: &str) -> Option<OsString> {
     std::env::var_os(name)
+}
+
+/// Sets a variable for this process and all that it starts, unless it is set.
+pub fn set_if_missing(proof: &SingleThreaded, name: &str, value: &str) {
+    if std::env::var_os(name).is_none() {
+        process::set_variable(proof, name, value);
+    }
 }
 
 /// All variables (`-e 'PREFIX*'`).

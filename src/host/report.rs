@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::cgroup::Cgroups;
 use super::config::storage::StorageConf;
+use super::config::containers::ContainersConf;
 use super::device::{self, Device};
 use super::directory::{self, FileSystem};
 use super::identity::Mapping;
@@ -64,8 +65,21 @@ pub struct Report {
     pub host: Host,
     /// Where things are kept.
     pub store: Store,
+    /// What containers.conf says.
+    pub configuration: Configuration,
     /// This program.
     pub version: Version,
+}
+
+/// containers.conf.
+#[derive(Clone, Debug, Serialize)]
+pub struct Configuration {
+    /// Files that are there, weakest first.
+    pub files: Vec<PathBuf>,
+    /// What in them cannot be used.
+    pub broken: Vec<String>,
+    /// What in them has no meaning here.
+    pub unused: Vec<String>,
 }
 
 /// The host.
@@ -196,7 +210,14 @@ impl Report {
         let platform = Platform::host();
         let version = Version { version: env!("CARGO_PKG_VERSION").into(), os_arch: platform.to_string() };
         let driver = slots.graph_driver.unwrap_or_else(|| Choice { name: String::new(), reason: "not tried".into() });
-        Self { host: host(platform, slots.ids, slots.landlock_abi), store: store(layout, driver, counts), version }
+        let conf = ContainersConf::here();
+        let configuration = Configuration {
+            files: conf.files.clone(),
+            broken: conf.broken.iter().map(ToString::to_string).collect(),
+            unused: conf.unused.clone(),
+        };
+        let host = host(platform, slots.ids, slots.landlock_abi);
+        Self { host, store: store(layout, driver, counts), configuration, version }
     }
 }
 

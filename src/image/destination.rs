@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
+use super::parallel;
 use crate::failure::Failure;
 use crate::oci::digest::Digest;
 use crate::registry::{Mount, Registry, Session};
 use crate::state::schema::image::BlobDescriptor;
-
-/// Blobs sent to a registry at once.
-const AT_ONCE: usize = 4;
 
 /// A place that takes one image. Asked from several threads, but for documents.
 pub trait Destination: Sync {
@@ -71,7 +69,7 @@ impl<'a> RegistryDestination<'a> {
 
 impl Destination for RegistryDestination<'_> {
     fn at_once(&self) -> usize {
-        AT_ONCE
+        parallel::copies()
     }
 
     fn has_blob(&self, blob: &BlobDescriptor) -> Result<bool, Failure> {

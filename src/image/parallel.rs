@@ -5,6 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::host::config::containers::ContainersConf;
+
+/// How many blobs are moved at once: more hardly go faster, and each has a thread.
+const USUAL: usize = 4;
+
+/// How many blobs are moved at once, as containers.conf has it.
+pub fn copies() -> usize {
+    let configured = ContainersConf::here().text("image_parallel_copies");
+    configured.and_then(|text| text.parse().ok()).filter(|&count| count > 0).unwrap_or(USUAL)
+}
+
 /// Does `work` with every item and its position, `at_once` of them at a time. After the first failure, which is returned,
 /// no more is begun. The threads, which there are where there are several items, are gone when this returns.
 pub(super) fn each<T: Sync, E: Send>(

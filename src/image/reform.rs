@@ -23,8 +23,6 @@ use crate::state::schema::image::BlobDescriptor;
 use crate::store::blobs::NewBlob;
 use crate::store::{Store, StoreError};
 
-/// Layers compressed at once.
-const AT_ONCE: usize = 4;
 /// Threads that compress one layer with zstd. What they write does not depend on their number.
 const ZSTD_THREADS: u32 = 2;
 
@@ -281,7 +279,7 @@ fn recompress(
     let wanted = |layer: &&Layer| extent == Extent::All || !encoding.is_that_of(layer);
     let wanted: Vec<_> = layers.iter().filter(wanted).collect();
     let renewed = Mutex::new(HashMap::new());
-    parallel::each(&wanted, AT_ONCE, |_, layer| {
+    parallel::each(&wanted, parallel::copies(), |_, layer| {
         let new = recompress_one(store, layer, encoding, progress)?;
         renewed.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.digest.clone(), new);
         Ok::<_, Failure>(())

@@ -64,6 +64,9 @@ pub struct LogRequest {
     /// The file, absolute; one in the container's directory where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// The directory, absolute, in which a directory for each container has its file; where no path was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
     /// What entries of the journal are marked with, placeholders included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,

@@ -28,6 +28,9 @@ pub struct NameResolution {
     /// Entries of `/etc/hosts`, in the order given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<HostEntry>,
+    /// Under which address the host is known there.
+    #[serde(skip_serializing_if = "is_default")]
+    pub host: KnownHost,
     /// Whether `/etc/hostname` is the image's.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub leaves_hostname: bool,
@@ -59,6 +62,18 @@ pub enum HostsFile {
     File(#[serde(with = "crate::name::serialize::os_string")] PathBuf),
     /// It is the image's, and left alone (`--no-hosts`).
     Untouched,
+}
+
+/// Under which address a container knows the host by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KnownHost {
+    /// One that is found out.
+    #[default]
+    Found,
+    /// None: it has no name.
+    Unnamed,
+    /// This one.
+    At(IpAddr),
 }
 
 /// An address under a name.

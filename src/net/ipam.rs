@@ -5,14 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::host::config::containers::SubnetPool;
 use crate::name::mac_address::MacAddress;
 use crate::state::schema::network::SubnetRecord;
 
-/// Where subnets are found for networks that name none, the first and the last: podman's pools.
-const POOL: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(10, 89, 0, 0), Ipv4Addr::new(10, 255, 255, 0));
+/// Where subnets are found for networks that name none: podman's pools.
+pub const POOLS: [SubnetPool; 5] =
+    [pool([10, 89], 16), pool([10, 90], 15), pool([10, 92], 14), pool([10, 96], 11), pool([10, 128], 9)];
 
-/// The length of their prefixes.
-const POOL_PREFIX: u8 = 24;
+const fn pool([a, b]: [u8; 2], prefix: u8) -> SubnetPool {
+    SubnetPool { base: Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), prefix), size: 24 }
+}
 
 /// Why there is no address.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -106,11 +109,10 @@ fn is_reserved(subnet: &SubnetRecord, address: IpAddr) -> bool {
     subnet.gateway == Some(address) || !(number(first)..=number(last)).contains(&number(address))
 }
 
-/// A subnet that has no address in common with any of `taken`.
-pub fn free_subnet(taken: &[IpNet]) -> Option<IpNet> {
-    let bases = (u32::from(POOL.0)..=u32::from(POOL.1)).step_by(1 << (32 - POOL_PREFIX));
-    let candidates = bases.filter_map(|base| Ipv4Net::new(Ipv4Addr::from(base), POOL_PREFIX).ok());
-    candidates.map(IpNet::V4).find(|candidate| overlapping(*candidate, taken).is_none())
+/// The first subnet of these pools that has no address in common with any of `taken`.
+pub fn free_subnet(pools: &[SubnetPool], taken: &[IpNet]) -> Option<IpNet> {
+    let mut candidates = pools.iter().filter_map(|pool| pool.base.subnets(pool.size).ok()).flatten();
+    candidates.by_ref().map(IpNet::V4).find(|candidate| overlapping(*candidate, taken).is_none())
 }
 
 /// A subnet of unique local addresses (RFC 4193) with this random global identifier.
@@ -189,9 +191,9 @@ mod tests {
     #[test]
     fn subnets_that_overlap_are_left_out() {
         let taken = ["10.89.0.0/16", "10.90.0.0/24", "10.90.1.128/25"].map(|text| text.parse().unwrap());
-        assert_eq!(free_subnet(&[]).unwrap().to_string(), "10.89.0.0/24");
-        assert_eq!(free_subnet(&taken).unwrap().to_string(), "10.90.2.0/24");
-        assert_eq!(free_subnet(&["0.0.0.0/1".parse().unwrap()]), None);
+        assert_eq!(free_subnet(&POOLS, &[]).unwrap().to_string(), "10.89.0.0/24");
+        assert_eq!(free_subnet(&POOLS, &taken).unwrap().to_string(), "10.90.2.0/24");
+        assert_eq!(free_subnet(&POOLS, &["0.0.0.0/1".parse().unwrap()]), None);
         assert_eq!(overlapping("10.90.1.0/24".parse().unwrap(), &taken), Some(taken[2]));
         assert_eq!(overlapping("fd00::/8".parse().unwrap(), &taken), None);
         assert_eq!(local_subnet([1, 2, 3, 4, 5]).to_string(), "fd01:203:405::/64");

@@ -12,6 +12,7 @@ use super::link;
 use super::netlink::Netlink;
 use super::privilege;
 use crate::failure::{EXIT_OWN_FAILURE, Explain, Failure};
+use crate::host::config::containers::{ContainersConf, Unusable};
 use crate::name::network::{DEFAULT_BRIDGE, DeviceName, NetworkName};
 use crate::state::layout::Layout;
 use crate::state::lock::{Exclusive, LockError};
@@ -51,7 +52,7 @@ pub enum NamedError {
         owner: String,
     },
     /// There are no addresses left.
-    #[error("making the network {0}: no subnet is free between 10.89.0.0 and 10.255.255.0")]
+    #[error("making the network {0}: no subnet is free")]
     NoSubnet(NetworkName),
     /// Containers are in it.
     #[error("removing the network {name}: it is in use by {}", users.join(", "))]
@@ -93,6 +94,9 @@ pub enum NamedError {
     /// A lock.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// What containers.conf says of networks.
+    #[error(transparent)]
+    Configured(#[from] Unusable),
 }
 
 impl Explain for NamedError {
@@ -108,6 +112,7 @@ impl Explain for NamedError {
             Self::Remove(_, cause) => record::io_code(cause),
             Self::Record(error) => error.code(),
             Self::Lock(error) => error.code(),
+            Self::Configured(error) => error.code(),
         }
     }
 
@@ -116,6 +121,9 @@ impl Explain for NamedError {
             Self::Exists(_) => Some("--ignore leaves it as it is, and is no failure".into()),
             Self::Missing(_) => Some("coracle network ls lists all networks; network create NAME makes one".into()),
             Self::Ambiguous(_) => Some("type more of it".into()),
+            Self::NoSubnet(_) => Some(
+                "name one with --subnet, or more to choose from with default_subnet_pools in containers.conf".into(),
+            ),
             Self::Overlap { .. } => Some("choose another --subnet, or none: a free one is found then".into()),
             Self::InUse { name, .. } => {
                 Some(format!("coracle network rm --force {name} removes these containers first"))
@@ -126,6 +134,7 @@ impl Explain for NamedError {
             }
             Self::Record(error) => error.hint(),
             Self::Lock(error) => error.hint(),
+            Self::Configured(error) => error.hint(),
             _ => None,
         }
     }
@@ -139,18 +148,31 @@ impl Explain for NamedError {
     }
 }
 
-/// The default network's name.
+/// The default network's name: that of containers.conf, or `bridge`.
 pub fn default_name() -> NetworkName {
-    DEFAULT_BRIDGE.parse().unwrap_or_else(|_| unreachable!("it is a name"))
+    let usual = || DEFAULT_BRIDGE.parse().unwrap_or_else(|_| unreachable!("it is a name"));
+    configured_name().ok().flatten().unwrap_or_else(usual)
 }
 
-/// The name that is meant: the default network has two.
+/// What containers.conf calls the default network, if it has another name there.
+fn configured_name() -> Result<Option<NetworkName>, Unusable> {
+    let conf = ContainersConf::here();
+    let name = conf.parsed("default_network", "the name of a network", |text| text.parse::<NetworkName>().ok())?;
+    Ok(name.filter(|name| name.as_str() != ALSO_DEFAULT))
+}
+
+/// The name that is meant: the default network is the bridge, and has podman's name for it unless it has one of its own.
 pub fn canonical(name: &NetworkName) -> NetworkName {
-    if name.as_str() == ALSO_DEFAULT { default_name() } else { name.clone() }
+    match name.as_str() {
+        DEFAULT_BRIDGE => default_name(),
+        ALSO_DEFAULT if default_name().as_str() == DEFAULT_BRIDGE => default_name(),
+        _ => name.clone(),
+    }
 }
 
 /// The record of exactly this network. The default one is there without having been made.
 pub fn get(layout: &Layout, name: &NetworkName) -> Result<Option<NetworkRecord>, NamedError> {
+    configured_name()?;
     let name = canonical(name);
     match record::read(&layout.network_record(&name))? {
         None if name == default_name() => default_record(layout).map(Some),
@@ -194,12 +216,20 @@ pub fn list(layout: &Layout) -> (Vec<NetworkRecord>, Vec<Failure>) {
 
 /// What the default network is before anybody has changed it.
 fn default_record(layout: &Layout) -> Result<NetworkRecord, NamedError> {
-    let taken = taken(&recorded(layout))?;
-    let usual = DEFAULT_SUBNET.parse().ok().filter(|usual| ipam::overlapping(*usual, &taken).is_none());
-    let subnet = usual.or_else(|| ipam::free_subnet(&taken)).ok_or_else(|| NamedError::NoSubnet(default_name()))?;
+    let records = recorded(layout);
+    let taken = taken(&records)?;
+    let conf = ContainersConf::here();
+    let configured = conf.parsed("default_subnet", "a subnet like 10.88.0.0/16", |text| text.parse::<IpNet>().ok())?;
+    let subnet = match configured {
+        Some(subnet) => subnet.trunc(),
+        None => {
+            let usual = DEFAULT_SUBNET.parse().ok().filter(|usual| ipam::overlapping(*usual, &taken).is_none());
+            usual.or_else(|| free_subnet(&taken)).ok_or_else(|| NamedError::NoSubnet(default_name()))?
+        }
+    };
     // The same on every machine, as podman's is: nothing is kept of it.
     let id = "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9";
-    Ok(NetworkRecord {
+    let record = NetworkRecord {
         name: default_name(),
         id: id.to_owned(),
         created: Timestamp(0),
@@ -212,7 +242,19 @@ fn default_record(layout: &Layout) -> Result<NetworkRecord, NamedError> {
         name_servers: Vec::new(),
         labels: BTreeMap::new(),
         options: BTreeMap::new(),
-    })
+    };
+    if configured.is_some() {
+        check(&record, subnet, &records)?;
+    }
+    Ok(record)
+}
+
+/// A subnet that nobody has, of those that containers.conf has for networks.
+fn free_subnet(taken: &[IpNet]) -> Option<IpNet> {
+    match ContainersConf::here().pools("default_subnet_pools") {
+        [] => ipam::free_subnet(&ipam::POOLS, taken),
+        pools => ipam::free_subnet(pools, taken),
+    }
 }
 
 /// The bridge of a network whose bridge has no name yet.
@@ -290,7 +332,7 @@ pub fn create(layout: &Layout, draft: Draft, _lock: &Exclusive) -> Result<Networ
     if record.driver == NetworkDriver::Bridge {
         let all = taken(&others)?;
         if !record.subnets.iter().any(|subnet| subnet.subnet.addr().is_ipv4()) && (record.subnets.is_empty() || ipv6) {
-            let subnet = ipam::free_subnet(&all).ok_or_else(|| NamedError::NoSubnet(record.name.clone()))?;
+            let subnet = free_subnet(&all).ok_or_else(|| NamedError::NoSubnet(record.name.clone()))?;
             record.subnets.insert(0, SubnetRecord { subnet, gateway: None, range: None });
         }
         if ipv6 && !record.subnets.iter().any(|subnet| subnet.subnet.addr().is_ipv6()) {

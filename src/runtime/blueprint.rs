@@ -370,6 +370,8 @@ pub struct Process {
     pub umask: u32,
     /// What kind of machine it sees (personality(2)).
     pub personality: u32,
+    /// Whether it has a session keyring of its own.
+    pub new_keyring: bool,
     /// The terminal of its own, if it has one.
     pub terminal: Option<WindowSize>,
 }

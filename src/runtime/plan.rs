@@ -639,7 +639,7 @@ impl Planner {
     /// What a process of a container has, whoever it runs as.
     fn surroundings(&mut self, process: &Process) {
         self.steps.push(Step::TakeStreams);
-        self.steps.push(Step::NewKeyring);
+        self.steps.extend(process.new_keyring.then_some(Step::NewKeyring));
         let limits = process.limits.iter().map(|&(resource, soft, hard)| Step::Limit { resource, soft, hard });
         self.steps.extend(limits);
         self.steps.push(Step::SetPersonality(process.personality));

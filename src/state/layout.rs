@@ -204,6 +204,11 @@ impl Layout {
         self.images().join(format!("{}.json", id.hex()))
     }
 
+    /// What the user was told of containers.conf.
+    pub fn configuration_notice(&self) -> PathBuf {
+        self.runtime.join("containers.conf")
+    }
+
     /// What the user was told of how root file systems are made here.
     pub fn storage_notice(&self) -> PathBuf {
         self.runtime.join("storage-driver")
@@ -277,7 +282,12 @@ impl Layout {
     /// The log of a detached container, for drivers that write files. Older ones are beside it: `log.json.1`.
     pub fn container_log(&self, id: &ContainerId, log: &LogRequest) -> PathBuf {
         let name = if log.driver == LogDriver::K8sFile { "log.k8s" } else { "log.json" };
-        log.path.clone().unwrap_or_else(|| self.container(id).join(name))
+        match (&log.path, &log.directory) {
+            (Some(path), _) => path.clone(),
+            // Podman's name.
+            (None, Some(directory)) => directory.join(id.as_str()).join("ctr.log"),
+            (None, None) => self.container(id).join(name),
+        }
     }
 
     /// A layer below all others, with what containers need as targets of mounts and images may lack: a file that had to be

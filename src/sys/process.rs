@@ -7,10 +7,18 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use super::single_threaded::SingleThreaded;
+
 /// Ends this process at once: no destructors, no `atexit`, no flushing of buffers that a parent shares.
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: _exit(2) takes any status and does not return.
     unsafe { libc::_exit(i32::from(status)) }
+}
+
+/// Sets a variable of this process's environment. `name` is not empty and has neither `=` nor NUL, and `value` has no NUL.
+pub fn set_variable(_proof: &SingleThreaded, name: &str, value: &str) {
+    // SAFETY: there is no other thread that could read the environment meanwhile.
+    unsafe { std::env::set_var(name, value) };
 }
 
 /// Asks the kernel to kill this process when its parent dies (PR_SET_PDEATHSIG).

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::failure::Explain;
+use crate::host::config::containers::ContainersConf;
 use crate::host::program;
 use crate::name::volume::VolumeName;
 use crate::state::layout::Layout;
@@ -103,7 +104,8 @@ impl Explain for DriverError {
         match self {
             Self::Unknown { name, own } => Some(format!(
                 "local keeps volumes in the store; others are a socket {SOCKETS}/{name}.sock or {own}/{name}.sock, or a \
-                 program {PREFIX}{name} in {own} or /usr/bin",
+                 program {PREFIX}{name} in {own} or /usr/bin, \
+                 or a socket that volume_plugins of containers.conf names",
                 own = own.display()
             )),
             Self::Unreachable { cause, .. } if cause.kind() == io::ErrorKind::ConnectionRefused => {
@@ -129,7 +131,8 @@ impl Driver {
         let directories = [PathBuf::from(SOCKETS), layout.plugins()];
         let directories = directories.into_iter().chain(SPECIFICATIONS.iter().map(PathBuf::from));
         let files = directories.flat_map(|directory| std::fs::read_dir(directory).into_iter().flatten().flatten());
-        let mut names: Vec<String> = files.filter_map(|file| driver_name(&file.path())).collect();
+        let configured = ContainersConf::here().table("volume_plugins").into_keys();
+        let mut names: Vec<String> = files.filter_map(|file| driver_name(&file.path())).chain(configured).collect();
         names.sort();
         names.dedup();
         names.iter().filter_map(|name| Self::find(layout, name).ok()).collect()
@@ -219,6 +222,9 @@ struct Said {
 }
 
 fn way(layout: &Layout, name: &str) -> Option<Way> {
+    if let Some(place) = ContainersConf::here().table("volume_plugins").get(name) {
+        return Some(Way::Socket(place.strip_prefix("unix://").unwrap_or(place).into()));
+    }
     let own = layout.plugins();
     let sockets = [Path::new(SOCKETS), &own]
         .map(|directory| [directory.join(format!("{name}.sock")), directory.join(name).join(format!("{name}.sock"))]);

@@ -15,6 +15,7 @@ mod applications;
 mod archives;
 mod archives_hostile;
 mod commit;
+mod configured;
 mod containers_conf;
 mod cp;
 mod devices;

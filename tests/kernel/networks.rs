@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::{Detached, LIMIT, Lab, Output, busybox_arguments, output, skip, wait_until};
 
 /// Whether networks can be made here at all.
-fn can(test: &str) -> bool {
+pub fn can(test: &str) -> bool {
     let has_program = ["slirp4netns", "pasta"].iter().any(|name| fs::exists(format!("/usr/bin/{name}")).unwrap());
     let has_tun = fs::File::options().read(true).write(true).open("/dev/net/tun").is_ok();
     if !has_program || !has_tun {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::support::{Canary, Lab, image, output};
@@ -195,12 +196,10 @@ fn a_program_keeps_volumes() {
 
 /// A service that speaks Docker's protocol.
 #[allow(clippy::disallowed_methods, reason = "it ends with the program: a test that fails does not wait for it")]
-fn serve(lab: &Lab) -> Arc<Mutex<Vec<String>>> {
-    let plugins = lab.root().join("config/coracle/plugins");
-    fs::create_dir_all(&plugins).unwrap();
+pub fn serve_at(lab: &Lab, socket: &Path) -> Arc<Mutex<Vec<String>>> {
     fs::create_dir_all(lab.path("served")).unwrap();
     let directory = lab.arg("served");
-    let listener = UnixListener::bind(plugins.join("svc.sock")).unwrap();
+    let listener = UnixListener::bind(socket).unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&asked);
     std::thread::spawn(move || {
@@ -237,7 +236,9 @@ fn serve(lab: &Lab) -> Arc<Mutex<Vec<String>>> {
 #[test]
 fn a_service_keeps_volumes() {
     let lab = Lab::new();
-    let asked = serve(&lab);
+    let plugins = lab.root().join("config/coracle/plugins");
+    fs::create_dir_all(&plugins).unwrap();
+    let asked = serve_at(&lab, &plugins.join("svc.sock"));
     lab.coracle(["volume", "create", "-d", "svc", "data"]).ok();
     sh(&lab, &["-v", "data:/v:noexec"], "echo kept >/v/file").ok();
     assert_eq!(fs::read_to_string(lab.path("served/file")).unwrap(), "kept\n");

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use clap::Args;
 use ipnet::IpNet;
 
+use crate::cli::configuration::{configured, tell_unused};
 use crate::cli::dispatch::networks as dispatch;
 use crate::cli::error;
 use crate::cli::render::output;
@@ -95,11 +96,14 @@ impl Invocation for CreateArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let draft = self.draft()?;
+        let layout = globals.layout()?;
+        configured();
         let name = draft.record.name.clone();
-        match dispatch::create(&globals.layout()?, draft) {
+        match dispatch::create(&layout, draft) {
             Err(failure) if failure.code() == "E_EXISTS" && self.ignore => {}
             other => other?,
         }
+        tell_unused(&layout);
         output::write(&format!("{name}\n"))?;
         Ok(0)
     }

@@ -1,9 +1,10 @@
 //! What is not given on the command line, from containers.conf and the environment.
 
 use super::{Asked, ContainerFlags};
-use crate::cli::error;
+use crate::cli::configuration::configured;
 use crate::failure::Failure;
 use crate::host::config::containers::ContainersConf;
+use crate::host::security;
 use crate::lsm::capability;
 use crate::name::capability::CapabilitySet;
 use crate::name::capability_change::CapabilityName;
@@ -15,16 +16,13 @@ pub fn settle<F: Clone>(
     take_defaults: fn(&mut F, &ContainersConf),
     into_asked: impl Fn(F) -> Result<Asked, Failure>,
 ) -> Result<Asked, Failure> {
-    let conf = ContainersConf::read();
-    for broken in &conf.broken {
-        error::warn(&broken.to_string());
-    }
+    let conf = configured();
     if conf.is_empty() {
-        take_defaults(&mut flags, &conf);
+        take_defaults(&mut flags, conf);
         return into_asked(flags);
     }
     let plain = flags.clone();
-    take_defaults(&mut flags, &conf);
+    take_defaults(&mut flags, conf);
     into_asked(flags).map_err(|failure| match into_asked(plain) {
         Ok(_) => {
             let files: Vec<_> = conf.files.iter().map(|file| file.display().to_string()).collect();
@@ -48,7 +46,6 @@ impl ContainerFlags {
             self.hostname = self.hostname.take().or_else(|| self.name.clone());
         }
         self.log.take_defaults(conf);
-        self.registry.take_defaults(conf);
         self.init = self.init.or(conf.flag("init"));
         self.read_only = self.read_only.or(conf.flag("read_only"));
         self.pull = self.pull.take().or_else(|| conf.text("pull_policy"));
@@ -57,6 +54,14 @@ impl ContainerFlags {
             && !self.security_opt.iter().any(|option| option.starts_with("seccomp"))
         {
             self.security_opt.push(format!("seccomp={profile}"));
+        }
+        // As podman's: there is nothing to confine with where AppArmor is not in force.
+        if let Some(profile) = conf.text("apparmor_profile")
+            && !self.security_opt.iter().any(|option| option.starts_with("apparmor"))
+            && !self.devices.is_privileged()
+            && security::Modules::here().apparmor
+        {
+            self.security_opt.push(format!("apparmor={profile}"));
         }
         if conf.has("default_capabilities") {
             self.take_capabilities(conf.list("default_capabilities"));

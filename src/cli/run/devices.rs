@@ -58,6 +58,11 @@ impl DeviceFlags {
         }
     }
 
+    /// Whether it gets all that can be given.
+    pub fn is_privileged(&self) -> bool {
+        self.privileged
+    }
+
     /// In types.
     pub fn parsed(&self, working_directory: &std::path::Path) -> Result<Given, Failure> {
         if let Some(rule) = self.device_cgroup_rule.first() {

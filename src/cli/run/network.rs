@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{Args, ValueHint};
 
 use super::{all_parsed, of_flag, parsed};
-use crate::container::request::{DnsServers, HostsFile, NameResolution, NetworkMode, PortRequest};
+use crate::container::request::{DnsServers, HostsFile, KnownHost, NameResolution, NetworkMode, PortRequest};
 use crate::failure::Failure;
 use crate::host::config::containers::ContainersConf;
 use crate::name::network::{parse_address, parse_alias};
@@ -62,6 +62,9 @@ pub struct NetworkFlags {
     /// Leave the image's /etc/hostname alone
     #[arg(long)]
     no_hostname: bool,
+    /// Of containers.conf.
+    #[arg(skip)]
+    configured_host: Option<String>,
 }
 
 /// What the flags ask for.
@@ -91,6 +94,7 @@ impl NetworkFlags {
         if conf.flag("no_hosts") == Some(true) && self.add_host.is_empty() && self.hosts_file.is_none() {
             self.no_hosts = true;
         }
+        self.configured_host = conf.text("host_containers_internal_ip");
         if !self.network.is_empty() {
             return;
         }
@@ -132,6 +136,16 @@ impl NetworkFlags {
                 Some(path) => HostsFile::File(working_directory.join(path)),
             },
             entries: all_parsed("--add-host", &self.add_host)?,
+            host: match self.configured_host.as_deref() {
+                None => KnownHost::Found,
+                Some("none") => KnownHost::Unnamed,
+                Some(text) => KnownHost::At(text.parse().map_err(|_| {
+                    Failure::new(
+                        "E_CONFIG",
+                        format!("host_containers_internal_ip: {text:?} is neither an address nor none"),
+                    )
+                })?),
+            },
             leaves_hostname: self.no_hostname,
         };
         Ok(Networking { mode, ports, resolution })
@@ -189,8 +203,10 @@ impl NetworkFlags {
 fn helper(conf: &ContainersConf) -> Option<String> {
     let program = conf.text("default_rootless_network_cmd");
     let options = conf.list("pasta_options");
+    let of_slirp = conf.list("network_cmd_options");
     match program.as_deref() {
         None | Some("pasta") if !options.is_empty() => Some(format!("pasta:{}", options.join(","))),
+        None | Some("slirp4netns") if !of_slirp.is_empty() => Some(format!("slirp4netns:{}", of_slirp.join(","))),
         other => other.map(str::to_owned),
     }
 }

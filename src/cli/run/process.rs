@@ -86,6 +86,9 @@ pub struct ProcessFlags {
     /// Of containers.conf.
     #[arg(skip)]
     configured_sysctls: Vec<String>,
+    /// Of containers.conf.
+    #[arg(skip)]
+    configured_keyring: Option<bool>,
 }
 
 /// Variables that tell of proxies: podman's list.
@@ -100,6 +103,7 @@ impl ProcessFlags {
     pub fn take_defaults(&mut self, conf: &ContainersConf) {
         self.configured_env = conf.list("env").iter().map(OsString::from).collect();
         self.configured_sysctls = conf.list("default_sysctls").to_vec();
+        self.configured_keyring = conf.flag("keyring");
         self.annotation.splice(0..0, conf.list("annotations").iter().cloned());
         self.env_host = self.env_host.or(conf.flag("env_host"));
         self.http_proxy = self.http_proxy.or(conf.flag("http_proxy"));
@@ -164,6 +168,7 @@ impl ProcessFlags {
             pid: parsed("--pid", self.pid.as_deref())?.unwrap_or_default(),
             uts: parsed("--uts", self.uts.as_deref())?.unwrap_or_default(),
             systemd: parsed("--systemd", self.systemd.as_deref())?.unwrap_or_default(),
+            shares_keyring: self.configured_keyring == Some(false),
             notify: parsed("--sdnotify", self.sdnotify.as_deref())?.unwrap_or_default(),
         })
     }

@@ -35,6 +35,9 @@ pub struct MountFlags {
     /// Mount a tmpfs; options: ro, rw, size=, mode=, exec, noexec, tmpcopyup, notmpcopyup
     #[arg(long, value_name = "DESTINATION[:OPTIONS]")]
     tmpfs: Vec<String>,
+    /// Of containers.conf.
+    #[arg(skip)]
+    fill_at_once: Option<bool>,
 }
 
 /// The same in types.
@@ -56,6 +59,8 @@ pub struct Mounts {
     pub from: Vec<VolumesFrom>,
     /// What becomes of the image's volumes.
     pub of_image: ImageVolumes,
+    /// Whether new volumes are filled when the container is made.
+    pub fill_at_once: bool,
 }
 
 impl MountFlags {
@@ -74,6 +79,7 @@ impl MountFlags {
         // What is given for a place wins over what is configured for it.
         self.volume.extend(conf.list("volumes").iter().filter(|text| given.insert(destination(text))).cloned());
         self.mount.extend(conf.list("mounts").iter().filter(|text| given.insert(in_words(text))).cloned());
+        self.fill_at_once = conf.flag("prepare_volume_on_create");
         let of_image =
             || conf.text("image_volume_mode").map(|mode| if mode == "bind" { "anonymous".into() } else { mode });
         self.image_volume = self.image_volume.take().or_else(of_image);
@@ -93,6 +99,7 @@ impl MountFlags {
         for text in &self.tmpfs {
             mounts.tmpfs.push(parse_tmpfs(text).map_err(|error| of_flag("--tmpfs", error))?);
         }
+        mounts.fill_at_once = self.fill_at_once == Some(true);
         mounts.from = all_parsed("--volumes-from", &self.volumes_from)?;
         mounts.of_image = parsed("--image-volume", self.image_volume.as_deref())?.unwrap_or_default();
         mounts.check()?;

@@ -1,10 +1,12 @@
 //! `secret create`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 
 use clap::{Args, ValueHint};
 
+use crate::cli::configuration::configured;
 use crate::cli::render::output;
 use crate::cli::tree::{Globals, Invocation};
 use crate::cli::{dispatch, run};
@@ -20,9 +22,9 @@ use crate::state::record::io_code;
 /// Containers get it by --secret, and nobody else: it is in no image, no record of a container, and no list. Prints its id.
 #[derive(Args, Clone, Debug)]
 pub struct CreateArgs {
-    /// Who keeps it: file, or shell
-    #[arg(short, long, default_value = "file", value_name = "DRIVER")]
-    driver: String,
+    /// Who keeps it: file, or shell [default: file]
+    #[arg(short, long, value_name = "DRIVER")]
+    driver: Option<String>,
     /// Option of the driver; of shell: store=COMMAND, lookup=COMMAND, delete=COMMAND
     #[arg(long, value_name = "KEY=VALUE")]
     driver_opts: Vec<String>,
@@ -61,6 +63,11 @@ impl Invocation for CreateArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
+        let conf = configured();
+        let driver = self.driver.clone().or_else(|| conf.text("secrets.driver")).unwrap_or_else(|| "file".into());
+        // As podman: options of the driver that is configured are its, whether it is named or not.
+        let of_driver = conf.text("secrets.driver").unwrap_or_else(|| "file".into()) == driver;
+        let defaults = if of_driver { conf.table("secrets.opts") } else { BTreeMap::new() };
         let options = self.driver_opts.iter().map(|text| {
             let option = text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
             option.ok_or_else(|| Failure::new("E_CONFIG", format!("--driver-opts: {text:?} is not KEY=VALUE")))
@@ -73,8 +80,8 @@ impl Invocation for CreateArgs {
         };
         let new = NewSecret {
             name: self.name.parse()?,
-            driver: self.driver.clone(),
-            options: options.collect::<Result<_, _>>()?,
+            driver,
+            options: defaults.into_iter().map(Ok).chain(options).collect::<Result<_, Failure>>()?,
             labels: labels.collect::<Result<_, _>>()?,
             data: self.data()?,
         };

@@ -135,6 +135,7 @@ fn process(
         apparmor: None,
         umask: record.asked.umask.0,
         personality: record.asked.personality.number(),
+        new_keyring: !record.asked.shares_keyring,
         terminal: (request.terminal == Terminal::New).then_some(window),
     };
     Ok((process, supervision))

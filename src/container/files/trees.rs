@@ -213,6 +213,22 @@ impl Trees {
         visit::fresh(layout, [self.mount_merged(ROOT)].into_iter().chain(layers).chain([enter()]).collect())
     }
 
+    /// The plan that enters the root as it is and fills new volumes with what they will cover there: for each the directory of
+    /// its files, that of its marks, and the covered one.
+    pub fn plan_to_fill(&self, layout: &Layout, volumes: &[(&CStr, &CStr, &str)]) -> Result<LaunchPlan, Failure> {
+        let mut steps = vec![self.mount_merged(ROOT)];
+        let mut fills = Vec::new();
+        for (number, (files, marks, covered)) in volumes.iter().enumerate() {
+            let into = Slot(FIRST_FREE + 2 * number);
+            let marked = Slot(into.0 + 1);
+            steps.push(clone(into, (*files).to_owned(), Access::ReadWrite));
+            steps.push(clone(marked, (*marks).to_owned(), Access::ReadWrite));
+            fills.push(Step::FillVolume { into, marks: marked, from: Place::new(ROOT, covered) });
+        }
+        steps.push(enter());
+        visit::fresh(layout, steps.into_iter().chain(fills).collect())
+    }
+
     /// The plan that enters what is below the container's own layer, and holds both.
     pub fn plan_of_changes(&self, layout: &Layout) -> Result<LaunchPlan, Failure> {
         let layers = self.hold_layers();

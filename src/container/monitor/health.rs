@@ -229,9 +229,11 @@ impl Watch {
             self.record.status = HealthRecord::UNHEALTHY.into();
         }
         self.write();
-        let mut more = vec![(HEALTH_STATUS, self.record.status.clone())];
-        more.extend(told.map(|text| (HEALTH_LOG, text)));
-        event::note_with(&self.layout, ContainerEvent::HealthStatus, &self.container, &more);
+        if event::tells_of_health() {
+            let mut more = vec![(HEALTH_STATUS, self.record.status.clone())];
+            more.extend(told.map(|text| (HEALTH_LOG, text)));
+            event::note_with(&self.layout, ContainerEvent::HealthStatus, &self.container, &more);
+        }
         if is_ill { self.check.on_failure } else { OnFailure::None }
     }
 

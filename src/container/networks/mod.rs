@@ -21,6 +21,7 @@ use super::status::{self, Status};
 use super::{network_files, stand_alone};
 use crate::failure::Failure;
 use crate::host::boot::{boot_id, process_start};
+use crate::host::config::containers::ContainersConf;
 use crate::host::processes;
 use crate::name::container::{ContainerId, ContainerName};
 use crate::name::name_resolution::DnsServers;
@@ -105,7 +106,7 @@ pub fn take(
     for (index, attachment) in asked(request).iter().enumerate() {
         let network = find(layout, &attachment.network)?;
         // Several processes attach it at the same time: each device has its name before.
-        let attachment = &with_device(attachment, index, asked(request));
+        let attachment = &with_device(attachment, index, asked(request), &network);
         let metric = METRIC + index as u32;
         // Ports lead to the first one.
         let ports = if index == 0 { &ports[..] } else { &[] };
@@ -121,9 +122,18 @@ pub fn take(
     Ok(memberships)
 }
 
-/// The attachment of this number, with a name for its device that no other has.
-fn with_device(attachment: &Attachment, index: usize, all: &[Attachment]) -> Attachment {
+/// The attachment of this number, with a name for its device that no other has: that of the network's device, where
+/// containers.conf says so and it is a bridge, since a device of the host may be that of several networks.
+fn with_device(attachment: &Attachment, index: usize, all: &[Attachment], network: &NetworkRecord) -> Attachment {
     let is_free = |name: &DeviceName| all.iter().all(|other| other.device.as_ref() != Some(name));
+    let is_bridge = network.driver == NetworkDriver::Bridge;
+    if attachment.device.is_none()
+        && is_bridge
+        && ContainersConf::here().text("interface_name").as_deref() == Some("device")
+        && is_free(&network.device)
+    {
+        return Attachment { device: Some(network.device.clone()), ..attachment.clone() };
+    }
     // As many are taken before it as there are attachments without a name.
     let before = all.iter().take(index).filter(|other| other.device.is_none()).count();
     let names = (0..).filter_map(|number| format!("eth{number}").parse().ok());

@@ -12,6 +12,7 @@ use std::thread;
 use super::error::FetchCause;
 use crate::failure::Explain;
 use crate::image::decompress::{DecompressError, decompress};
+use crate::image::parallel;
 use crate::image::progress::{LayerEvent, Progress};
 use crate::image::source::Source;
 use crate::oci::digest::DiffId;
@@ -24,8 +25,6 @@ use crate::store::plain::PlainLayer;
 use crate::store::unpack::limits::Limits;
 use crate::store::{Store, StoreError};
 
-/// Layers fetched at once.
-const AT_ONCE: usize = 4;
 /// Pieces between the network and the decompressor: what one may be ahead of the other.
 const PIECES_AHEAD: usize = 16;
 
@@ -75,7 +74,7 @@ impl<'a> Layers<'a> {
             }
         };
         thread::scope(|scope| {
-            for _ in 0..missing.len().min(AT_ONCE) {
+            for _ in 0..missing.len().min(parallel::copies()) {
                 scope.spawn(work);
             }
         });

@@ -16,9 +16,6 @@ use crate::registry;
 use crate::state::schema::image::BlobDescriptor;
 use crate::store::Store;
 
-/// Blobs fetched at once.
-const AT_ONCE: usize = 4;
-
 /// Which of the images of an index.
 #[derive(Clone, Copy, Debug)]
 pub enum Which<'p> {
@@ -82,7 +79,7 @@ fn fetch_blobs(
             }
         }
     }
-    parallel::each(&blobs, AT_ONCE, |position, blob| {
+    parallel::each(&blobs, parallel::copies(), |position, blob| {
         if store.blobs().contains(&blob.digest) {
             progress.layer(position, LayerEvent::AlreadyPresent);
             return Ok::<_, FetchCause>(());

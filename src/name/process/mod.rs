@@ -68,6 +68,8 @@ pub struct ProcessRequest {
     pub uts: NamespaceMode,
     /// Whether it is prepared for systemd.
     pub systemd: SystemdMode,
+    /// Whether it has the caller's session keyring, and none of its own.
+    pub shares_keyring: bool,
     /// Who tells a service manager of it.
     pub notify: NotifyMode,
 }

@@ -84,6 +84,7 @@ fn blueprint() -> Blueprint {
             apparmor: None,
             umask: 0o022,
             personality: 0,
+            new_keyring: true,
             terminal: None,
         },
         virtual_ids: None,

@@ -42,6 +42,10 @@ impl LogFile {
         let failed = |cause: io::Error| {
             Failure::new(record::io_code(&cause), format!("opening the log {}: {cause}", path.display()))
         };
+        // That of a path that was named must be there: a typing error is not to make one.
+        if let (None, Some(_), Some(directory)) = (&request.path, &request.directory, path.parent()) {
+            std::fs::create_dir_all(directory).map_err(failed)?;
+        }
         // Opening a pipe that nobody reads would wait for ever.
         let mut options = options();
         let mut file = options.read(true).create(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;

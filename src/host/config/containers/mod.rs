@@ -1,14 +1,19 @@
 //! `containers.conf` (containers.conf(5)): what containers are by default.
 //!
-//! All files are merged, later ones win. What cannot be used in one is left out, and told: no file stops a command.
+//! All files are merged, later ones win. What cannot be used in one is left out, and told: no file stops a command. What has
+//! no meaning here is told, too.
 
 mod keys;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use ipnet::Ipv4Net;
 
 pub use self::keys::{Key, Kind};
 use super::{Broken, parse_toml, read_if_there, user_directory};
+use crate::failure::Explain;
 use crate::host::env;
 
 /// What the files say.
@@ -18,7 +23,39 @@ pub struct ContainersConf {
     pub files: Vec<PathBuf>,
     /// What in them cannot be used.
     pub broken: Vec<Broken>,
+    /// What in them has no meaning here, and why: a line for each.
+    pub unused: Vec<String>,
     values: BTreeMap<&'static str, Value>,
+}
+
+/// Subnets of one size, of which networks get one each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubnetPool {
+    /// All of their addresses.
+    pub base: Ipv4Net,
+    /// The length of their prefixes; at least that of the base.
+    pub size: u8,
+}
+
+/// A value that means nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("containers.conf: {key}: {value:?} is not {expected}")]
+pub struct Unusable {
+    key: String,
+    value: String,
+    expected: &'static str,
+    files: Vec<PathBuf>,
+}
+
+impl Explain for Unusable {
+    fn code(&self) -> &'static str {
+        "E_CONFIG"
+    }
+
+    fn hint(&self) -> Option<String> {
+        let files: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
+        Some(format!("correct it in {}", files.join(", ")))
+    }
 }
 
 /// The value of a key.
@@ -29,14 +66,57 @@ enum Value {
     Text(String),
     /// A list, and whether what later files have is added to it.
     List(Vec<String>, bool),
+    Table(BTreeMap<String, String>),
+    Pools(Vec<SubnetPool>),
 }
 
 /// Directories of files for everybody, weakest first.
 const SYSTEM: [&str; 2] = ["/usr/share/containers", "/etc/containers"];
 
+/// What was read.
+static HERE: OnceLock<ContainersConf> = OnceLock::new();
+
+/// A module that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("reading the module {} of containers.conf: there is none", module.display())]
+pub struct NoModule {
+    module: PathBuf,
+    directories: Vec<PathBuf>,
+}
+
+impl Explain for NoModule {
+    fn code(&self) -> &'static str {
+        "E_NOTFOUND"
+    }
+
+    fn hint(&self) -> Option<String> {
+        let directories: Vec<_> = self.directories.iter().map(|path| path.display().to_string()).collect();
+        Some(format!("modules are files in {}, or named by absolute paths", directories.join(", ")))
+    }
+}
+
+fn find_module(module: &Path) -> Result<PathBuf, NoModule> {
+    let directories = user_directory().into_iter().chain(SYSTEM.iter().rev().map(PathBuf::from));
+    let directories: Vec<_> = directories.map(|directory| directory.join("containers.conf.modules")).collect();
+    let found = directories.iter().map(|directory| directory.join(module)).find(|path| path.is_file());
+    found.ok_or_else(|| NoModule { module: module.to_owned(), directories })
+}
+
 impl ContainersConf {
-    /// The files of this machine and user. Costs a few attempts to open what is not there.
-    pub fn read() -> Self {
+    /// What the files of this machine and user say, read once in the life of a process.
+    pub fn here() -> &'static Self {
+        HERE.get_or_init(|| Self::read(&[]))
+    }
+
+    /// The same, with these modules for the life of the process: nobody has asked before. Relative ones are looked for in the
+    /// directories `containers.conf.modules`, strongest first.
+    pub fn with_modules(modules: &[PathBuf]) -> Result<&'static Self, NoModule> {
+        let files = modules.iter().map(|module| find_module(module)).collect::<Result<Vec<_>, _>>()?;
+        Ok(HERE.get_or_init(|| Self::read(&files)))
+    }
+
+    /// Costs a few attempts to open what is not there.
+    fn read(modules: &[PathBuf]) -> Self {
         let mut conf = Self::default();
         let given = |variable| env::get(variable).map(PathBuf::from);
         match given(&env::CONTAINERS_CONF) {
@@ -50,6 +130,7 @@ impl ContainersConf {
                 }
             }
         }
+        modules.iter().for_each(|file| conf.take(file));
         if let Some(file) = given(&env::CONTAINERS_CONF_OVERRIDE) {
             conf.take_wanted(&file);
         }
@@ -92,8 +173,13 @@ impl ContainersConf {
         for key in keys::ALL {
             let Some(value) = document.get(key.section).and_then(|section| section.get(key.name)) else { continue };
             match Value::of(key.kind, value) {
-                Ok(value) => self.set(key.name, value),
+                Ok(value) => self.set(key.id, value),
                 Err(expected) => self.broken.push(misplaced(path, text, key, expected)),
+            }
+        }
+        for (section, table) in &document {
+            for (name, value) in table.as_table().into_iter().flatten().filter(|(_, value)| says_something(value)) {
+                self.unused.extend(without_use(section, name, value).map(|why| format!("{}: {why}", path.display())));
             }
         }
     }
@@ -108,6 +194,10 @@ impl ContainersConf {
             (Some(Value::List(mut former, false)), Value::List(more, true)) => {
                 former.extend(more);
                 Value::List(former, true)
+            }
+            (Some(Value::Table(mut former)), Value::Table(more)) => {
+                former.extend(more);
+                Value::Table(former)
             }
             (_, value) => value,
         };
@@ -144,6 +234,42 @@ impl ContainersConf {
         }
     }
 
+    /// A key with a table; none of its rows if it is absent.
+    pub fn table(&self, name: &str) -> BTreeMap<String, String> {
+        match self.values.get(name) {
+            Some(Value::Table(table)) => table.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// A key with pools of subnets; empty if it is absent.
+    pub fn pools(&self, name: &str) -> &[SubnetPool] {
+        match self.values.get(name) {
+            Some(Value::Pools(pools)) => pools,
+            _ => &[],
+        }
+    }
+
+    /// A key with a text that means something to `parse`.
+    pub fn parsed<T>(
+        &self,
+        name: &'static str,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Unusable> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        match parse(&value) {
+            Some(parsed) => Ok(Some(parsed)),
+            None => Err(self.unusable(name, &value, expected)),
+        }
+    }
+
+    /// The error about a value of a key.
+    pub fn unusable(&self, name: &'static str, value: &str, expected: &'static str) -> Unusable {
+        let value = value.chars().take(160).collect();
+        Unusable { key: full_name(name), value, expected, files: self.files.clone() }
+    }
+
     /// Whether a key is there at all: an empty list says something, too.
     pub fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
@@ -163,7 +289,71 @@ impl Value {
             (Kind::Text, _) => Err("a text in quotes"),
             (Kind::List, toml::Value::Array(items)) => list(items),
             (Kind::List, _) => Err("a list of texts"),
+            (Kind::Table, toml::Value::Table(rows)) => {
+                let text = |value: &toml::Value| match value {
+                    toml::Value::String(text) => Some(text.clone()),
+                    // As podman's volume_plugins may be written: several places, of which the first counts.
+                    toml::Value::Array(texts) => Some(texts.first()?.as_str()?.to_owned()),
+                    _ => None,
+                };
+                let rows = rows.iter().map(|(key, value)| Some((key.clone(), text(value)?)));
+                rows.collect::<Option<_>>().map(Self::Table).ok_or("a table of texts")
+            }
+            (Kind::Table, _) => Err("a table of texts"),
+            (Kind::Pools, toml::Value::Array(pools)) => {
+                let pools = pools.iter().map(pool).collect::<Option<_>>();
+                pools.map(Self::Pools).ok_or(POOLS)
+            }
+            (Kind::Pools, _) => Err(POOLS),
         }
+    }
+}
+
+const POOLS: &str = "a list of subnets like {base = \"10.89.0.0/16\", size = 24}";
+
+fn pool(value: &toml::Value) -> Option<SubnetPool> {
+    let base: Ipv4Net = value.get("base")?.as_str()?.parse().ok()?;
+    let size = u8::try_from(value.get("size")?.as_integer()?).ok()?;
+    (base.prefix_len()..=30).contains(&size).then_some(SubnetPool { base: base.trunc(), size })
+}
+
+/// With the table that it is in.
+fn full_name(id: &str) -> String {
+    let key = keys::ALL.iter().find(|key| key.id == id);
+    key.map_or_else(|| id.to_owned(), |key| format!("{}.{}", key.section, key.name))
+}
+
+/// Whether a value is not empty.
+fn says_something(value: &toml::Value) -> bool {
+    match value {
+        toml::Value::Table(table) => !table.is_empty(),
+        toml::Value::Array(items) => !items.is_empty(),
+        toml::Value::String(text) => !text.is_empty(),
+        _ => true,
+    }
+}
+
+/// A simple value as it is written, without quotation marks; nothing for others.
+fn shown(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Boolean(on) => on.to_string(),
+        toml::Value::Integer(number) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// Why a key has no meaning here, if it has none.
+fn without_use(section: &str, name: &str, value: &toml::Value) -> Option<String> {
+    if keys::ALL.iter().any(|key| (key.section, key.name) == (section, name)) {
+        return None;
+    }
+    let is_it =
+        |unused: &&keys::Unused| unused.section == section && (unused.names.is_empty() || unused.names.contains(&name));
+    match keys::UNUSED.iter().find(is_it) {
+        Some(unused) if !unused.usual.is_empty() && shown(value) == unused.usual => None,
+        Some(unused) => Some(format!("{section}.{name} has no meaning here: {}", unused.why)),
+        None => Some(format!("{section}.{name} is not known")),
     }
 }
 
@@ -250,6 +440,52 @@ mod tests {
         let conf = merged(&["[containers]\numask = \"7\"\ntz = \n"]);
         assert_eq!((conf.broken.len(), conf.broken[0].place.map(|place| place.0)), (1, Some(3)));
         assert!(conf.is_empty());
+    }
+
+    #[test]
+    fn what_has_no_meaning_here_is_told_with_the_reason() {
+        let conf = merged(&["[containers]\nlabel = true\nunknown = 3\n[engine]\nruntime = \"crun\"\nremote = false\n\
+                            image_default_transport = \"docker://\"\n[engine.runtimes]\n[machine]\ncpus = 2\n"]);
+        let told: Vec<&str> = conf.unused.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
+        let none = "has no meaning here";
+        let expected = [
+            format!("containers.label {none}"),
+            "containers.unknown is not known".to_owned(),
+            format!("engine.runtime {none}"),
+            format!("machine.cpus {none}"),
+        ];
+        assert_eq!(told, expected);
+        assert!(conf.is_empty() && conf.broken.is_empty());
+        for (index, key) in keys::ALL.iter().enumerate() {
+            assert!(keys::ALL[..index].iter().all(|other| other.id != key.id), "{}", key.id);
+        }
+    }
+
+    #[test]
+    fn tables_and_pools() {
+        let conf = merged(&[
+            "[engine]\nenv = [\"A=b\"]\n[engine.volume_plugins]\none = \"/run/one.sock\"\n[secrets]\ndriver = \"shell\"\n\
+             [secrets.opts]\nstore = \"cat\"\n",
+            "[network]\ndefault_subnet_pools = [{\"base\" = \"10.99.1.2/16\", \"size\" = 25}]\n\
+             [engine.volume_plugins]\ntwo = [\"/run/two.sock\"]\n",
+        ]);
+        assert_eq!(conf.table("volume_plugins").len(), 2);
+        assert_eq!(conf.table("volume_plugins")["two"], "/run/two.sock");
+        assert_eq!((conf.list("engine.env"), conf.list("env")), (&["A=b".to_owned()][..], &[][..]));
+        assert_eq!(conf.text("secrets.driver").as_deref(), Some("shell"));
+        assert_eq!(conf.table("secrets.opts")["store"], "cat");
+        assert_eq!(
+            conf.pools("default_subnet_pools"),
+            [SubnetPool { base: "10.99.0.0/16".parse().unwrap(), size: 25 }]
+        );
+        for text in
+            ["default_subnet_pools = [{base = \"10.0.0.0/24\", size = 16}]", "default_subnet_pools = [\"10.0.0.0/8\"]"]
+        {
+            assert_eq!(merged(&[&format!("[network]\n{text}\n")]).broken.len(), 1, "{text}");
+        }
+        let odd = merged(&["[network]\ndefault_subnet = \"x\"\n"]);
+        let error = odd.parsed("default_subnet", "a subnet", |text| text.parse::<Ipv4Net>().ok()).unwrap_err();
+        assert_eq!(error.to_string(), "containers.conf: network.default_subnet: \"x\" is not a subnet");
     }
 
     #[test]
