@@ -1,11 +1,15 @@
 //! What verbs of networks, secrets and volumes have in common: things of the user's that have names.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
+use super::dispatch::Users;
 use super::error;
 use super::render::format::{Format, Header};
 use super::render::output;
 use super::rm::Removals;
+use super::stop::patience;
 use crate::failure::{EXIT_OWN_FAILURE, Failure};
 
 /// What the exit status of `exists` says.
@@ -49,6 +53,14 @@ pub fn exists<T>(found: Result<T, Failure>) -> Result<u8, Failure> {
         Ok(_) => Ok(0),
         Err(failure) if failure.code() == "E_NOTFOUND" => Ok(1),
         Err(failure) => Err(failure),
+    }
+}
+
+/// What `--force` means, and `--time` with it: who uses a thing is removed first, and that it is not there is no failure.
+pub fn forced(force: bool, time: Option<i64>) -> (Users, IfMissing) {
+    match force {
+        true => (Users::Remove(patience(time).unwrap_or(Duration::ZERO)), IfMissing::Ignore),
+        false => (Users::Spare, IfMissing::Fail),
     }
 }
 

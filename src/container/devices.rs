@@ -106,6 +106,9 @@ impl Explain for DeviceError {
                 })
             }
             Self::Narrowed { .. } => Some("leave the permissions out, or write rw".into()),
+            Self::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
+                Some("for example --device /dev/fuse; ls /dev shows what there is".into())
+            }
             Self::NoDev(_) => Some("name the device in /dev".into()),
             Self::Cdi(error) => error.hint(),
             _ => None,

@@ -135,7 +135,8 @@ pub fn find(directories: &[PathBuf], facts: &Facts<'_>) -> Result<Vec<Hook>, Fai
             Err(cause) if !is_asked_for && cause.kind() == std::io::ErrorKind::NotFound => continue,
             Err(cause) => {
                 let code = if cause.kind() == std::io::ErrorKind::NotFound { "E_NOTFOUND" } else { "E_DIR" };
-                return Err(Failure::new(code, format!("reading the hooks in {}: {cause}", directory.display())));
+                let failure = Failure::new(code, format!("reading the hooks in {}: {cause}", directory.display()));
+                return Err(failure.with_hint("--hooks-dir names a directory with files like trace.json"));
             }
         };
         for path in entries.flatten().map(|entry| entry.path()) {

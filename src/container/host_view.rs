@@ -43,11 +43,11 @@ const OWN: &[&str] = &["proc", "sys", "dev"];
 const MAX_DEPTH: usize = 3;
 const MAX_ENTRIES: usize = 256;
 
-/// The parts of a view of `directory`, parents first; none if the directory can be overlaid whole.
-pub fn survey(directory: &Path) -> Vec<ViewEntry> {
+/// The parts of a view of `directory`, parents first; none if the directory can be overlaid whole. `targets` as below.
+pub fn survey(directory: &Path, targets: &[PathBuf]) -> Vec<ViewEntry> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mounts = parse(&table, directory);
-    let mut survey = Survey { root: directory, mounts, entries: Vec::new() };
+    let mut survey = Survey { root: directory, mounts, targets, entries: Vec::new() };
     if survey.has_mount_below(directory) {
         survey.take_apart(directory, 1);
     }
@@ -55,12 +55,15 @@ pub fn survey(directory: &Path) -> Vec<ViewEntry> {
 }
 
 /// Directories below `overlaid` to make in its upper layer, relative, parents first, with their permissions: those on the way
-/// to places where this user writes. The kernel would copy them up with their owner, who has no id in the container, and
+/// to places where this user writes, and to `targets`, paths where something is mounted and nothing may be. They are somebody
+/// else's, who lets nobody write there; and the kernel would copy them up with their owner, who has no id in the container, and
 /// refuse (EOVERFLOW).
-pub fn made_beforehand(overlaid: &Path) -> Vec<(PathBuf, u32)> {
+pub fn made_beforehand(overlaid: &Path, targets: &[PathBuf]) -> Vec<(PathBuf, u32)> {
     let home = env::get_absolute(&env::HOME);
     let here = std::env::current_dir().ok();
-    let places = home.into_iter().chain(here).chain([PathBuf::from("/tmp"), PathBuf::from("/var/tmp")]);
+    let missing = targets.iter().filter(|target| target.starts_with(overlaid) && !fs::exists(target).unwrap_or(true));
+    let missing = missing.filter_map(|target| target.parent()).map(Path::to_owned);
+    let places = home.into_iter().chain(here).chain([PathBuf::from("/tmp"), PathBuf::from("/var/tmp")]).chain(missing);
     let mut made: Vec<(PathBuf, u32)> = Vec::new();
     for place in places {
         let Ok(relative) = place.strip_prefix(overlaid) else { continue };
@@ -85,6 +88,7 @@ struct Mount {
 struct Survey<'a> {
     root: &'a Path,
     mounts: Vec<Mount>,
+    targets: &'a [PathBuf],
     entries: Vec<ViewEntry>,
 }
 
@@ -132,7 +136,8 @@ impl Survey<'_> {
         } else if splits || self.entries.len() >= MAX_ENTRIES {
             self.entries.push(ViewEntry::ReadOnly { relative, directory: true });
         } else {
-            self.entries.push(ViewEntry::Overlay { relative, mode, inner: made_beforehand(&path) });
+            let inner = made_beforehand(&path, self.targets);
+            self.entries.push(ViewEntry::Overlay { relative, mode, inner });
         }
     }
 }
@@ -199,6 +204,6 @@ mod tests {
     fn a_directory_without_mounts_is_overlaid_whole() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("etc")).unwrap();
-        assert!(survey(directory.path()).is_empty());
+        assert!(survey(directory.path(), &[]).is_empty());
     }
 }

@@ -17,13 +17,16 @@ use self::resources::{SHM_SIZE, Share};
 use super::accounts::Accounts;
 use super::base::Base;
 use super::environment::DEFAULT_PATH;
-use super::request::{Access, Init, PortRequest, Removal, Request, RootfsSource, SeccompChoice, Stdin, Terminal};
+use super::request::{
+    Access, Init, PortRequest, Removal, Request, RootfsSource, SeccompChoice, SecretRequest, Stdin, Terminal,
+};
 use super::user::ContainerUser;
 use super::{devices, hardening, host_view, joined, network_files};
 use crate::failure::{Explain, Failure};
 use crate::host::{kernel, program};
 use crate::identity::choice::{Choice, Ids};
 use crate::identity::map::Caller;
+use crate::identity::passwd;
 use crate::lsm::capability::{self, Sets};
 use crate::name::capability::CapabilitySet;
 use crate::name::container::{ContainerId, ContainerName};
@@ -199,6 +202,10 @@ pub fn translate(
     let Share { group, limits, .. } = resources::share(&limit_request, id, per_namespace)?;
     let choice = ids::choice(request, surroundings, &limits)?;
     let mut edits = devices::resolve(request)?;
+    let is_kernels = |place: &str| is_reserved(place) || place.starts_with("/sys/");
+    if let Some(device) = edits.devices.iter().find(|device| is_kernels(&normal(&device.destination))) {
+        return Err(Refused::Reserved(device.destination.clone()).into());
+    }
     let notes = process::notes(request, &defaults)?;
     edits.env.extend(notes.map(|path| format!("NOTIFY_SOCKET={path}")));
     // systemd's machine id, for this container (machine-id(5)).
@@ -219,7 +226,8 @@ pub fn translate(
     let mut files =
         network_files::given(&network, &request.resolution, (&hostname, name.as_str()), &surroundings.view)?;
     files.extend(process::time_zone(request, &surroundings.view)?);
-    let writes_to_files = request.rootfs_access == Access::ReadWrite && !writes_through(request);
+    let writes_to_files =
+        request.rootfs_access == Access::ReadWrite && !writes_through(request) && owns_accounts(surroundings);
     let lines = match writes_to_files {
         true => process::account_lines(&surroundings.accounts),
         false => {
@@ -227,6 +235,14 @@ pub fn translate(
             Vec::new()
         }
     };
+    let targets: Vec<&str> = mounts
+        .iter()
+        .map(|mount| mount.destination.as_str())
+        .chain(files.iter().map(|file| file.destination))
+        .chain(request.secrets.iter().filter_map(SecretRequest::path))
+        .chain(edits.devices.iter().map(|device| device.destination.as_str()))
+        .chain(request.workdir.as_deref())
+        .collect();
     let ids = ids::maps(choice.ids, surroundings);
     let groups = match &ids {
         IdMaps::Single { gid, .. } => (*gid, *gid),
@@ -235,7 +251,7 @@ pub fn translate(
     let blueprint = Blueprint {
         store: surroundings.layout.data().to_owned(),
         mountpoint: relative(id, "work"),
-        rootfs: rootfs(request, surroundings, id)?,
+        rootfs: rootfs(request, surroundings, id, &targets)?,
         driver: surroundings.driver,
         falls_back: surroundings.layout.storage_driver().is_none(),
         read_only: request.rootfs_access == Access::ReadOnly,
@@ -291,7 +307,13 @@ pub(super) fn c_string(bytes: impl Into<Vec<u8>>) -> Result<CString, Refused> {
     CString::new(bytes).map_err(|_| Refused::Nul)
 }
 
-fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) -> Result<Rootfs, Failure> {
+/// `targets` are paths in the container where something is mounted or made.
+fn rootfs(
+    request: &Request,
+    surroundings: &Surroundings<'_>,
+    id: &ContainerId,
+    targets: &[&str],
+) -> Result<Rootfs, Failure> {
     use super::request::DirectoryWrites;
     let path = match surroundings.base {
         Base::Image(image) => {
@@ -319,14 +341,17 @@ fn rootfs(request: &Request, surroundings: &Surroundings<'_>, id: &ContainerId) 
     };
     let stat = std::fs::metadata(path).map_err(|cause| Refused::Source { path: path.clone(), cause })?;
     match &request.rootfs {
-        RootfsSource::Directory { writes: DirectoryWrites::Discarded, .. } => Ok(Rootfs::Discarded {
-            path: path.clone(),
-            mode: stat.mode() & 0o7777,
-            inner: host_view::made_beforehand(path),
-            entries: host_view::survey(path),
-            scratch: relative(id, "upper"),
-            in_memory: surroundings.layout.data().starts_with(path),
-        }),
+        RootfsSource::Directory { writes: DirectoryWrites::Discarded, .. } => {
+            let targets: Vec<_> = targets.iter().map(|target| path.join(target.trim_start_matches('/'))).collect();
+            Ok(Rootfs::Discarded {
+                path: path.clone(),
+                mode: stat.mode() & 0o7777,
+                inner: host_view::made_beforehand(path, &targets),
+                entries: host_view::survey(path, &targets),
+                scratch: relative(id, "upper"),
+                in_memory: surroundings.layout.data().starts_with(path),
+            })
+        }
         _ => Ok(Rootfs::Directory { path: path.clone(), inode: (stat.dev(), stat.ino()) }),
     }
 }
@@ -403,11 +428,24 @@ pub(super) fn filter(
         SeccompChoice::File(path) => {
             let json = std::fs::read(path).map_err(|cause| {
                 Failure::new("E_SECCOMP", format!("reading the seccomp profile {}: {cause}", path.display()))
+                    .with_hint("for example --security-opt seccomp=/usr/share/containers/seccomp.json")
             })?;
-            let filter = crate::seccomp::load_profile(&json)?.compile(capabilities, kernel)?;
-            Ok(Some(filter))
+            let profile = crate::seccomp::load_profile(&json);
+            let filter = profile.and_then(|profile| profile.compile(capabilities, kernel));
+            let place = format!("--security-opt seccomp={}", path.display());
+            Ok(Some(filter.map_err(|error| Failure::from(error).in_place(&place))?))
         }
     }
+}
+
+/// Whether the container may write to its files of users, as far as they are there: those of a directory may be somebody else's.
+fn owns_accounts(surroundings: &Surroundings<'_>) -> bool {
+    let Base::Directory(root) = surroundings.base else { return true };
+    let is_ours = |path: &str| {
+        let owner = std::fs::metadata(root.join(path.trim_start_matches('/'))).map(|metadata| metadata.uid());
+        surroundings.caller.ranges.is_some() || owner.is_ok_and(|owner| owner == surroundings.caller.uid)
+    };
+    [passwd::PASSWD, passwd::GROUP].into_iter().all(is_ours)
 }
 
 /// Entrypoint and command: an entrypoint given on the command line also replaces the image's command.

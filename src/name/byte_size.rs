@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SizeRefused {
     /// Not a number, or an unknown unit.
-    #[error("{0:?} is not a size: expected a whole number of bytes, or of k, m, g or t (powers of 1024)")]
+    #[error("{0:?} is not a size: expected a whole number of bytes, or of k, m, g or t (powers of 1024), like 512m")]
     Malformed(String),
     /// More than 2^63-1 bytes.
     #[error("{0:?} is too large a size")]

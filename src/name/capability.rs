@@ -126,7 +126,7 @@ impl CapabilitySet {
 
 /// Why a capability's name was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is not a capability: expected a name of capabilities(7), with or without CAP_")]
+#[error("{0:?} is not a capability: expected a name of capabilities(7), with or without CAP_, like NET_RAW")]
 pub struct UnknownCapability(String);
 
 impl crate::failure::Explain for UnknownCapability {

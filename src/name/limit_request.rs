@@ -160,7 +160,7 @@ pub fn parse_parent(text: &str) -> Result<String, UnknownWord> {
 pub fn parse_oom_score(text: &str) -> Result<i16, UnknownWord> {
     match text.parse() {
         Ok(score @ -1000..=1000) => Ok(score),
-        _ => unknown(text, "a number from -1000 to 1000"),
+        _ => unknown(text, "a number from -1000 to 1000, like 500"),
     }
 }
 

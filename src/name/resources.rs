@@ -176,7 +176,7 @@ pub fn parse_pids(text: &str) -> Result<Bound, ResourceRefused> {
 
 /// Processors, as `1.5`: the quota of the period [`CPU_PERIOD`]. 0 is no limit.
 pub fn parse_cpus(text: &str) -> Result<Bound, ResourceRefused> {
-    const EXPECTED: &str = "a number of processors like 2 or 0.5, at least 0.01";
+    const EXPECTED: &str = "a number of processors from 0.01 to 8192, like 2 or 0.5";
     let is_decimal = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let cpus = text.parse::<f64>().ok().filter(|cpus| is_decimal && *cpus <= 8192.0);
     let quota = (cpus.ok_or_else(|| malformed(text, EXPECTED))? * CPU_PERIOD as f64).round() as u64;
@@ -192,32 +192,32 @@ pub fn parse_quota(text: &str) -> Result<Bound, ResourceRefused> {
     match text.parse::<i64>() {
         Ok(0 | -1) => Ok(Bound::Unlimited),
         Ok(quota @ 1000..) => Ok(Bound::At(quota.cast_unsigned())),
-        _ => Err(malformed(text, "a number of microseconds, at least 1000, or -1 for no limit")),
+        _ => Err(malformed(text, "a number of microseconds, at least 1000, like 50000, or -1 for no limit")),
     }
 }
 
 /// Microseconds of a period.
 pub fn parse_period(text: &str) -> Result<u64, ResourceRefused> {
     let period = text.parse().ok().filter(|period| (1000..=1_000_000).contains(period));
-    period.ok_or_else(|| malformed(text, "a number of microseconds from 1000 to 1000000"))
+    period.ok_or_else(|| malformed(text, "a number of microseconds from 1000 to 1000000, like 100000"))
 }
 
 /// A share of processor time.
 pub fn parse_shares(text: &str) -> Result<u64, ResourceRefused> {
     let shares = text.parse().ok().filter(|shares| (2..=262_144).contains(shares));
-    shares.ok_or_else(|| malformed(text, "a share of processor time from 2 to 262144; 1024 is a usual one"))
+    shares.ok_or_else(|| malformed(text, "a share of processor time from 2 to 262144, like 1024"))
 }
 
 /// Percent.
 pub fn parse_swappiness(text: &str) -> Result<u8, ResourceRefused> {
     let percent = text.parse().ok().filter(|percent| *percent <= 100);
-    percent.ok_or_else(|| malformed(text, "a percentage from 0 to 100"))
+    percent.ok_or_else(|| malformed(text, "a percentage from 0 to 100, like 60"))
 }
 
 /// A share of disk time.
 pub fn parse_weight(text: &str) -> Result<u16, ResourceRefused> {
     let weight = text.parse().ok().filter(|weight| (10..=1000).contains(weight));
-    weight.ok_or_else(|| malformed(text, "a share of disk time from 10 to 1000"))
+    weight.ok_or_else(|| malformed(text, "a share of disk time from 10 to 1000, like 500"))
 }
 
 /// `DEVICE:WEIGHT`.

@@ -41,6 +41,16 @@ pub enum SecretForm {
     Variable(String),
 }
 
+impl SecretRequest {
+    /// Where it is in the container, if it is a file.
+    pub fn path(&self) -> Option<&str> {
+        match &self.form {
+            SecretForm::File { target, .. } => Some(target),
+            SecretForm::Variable(_) => None,
+        }
+    }
+}
+
 /// Why a secret was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SecretRefused {

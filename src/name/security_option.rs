@@ -114,7 +114,8 @@ impl crate::failure::Explain for SecurityOptionRefused {
             Self::Unknown(_) => Some(format!("expected one of: {}", FORMS.join(", "))),
             Self::Label(_) => Some("leave it out; label=disable is what every container has".into()),
             Self::ProcOption(_) => Some("for example: proc-opts=hidepid=2".into()),
-            _ => None,
+            Self::NotBoolean(_) => Some("for example: no-new-privileges=true".into()),
+            Self::Path(_, error) => error.hint().or_else(|| Some("for example: mask=/proc/keys".into())),
         }
     }
 }

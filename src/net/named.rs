@@ -198,20 +198,11 @@ pub fn find(layout: &Layout, text: &str) -> Result<NetworkRecord, NamedError> {
 
 /// All networks in the order of their names. One whose record is damaged is left out and named in the second list.
 pub fn list(layout: &Layout) -> (Vec<NetworkRecord>, Vec<Failure>) {
-    let entries = fs::read_dir(layout.networks()).into_iter().flatten().flatten();
-    let mut names: Vec<NetworkName> =
-        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok()).collect();
+    let mut names: Vec<NetworkName> = record::names(&layout.networks());
     names.push(default_name());
     names.sort();
     names.dedup();
-    let (mut records, mut failures) = (Vec::new(), Vec::new());
-    for name in names {
-        match get(layout, &name) {
-            Ok(record) => records.extend(record),
-            Err(error) => failures.push(error.into()),
-        }
-    }
-    (records, failures)
+    record::all(&names, |name| get(layout, name))
 }
 
 /// What the default network is before anybody has changed it.
@@ -273,8 +264,8 @@ fn device(name: &str) -> DeviceName {
 
 /// The records that are there.
 fn recorded(layout: &Layout) -> Vec<NetworkRecord> {
-    let entries = fs::read_dir(layout.networks()).into_iter().flatten().flatten();
-    entries.filter_map(|entry| record::read(&entry.path()).ok().flatten()).collect()
+    let names: Vec<NetworkName> = record::names(&layout.networks());
+    record::all(&names, |name| record::read(&layout.network_record(name))).0
 }
 
 /// Where the host has routes to, but for those to our own networks.

@@ -34,6 +34,11 @@ pub enum LaunchError {
     /// Somebody killed the process while it was being set up.
     #[error("starting a process in the container: it was killed before its program was executed")]
     Killed,
+    /// Somebody stopped it, and did not let it go on.
+    #[error(
+        "starting a process among those of a container: one of them has stopped it before its program was executed"
+    )]
+    Stopped,
     /// We were asked to end while it was being set up.
     #[error("starting a process in the container: interrupted")]
     Interrupted,
@@ -80,7 +85,7 @@ impl Explain for LaunchError {
             Self::EnterGroup(_) => "E_CGROUP",
             Self::Channel(_) | Self::Threads(_) => "E_IO",
             Self::Serve(_) => "E_HELPER_DIED",
-            Self::Killed | Self::Interrupted => "E_STATE",
+            Self::Killed | Self::Stopped | Self::Interrupted => "E_STATE",
             Self::Join { code, .. } => code,
             Self::OomScore(_) => "E_CGROUP",
             Self::Network(error) => error.code(),
@@ -96,6 +101,7 @@ impl Explain for LaunchError {
             Self::Fork(Errno::ENOSYS) => Some("coracle needs Linux 5.12 or newer (clone3, mount_setattr)".into()),
             Self::Fork(errno) => Some(userns::cure(*errno)),
             Self::IdMaps(_) => Some(userns::cure(Errno::EPERM)),
+            Self::Stopped => Some("something in the container sends SIGSTOP to processes that it does not know".into()),
             Self::Killed => Some("the container ends, or something in it kills new processes".into()),
             Self::EnterGroup(_) => {
                 Some("the group around this process and the container's is not ours: see coracle info".into())

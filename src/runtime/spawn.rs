@@ -146,7 +146,7 @@ impl Running {
         let Some(channel) = self.waiting.take() else { return Ok(()) };
         let told = socket::send(channel.as_fd(), &START, None).map_err(LaunchError::Channel);
         let mut heard = Heard::default();
-        told.and_then(|()| hear(plan, &channel, Company::default(), &mut heard))
+        told.and_then(|()| hear(plan, &channel, &self.child, Company::default(), &mut heard))
             .map(drop)
             .inspect_err(|_| end(&self.child))
     }
@@ -193,8 +193,8 @@ impl Servers {
 /// Forks, lets the child execute `plan`, and returns once the container's process has been executed or could not be; or, where
 /// it is executed when told, once it waits for that. Signals are expected to be blocked: the child resets them.
 ///
-/// Where the plan joins a container, whose processes may stop and kill the child, the wait ends when `company.interrupt` has
-/// something to say, too, with the child's life.
+/// Where it is made among processes of others, which may stop and kill the child, the wait ends when it has been stopped for a
+/// second, or when `company.interrupt` has something to say, too, with the child's life.
 pub fn launch(
     proof: &SingleThreaded,
     plan: &LaunchPlan,
@@ -339,7 +339,7 @@ fn start(plan: &LaunchPlan, channel: OwnedFd, child: &Child, company: Company<'_
         socket::send(channel.as_fd(), &ID_MAPS_WRITTEN, None).map_err(LaunchError::Channel)?;
     }
     let mut heard = Heard::default();
-    match hear(plan, &channel, company, &mut heard) {
+    match hear(plan, &channel, child, company, &mut heard) {
         Ok(Told::Ready) => heard.waiting = Some(channel),
         Ok(Told::Everything) => {}
         Err(error) => {
@@ -363,12 +363,14 @@ enum Told {
 fn hear(
     plan: &LaunchPlan,
     channel: &OwnedFd,
+    child: &Child,
     mut company: Company<'_>,
     heard: &mut Heard,
 ) -> Result<Told, LaunchError> {
     let mut descriptors = Vec::new();
+    let among_others = plan.joined().is_some() || company.membership.is_some();
     loop {
-        await_message(channel, company.interrupt)?;
+        await_message(channel, company.interrupt, among_others.then_some(child))?;
         let mut message = [0; MESSAGE_LEN];
         let (len, fd) = match socket::receive(channel.as_fd(), &mut message) {
             Err(Errno::EINTR) => continue,
@@ -428,18 +430,37 @@ fn serve(plan: &LaunchPlan, step: usize, descriptors: Vec<OwnedFd>) -> Result<Ch
     order.start().map_err(LaunchError::Serve)
 }
 
-fn await_message(channel: &OwnedFd, interrupt: Option<BorrowedFd<'_>>) -> Result<(), LaunchError> {
-    let Some(interrupt) = interrupt else { return Ok(()) };
+/// How often is looked whether a child among others' processes was stopped, in milliseconds.
+const LOOK: u16 = 500;
+
+/// Returns when there is something to hear. `child` is given where others can stop it.
+fn await_message(
+    channel: &OwnedFd,
+    interrupt: Option<BorrowedFd<'_>>,
+    child: Option<&Child>,
+) -> Result<(), LaunchError> {
+    if interrupt.is_none() && child.is_none() {
+        return Ok(());
+    }
+    let timeout = child.map_or(PollTimeout::NONE, |_| LOOK.into());
+    let mut was_stopped = false;
     loop {
-        let mut fds = [channel.as_fd(), interrupt].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut fds, PollTimeout::NONE) {
+        let fds = [Some(channel.as_fd()), interrupt];
+        let mut fds: Vec<_> = fds.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match poll(&mut fds, timeout) {
             Err(Errno::EINTR) => continue,
-            other => other.map_err(LaunchError::Channel)?,
-        };
-        return match fds.map(|fd| fd.any().unwrap_or(true)) {
-            [false, true] => Err(LaunchError::Interrupted),
-            _ => Ok(()),
-        };
+            Err(errno) => return Err(LaunchError::Channel(errno)),
+            Ok(0) => {
+                let is_stopped = child.is_some_and(|child| pidfd::is_stopped(child.pidfd.as_fd()));
+                // Twice: a container may be frozen for a moment, and so what is in it.
+                if is_stopped && was_stopped {
+                    return Err(LaunchError::Stopped);
+                }
+                was_stopped = is_stopped;
+            }
+            Ok(_) if fds[0].any().unwrap_or(true) => return Ok(()),
+            Ok(_) => return Err(LaunchError::Interrupted),
+        }
     }
 }
 

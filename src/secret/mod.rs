@@ -116,21 +116,7 @@ pub fn find(layout: &Layout, text: &str) -> Result<SecretRecord, SecretError> {
 
 /// All secrets, in the order of their names. One whose record is damaged is named in the second list.
 pub fn list(layout: &Layout) -> (Vec<SecretRecord>, Vec<Failure>) {
-    let entries = fs::read_dir(layout.secrets()).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| {
-        let name = entry.file_name();
-        name.to_str()?.strip_suffix(".json")?.parse::<SecretName>().ok()
-    });
-    let mut names: Vec<SecretName> = names.collect();
-    names.sort();
-    let (mut records, mut failures) = (Vec::new(), Vec::new());
-    for name in names {
-        match get(layout, &name) {
-            Ok(record) => records.extend(record),
-            Err(error) => failures.push(error.into()),
-        }
-    }
-    (records, failures)
+    record::all(&record::names(&layout.secrets()), |name| get(layout, name))
 }
 
 /// What is secret.

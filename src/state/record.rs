@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -138,6 +139,27 @@ struct Versioned<'a, T> {
     v: u32,
     #[serde(flatten)]
     record: &'a T,
+}
+
+/// The names of the records in a directory, `NAME.json`, in their order.
+pub fn names<N: FromStr + Ord>(directory: &Path) -> Vec<N> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<N> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok()).collect();
+    names.sort();
+    names
+}
+
+/// What `get` finds under each of these names, and failures to read some.
+pub fn all<N, T, E: Explain>(names: &[N], get: impl Fn(&N) -> Result<Option<T>, E>) -> (Vec<T>, Vec<Failure>) {
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    for name in names {
+        match get(name) {
+            Ok(record) => found.extend(record),
+            Err(error) => failures.push(error.into()),
+        }
+    }
+    (found, failures)
 }
 
 /// The record in the file `path`, or `None` if there is no such file.

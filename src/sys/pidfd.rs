@@ -23,6 +23,12 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
+/// Whether our child is stopped (SIGSTOP and its like).
+pub fn is_stopped(pidfd: BorrowedFd<'_>) -> bool {
+    let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    matches!(waitid(Id::PIDFd(pidfd), flags), Ok(WaitStatus::Stopped(..)))
+}
+
 /// Waits until our child exits, and reaps it (waitid(2), P_PIDFD).
 pub fn wait(pidfd: BorrowedFd<'_>) -> Result<WaitStatus, Errno> {
     loop {

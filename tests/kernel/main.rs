@@ -28,6 +28,7 @@ mod export;
 mod fidelity;
 mod filters;
 mod freeze;
+mod grammar;
 mod health;
 mod hooks;
 mod hostile;

@@ -44,6 +44,27 @@ fn writes_to_a_throw_away_overlay_are_gone() {
     assert!(!fs::exists(format!("{tree}/new")).unwrap() && fs::exists(format!("{tree}/home/app")).unwrap());
 }
 
+/// Where something is mounted that the tree lacks, a directory of another user's is in the way.
+#[test]
+fn a_tree_of_somebody_elses_gets_what_it_lacks() {
+    let lab = Lab::new();
+    lab.coracle_with_input(["secret", "create", "word", "-"], b"open").ok();
+    let fixtures = std::env::var("CORACLE_FIXTURES").unwrap();
+    let file = lab.write("file", "mounted");
+    let script = "ls /etc/hosts /etc/resolv.conf; cat /run/secrets/word /home/x/file; pwd; grep -c 1234 /etc/passwd; test -c /usr/null && echo device";
+    for tree in [format!("{fixtures}/rootfs/busybox:O"), "/:O".to_owned()] {
+        for driver in ["overlay", "fuse"] {
+            let mount = format!("{}:/home/x/file", file.display());
+            let flags =
+                ["--secret=word", "-v", &mount, "-w", "/usr/made", "--user=1234", "--device=/dev/null:/usr/null"];
+            let words =
+                [&["--storage-driver", driver, "run", "--rm", "--network=none"], &flags[..], &["--rootfs", &tree]];
+            let said = lab.coracle([&words.concat()[..], &["sh", "-c", script]].concat()).ok().text();
+            assert_eq!(said, "/etc/hosts\n/etc/resolv.conf\nopenmounted/usr/made\n1\ndevice", "{tree} {driver}");
+        }
+    }
+}
+
 #[test]
 fn the_host_is_seen_and_not_changed() {
     let lab = Lab::new();

@@ -223,6 +223,50 @@ fn processes_are_shared_and_end_with_their_own_container() {
     lab.coracle(["start", "second"]).refused(125, "E_STATE").says("--pid container:").says("coracle start");
 }
 
+/// Who shares its processes may stop what joins; that is then given up, and does not wait for ever.
+#[test]
+fn who_is_stopped_while_it_joins_is_ended() {
+    let lab = Lab::new();
+    let stopper = "while :; do for p in /proc/[0-9]*; do p=${p#/proc/}
+        [ $p = 1 ] || [ $p = $$ ] || grep -q coracle-init /proc/$p/comm 2>/dev/null && kill -STOP $p; done; done";
+    let _first = Detached::start(&lab, &["--name=first"], &["sh", "-c", stopper]);
+    // One that goes in between two looks is not stopped.
+    wait_until("one is stopped", || {
+        let joined = lab.busybox(&["--pid=container:first"], &["true"]);
+        joined.code == 125 && joined.refused(125, "E_STATE").errors().contains("has stopped it")
+    });
+    assert_eq!(lab.containers().len(), 1, "nothing is left of it");
+}
+
+/// A container whose ids are emulated is joined by others, with ids of their own or without.
+#[test]
+fn containers_with_virtual_users_are_joined() {
+    let lab = Lab::new();
+    let image = crate::support::image("busybox");
+    let start = |flags: &[&str]| {
+        let words = [&["run", "-d", "--network=none", "--ids=emulate"], flags, &[&image, "sleep", "1000"]].concat();
+        lab.coracle(words).ok();
+    };
+    start(&["--name=first", "--hostname=one"]);
+    exec::exec(&lab, &["-d", "-u", "12:34"], "first", &["sleep", "1234"]).ok();
+    let joins = |flags: &[&str], script: &str| {
+        let words = ["run", "--rm", "--network=none", "--pid=container:first", "--uts=container:first"];
+        lab.coracle([&words[..], flags, &[&image, "sh", "-c", script]].concat()).ok().text()
+    };
+    // Its processes are seen, and, to the kernel, belong to the one id that there is.
+    let script = "hostname; ps -o args | grep -c '[s]leep 1234'";
+    assert_eq!(joins(&["--ids=native"], script), "one\n1");
+    // One that has virtual users itself, and no others than its own.
+    let own =
+        "id -u; touch /tmp/f; chown 56:78 /tmp/f; stat -c %u:%g /tmp/f; hostname; ps -o args | grep -c '[s]leep 1234'";
+    assert_eq!(joins(&["--ids=emulate", "-u", "0"], own), "0\n56:78\none\n1");
+    // It may signal what it sees: they are the same user's.
+    joins(&["--ids=emulate"], "kill $(ps -o pid,args | grep '[s]leep 1234' | while read p r; do echo $p; done)");
+    wait_until("it is gone", || !exec::sh(&lab, &[], "first", "ps -o args").contains("sleep 1234"));
+    // And the first one is what it was.
+    assert_eq!(exec::exec(&lab, &["-u", "12:34"], "first", &["id", "-u"]).ok().text(), "12");
+}
+
 /// While it is set up its root is the host's: nobody in the container that is joined may look at it, and no command line tells
 /// of the host.
 #[test]

@@ -92,7 +92,7 @@ fn a_machine_of_32_bits_is_what_is_told() {
 #[test]
 fn annotations_and_the_rest_are_shown() {
     let lab = Lab::new();
-    let flags = ["--name", "noted", "--annotation", "org.example.team=web=1", "--annotation", "bare", "--umask", "7"];
+    let flags = ["--name", "noted", "--annotation", "org.example.team=web=1", "--annotation", "bare=", "--umask", "7"];
     let container = sleeper(&lab, &[&flags[..], &["--tz", "UTC", "--userns", "keep-id:uid=5,gid=6"]].concat());
     let report = lab.inspect(&container.id);
     assert_eq!(report["Config"]["Annotations"]["org.example.team"], "web=1");

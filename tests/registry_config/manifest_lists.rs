@@ -140,6 +140,13 @@ fn lists_and_images_are_not_taken_for_each_other() {
     lab.coracle(["manifest", "create", &busybox]).refused(125, "E_EXISTS");
     lab.coracle(["manifest", "add", &busybox, "app"]).refused(125, "E_CONFIG");
     lab.coracle(["manifest", "rm", &busybox]).exited(125);
+    // They are named as they are, whatever a short name might stand for.
+    for verb in ["annotate", "remove"] {
+        lab.coracle(["manifest", verb, "app", "localhost/none:1"])
+            .refused(125, "E_NOTFOUND")
+            .says("localhost/app:latest");
+        lab.coracle(["manifest", verb, "nothing", "localhost/none:1"]).refused(125, "E_NOTFOUND").says("nothing");
+    }
     lab.coracle(["manifest", "exists", &busybox]).exited(1);
     lab.coracle(["manifest", "rm", "--ignore", "nothing"]).ok();
     lab.coracle(["manifest", "push", "nothing"]).refused(125, "E_NOTFOUND");

@@ -1,14 +1,11 @@
 //! `network rm`.
 
-use std::time::Duration;
-
 use clap::Args;
 
+use crate::cli::dispatch::collect_leftovers;
 use crate::cli::dispatch::networks as dispatch;
-use crate::cli::dispatch::{Users, collect_leftovers};
-use crate::cli::named::{self, IfMissing};
+use crate::cli::named;
 use crate::cli::rm::REMOVAL_EXIT_STATUS;
-use crate::cli::stop::patience;
 use crate::cli::tree::{Globals, Invocation};
 use crate::failure::Failure;
 
@@ -38,12 +35,8 @@ impl Invocation for RmArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
-        let users = match self.force {
-            true => Users::Remove(patience(self.time).unwrap_or(Duration::ZERO)),
-            false => Users::Spare,
-        };
+        let (users, if_missing) = named::forced(self.force, self.time);
         collect_leftovers(&layout);
-        let if_missing = if self.force { IfMissing::Ignore } else { IfMissing::Fail };
         named::remove(&self.networks, if_missing, |name| {
             dispatch::remove(&layout, name, users).map(|()| name.to_owned())
         })

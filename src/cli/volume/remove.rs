@@ -1,13 +1,10 @@
 //! `volume rm`.
 
-use std::time::Duration;
-
 use clap::Args;
 
-use crate::cli::dispatch::{self, Users};
-use crate::cli::named::{self, IfMissing};
+use crate::cli::dispatch;
+use crate::cli::named;
 use crate::cli::rm::REMOVAL_EXIT_STATUS;
-use crate::cli::stop::patience;
 use crate::cli::tree::{Globals, Invocation};
 use crate::failure::Failure;
 use crate::name::filter::Filters;
@@ -41,17 +38,13 @@ impl Invocation for RmArgs {
 
     fn execute(self, globals: &Globals) -> Result<u8, Failure> {
         let layout = globals.layout()?;
-        let users = match self.force {
-            true => Users::Remove(patience(self.time).unwrap_or(Duration::ZERO)),
-            false => Users::Spare,
-        };
+        let (users, if_missing) = named::forced(self.force, self.time);
         dispatch::collect_leftovers(&layout);
         let mut names = self.volumes;
         if self.all {
             let all = dispatch::list_volumes(&layout, &Filters::default())?;
             names.extend(all.into_iter().map(|volume| volume.record.name.to_string()));
         }
-        let if_missing = if self.force { IfMissing::Ignore } else { IfMissing::Fail };
         named::remove(&names, if_missing, |name| {
             dispatch::remove_volume(&layout, name, users).map(|()| name.to_owned())
         })

@@ -123,7 +123,7 @@ impl Trees {
                 trees.upper = Some((relative("upper"), relative("work")));
             }
             Some(path) if record.driver == "overlay" => {
-                if layout.data().starts_with(path) || !host_view::survey(path).is_empty() {
+                if layout.data().starts_with(path) || !host_view::survey(path, &[]).is_empty() {
                     return Err(put_together(record));
                 }
                 trees.lower = vec![c_path(path)];

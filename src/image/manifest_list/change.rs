@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{ListError, add_annotations, edit, members};
+use super::{ListError, add_annotations, edit, find, members};
 use crate::failure::Failure;
 use crate::name::image_selector::ImageSelector;
 use crate::oci::digest::{Digest, ImageId};
@@ -84,16 +84,22 @@ pub enum MemberSelector {
 }
 
 impl MemberSelector {
-    fn digest(&self, store: &Store, list: &ImageSelector) -> Result<String, Failure> {
+    fn digest(&self, store: &Store, list: &str) -> Result<String, Failure> {
         match self {
             Self::Digest(digest) => Ok(digest.to_string()),
             Self::Image(selector) => {
-                let missing = || ListError::NoMember { list: list.to_string(), member: selector.to_string() };
+                let missing = || ListError::NoMember { list: list.to_owned(), member: selector.to_string() };
                 let found = store.images().resolve(selector)?.ok_or_else(missing)?;
                 Ok(found.record.manifest.digest.to_string())
             }
         }
     }
+}
+
+/// What the list is called in the store: what the user writes may be short.
+fn name_of(store: &Store, list: &ImageSelector) -> Result<String, Failure> {
+    let found = find(store, list)?;
+    Ok(found.reference.map_or_else(|| found.record.id.hex().to_owned(), |name| name.to_string()))
 }
 
 /// Says something about a member of a list, or, without a member, about the list itself; the list's id.
@@ -108,10 +114,11 @@ pub fn annotate(
     let Some(member) = member else {
         return edit(store, list, on_wait, |index| add_annotations(index, &annotation.annotations));
     };
-    let digest = member.digest(store, list)?;
+    let name = name_of(store, list)?;
+    let digest = member.digest(store, &name)?;
     edit(store, list, on_wait, |index| {
         let found = members(index)?.iter_mut().find(|member| member["digest"] == digest);
-        annotation.apply(found.ok_or_else(|| ListError::NoMember { list: list.to_string(), member: digest.clone() })?)
+        annotation.apply(found.ok_or_else(|| ListError::NoMember { list: name, member: digest.clone() })?)
     })
 }
 
@@ -123,14 +130,15 @@ pub fn remove(
     on_wait: OnWait<'_>,
 ) -> Result<ImageId, Failure> {
     let _stays = store.lock_shared(on_wait)?;
-    let digest = member.digest(store, list)?;
+    let name = name_of(store, list)?;
+    let digest = member.digest(store, &name)?;
     edit(store, list, on_wait, |index| {
         let members = members(index)?;
         let before = members.len();
         members.retain(|member| member["digest"] != digest);
         match members.len() < before {
             true => Ok(()),
-            false => Err(ListError::NoMember { list: list.to_string(), member: digest.clone() }.into()),
+            false => Err(ListError::NoMember { list: name, member: digest.clone() }.into()),
         }
     })
 }

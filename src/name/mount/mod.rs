@@ -344,15 +344,23 @@ impl crate::failure::Explain for MountRefused {
             Self::Lacks(..) | Self::UnknownType(_) | Self::Value { .. } | Self::Unquoted(_) => {
                 Some(format!("for example {MOUNT_EXAMPLE}"))
             }
+            Self::Destination(_, error) => error.hint().or_else(|| Some(IN_WORDS_AND_SHORT.into())),
+            Self::Image(_) => Some("for example --mount type=image,src=debian,dst=/mnt/debian".into()),
+            Self::Size(_) | Self::Mode(_) => {
+                Some("for example --tmpfs /run:size=64m,mode=755 or --mount type=tmpfs,dst=/run,tmpfs-size=64m".into())
+            }
+            Self::Root(_) | Self::Label(_) | Self::Contradiction(..) => Some(IN_WORDS_AND_SHORT.into()),
             Self::UnknownOption { flag, .. } => Some(match *flag {
                 "-v" => "for example -v ./src:/src:ro or -v data:/var/lib/data".into(),
                 "--tmpfs" => "for example --tmpfs /tmp:size=64m,exec".into(),
                 _ => format!("for example {MOUNT_EXAMPLE}"),
             }),
-            _ => None,
+            Self::Forbidden(..) => Some("leave it out".into()),
         }
     }
 }
+
+const IN_WORDS_AND_SHORT: &str = "for example -v ./src:/src:ro or --mount type=bind,src=./src,dst=/src,ro";
 
 fn parse_destination(destination: &str, whole: &str) -> Result<String, MountRefused> {
     let shown = || whole.chars().take(200).collect::<String>();

@@ -298,6 +298,9 @@ fn subpath(field: &Field<'_>) -> Result<String, MountRefused> {
 }
 
 fn tmpfs(parts: Parts<'_>) -> Result<MountFlag, MountRefused> {
+    if let Some(source) = parts.source {
+        return Err(MountRefused::Forbidden(format!("src={source}"), "memory has no source"));
+    }
     let mut mount = TmpfsMount { access: parts.common.access, ..TmpfsMount::new(parts.destination) };
     for field in parts.rest {
         let option = field.whole.strip_prefix("tmpfs-").unwrap_or(field.whole);

@@ -2,11 +2,12 @@
 
 use super::Refused;
 
-/// `KEY=VALUE`. A key without a value is one of podman's, too: its value is empty.
+/// `KEY=VALUE`. The value may be empty.
 pub fn parse_annotation(text: &str) -> Result<(String, String), Refused> {
-    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    let refused = || Refused::new(text, "an annotation: expected KEY=VALUE, like org.example.team=web");
+    let (key, value) = text.split_once('=').ok_or_else(refused)?;
     match key.is_empty() || key.contains(['\0', '\n']) || value.contains('\0') {
-        true => Err(Refused::new(text, "an annotation: expected KEY=VALUE, like org.example.team=web")),
+        true => Err(refused()),
         false => Ok((key.into(), value.into())),
     }
 }
@@ -18,7 +19,8 @@ mod tests {
     #[test]
     fn keys_are_not_empty() {
         assert_eq!(parse_annotation("a=b=c"), Ok(("a".into(), "b=c".into())));
-        assert_eq!(parse_annotation("a"), Ok(("a".into(), String::new())));
+        assert_eq!(parse_annotation("a="), Ok(("a".into(), String::new())));
+        assert!(parse_annotation("a").is_err());
         assert!(parse_annotation("").is_err() && parse_annotation("=b").is_err());
     }
 }
