@@ -17,12 +17,10 @@ pub fn prepare(modules: &[PathBuf]) -> Result<(), Failure> {
         return Ok(());
     }
     let proof = SingleThreaded::prove().map_err(|cause| Failure::new("E_IO", cause.to_string()))?;
-    for setting in settings {
-        match setting.split_once('=').filter(|(name, _)| !name.is_empty() && !setting.contains('\0')) {
-            Some((name, value)) => env::set_if_missing(&proof, name, value),
-            None => return Err(conf.unusable("engine.env", setting, "NAME=VALUE, like TMPDIR=/var/tmp").into()),
-        }
-    }
+    settings
+        .iter()
+        .filter_map(|setting| setting.split_once('='))
+        .for_each(|(name, value)| env::set_if_missing(&proof, name, value));
     Ok(())
 }
 

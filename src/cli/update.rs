@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
+use super::render::output;
 use super::run::health::HealthFlags;
 use super::run::resources::LimitFlags;
 use super::run::{all_parsed, env_settings, parsed};
@@ -62,11 +63,14 @@ impl Invocation for UpdateArgs {
             ulimits: all_parsed("--ulimit", &self.ulimit)?,
             health: if health == HealthRequest::default() { Vec::new() } else { vec![health] },
         };
-        if dispatch::update(&globals.layout()?, &self.container, &changes)? == Felt::InPartLater {
+        let layout = globals.layout()?;
+        let id = dispatch::find_container(&layout, &self.container)?;
+        if dispatch::update(&layout, id.as_str(), &changes)? == Felt::InPartLater {
             error::warn(
                 "health checks, and variables and limits of the program itself, are changed from the container's next start",
             );
         }
+        output::write(&format!("{id}\n"))?;
         Ok(0)
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::hostile::{run, tree};
-use crate::support::{LIMIT, Lab, output};
+use crate::support::{LIMIT, Lab, fixture, output};
 
 #[test]
 fn writes_reach_a_plain_directory() {
@@ -49,10 +49,9 @@ fn writes_to_a_throw_away_overlay_are_gone() {
 fn a_tree_of_somebody_elses_gets_what_it_lacks() {
     let lab = Lab::new();
     lab.coracle_with_input(["secret", "create", "word", "-"], b"open").ok();
-    let fixtures = std::env::var("CORACLE_FIXTURES").unwrap();
     let file = lab.write("file", "mounted");
     let script = "ls /etc/hosts /etc/resolv.conf; cat /run/secrets/word /home/x/file; pwd; grep -c 1234 /etc/passwd; test -c /usr/null && echo device";
-    for tree in [format!("{fixtures}/rootfs/busybox:O"), "/:O".to_owned()] {
+    for tree in [format!("{}:O", fixture("rootfs/busybox").display()), "/:O".to_owned()] {
         for driver in ["overlay", "fuse"] {
             let mount = format!("{}:/home/x/file", file.display());
             let flags =

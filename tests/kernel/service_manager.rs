@@ -117,6 +117,7 @@ fn a_container_is_prepared_for_systemd() {
     let lab = Lab::new();
     let script = "for d in /run /run/lock /tmp /var/log/journal; do grep -c \" $d tmpfs \" /proc/mounts; done; echo ${#container_uuid}";
     assert_eq!(lab.sh(&["--systemd=always"], script), "1\n1\n1\n1\n32");
+    assert_eq!(lab.sh(&["--systemd", "always"], script), "1\n1\n1\n1\n32", "as podman's, it takes the next word");
     assert_eq!(lab.sh(&["--systemd=false"], script), "0\n0\n0\n0\n0");
     assert_eq!(lab.sh(&[], script), "0\n0\n0\n0\n0", "a shell is not systemd");
     // The user's own mount stays.

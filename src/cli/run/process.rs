@@ -72,7 +72,7 @@ pub struct ProcessFlags {
     #[arg(long, value_name = "MODE")]
     uts: Option<String>,
     /// Prepare it for systemd as its first process: true (if its program is that), false, always [default: true]
-    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "WHEN")]
     systemd: Option<String>,
     /// Who tells the service manager of NOTIFY_SOCKET that it is ready: container, conmon (when it is started), healthy, ignore [default: container]
     #[arg(long, value_name = "WHO")]

@@ -25,6 +25,8 @@ pub enum Kind {
     Text,
     /// A list of texts.
     List,
+    /// A list of `NAME=VALUE`.
+    Variables,
     /// A table of texts.
     Table,
     /// A list of subnets and sizes.
@@ -88,7 +90,7 @@ pub const ALL: &[Key] = &[
     of("engine", "compression_format", Kind::Text),
     of("engine", "compression_level", Kind::Number),
     of("engine", "detach_keys", Kind::Text),
-    named("engine", "env", "engine.env", Kind::List),
+    named("engine", "env", "engine.env", Kind::Variables),
     of("engine", "healthcheck_events", Kind::Flag),
     of("engine", "helper_binaries_dir", Kind::List),
     of("engine", "hooks_dir", Kind::List),

@@ -289,6 +289,11 @@ impl Value {
             (Kind::Text, _) => Err("a text in quotes"),
             (Kind::List, toml::Value::Array(items)) => list(items),
             (Kind::List, _) => Err("a list of texts"),
+            (Kind::Variables, toml::Value::Array(items)) => match list(items)? {
+                Self::List(texts, _) if !texts.iter().all(|text| is_variable(text)) => Err(VARIABLES),
+                list => Ok(list),
+            },
+            (Kind::Variables, _) => Err(VARIABLES),
             (Kind::Table, toml::Value::Table(rows)) => {
                 let text = |value: &toml::Value| match value {
                     toml::Value::String(text) => Some(text.clone()),
@@ -307,6 +312,13 @@ impl Value {
             (Kind::Pools, _) => Err(POOLS),
         }
     }
+}
+
+const VARIABLES: &str = "a list of variables like \"TMPDIR=/var/tmp\"";
+
+/// Whether a text is `NAME=VALUE`.
+fn is_variable(text: &str) -> bool {
+    !text.contains('\0') && text.split_once('=').is_some_and(|(name, _)| !name.is_empty())
 }
 
 const POOLS: &str = "a list of subnets like {base = \"10.89.0.0/16\", size = 24}";
