@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::cgroup::Cgroups;
-use super::config::storage::StorageConf;
 use super::config::containers::ContainersConf;
+use super::config::storage::StorageConf;
 use super::device::{self, Device};
 use super::directory::{self, FileSystem};
 use super::identity::Mapping;

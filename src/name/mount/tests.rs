@@ -194,7 +194,7 @@ fn mounts_that_are_refused() {
         ("src=d,dst=/b,volume-opt=x", "KEY=VALUE"),
         ("type=bind,\"src=/a,dst=/b", "quotation"),
         ("type=tmpfs,dst=/b,tmpfs-mode=9", "9"),
-        ("type=tmpfs,src=/a,dst=/b,size=-1", "size"),
+        ("type=tmpfs,dst=/b,size=-1", "size"),
     ] {
         let refused = mount(text).expect_err(text);
         assert!(refused.to_string().contains(part), "{text}: {refused}");
