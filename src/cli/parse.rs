@@ -19,7 +19,7 @@ pub enum Parsed {
         /// Its arguments.
         matches: ArgMatches,
         /// Those for all commands.
-        globals: Globals,
+        globals: Box<Globals>,
     },
     /// A request for help or the version: what to print.
     Text(String),
@@ -66,7 +66,7 @@ pub fn parse(argv: &[OsString]) -> Result<Parsed, UsageError> {
     };
     // A global argument is known to the command that it was given to and to all below: to the last one always.
     let globals = Globals::from_arg_matches(&matches).unwrap_or_default();
-    let globals = Globals { storage_options, ..globals };
+    let globals = Box::new(Globals { storage_options, ..globals });
     Ok(Parsed::Verb { verb, matches, globals })
 }
 
