@@ -274,6 +274,34 @@ fn images_and_directories_are_served_too() {
     assert!(!fs::exists(format!("{tree}/new")).unwrap() && fs::exists(format!("{tree}/home/app")).unwrap());
     run(&lab, "fuse", &["--rm", "--read-only"], "! touch /x 2>/dev/null; touch /tmp/x").ok();
 }
+
+#[test]
+fn a_hundred_layers_are_shown_by_every_driver() {
+    let lab = Lab::new();
+    // docker save's form: each layer adds a file, changes another, and removes that of the layer before.
+    let script = r#"mkdir archive; cd archive; tar -C "$1" -cf 0.tar .
+        for i in $(seq 99); do
+            mkdir "$i"; echo "$i" >"$i/last"; : >"$i/here$i"; : >"$i/.wh.here$((i - 1))"; : >"$i/added$i"
+            tar -C "$i" -cf "$i.tar" .; rm -r "$i"
+        done
+        ids=$(for i in $(seq 0 99); do sha256sum "$i.tar"; done | sed 's/\(.\{64\}\).*/"sha256:\1"/' | paste -sd,)
+        echo "{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[$ids]}}" >config.json
+        layers=$(for i in $(seq 0 99); do echo "\"$i.tar\""; done | paste -sd,)
+        echo "[{\"Config\":\"config.json\",\"RepoTags\":[\"localhost/hundred:latest\"],\"Layers\":[$layers]}]" >manifest.json
+        tar -cf ../hundred.tar *"#;
+    let mut made = lab.program("/bin/sh");
+    let tree = crate::support::busybox_tree();
+    made.args(["-ec", script, "sh", tree.to_str().unwrap()]);
+    output::run(&mut made, &[], LIMIT).ok();
+    lab.coracle(["load", "-qi", &lab.arg("hundred.tar")]).ok();
+    for driver in ["overlay", "fuse", "copy"] {
+        let look = "cat /last; ls -d /here*; ls -d /added* | wc -l; rm /added50; ls -d /added* | wc -l";
+        let text = with(&lab, driver, &["run", "--name", driver, "localhost/hundred", "sh", "-c", look]).ok().text();
+        assert_eq!(text, "99\n/here99\n99\n98", "{driver}");
+        assert_eq!(lab.coracle(["diff", driver]).ok().text(), "D /added50", "{driver}");
+    }
+}
+
 /// Numbers that are the same for the same seed (xorshift).
 struct Random(u64);
 
