@@ -60,8 +60,15 @@ fn owners_are_kept_through_our_overlay() {
     let look = "cd /tmp; stat -c %u:%g f l mine";
     assert_eq!(sh("c", look), "33:44\n5:6\n1000:1000");
     lab.coracle(["commit", "-q", "c", "made"]).ok();
-    let inside = lab.coracle(["run", "--rm", "--ids=emulate", "made", "sh", "-c", look]).ok().text();
-    assert_eq!(inside, "33:44\n5:6\n1000:1000");
+    for driver in ["overlay", "fuse", "copy"] {
+        let run = ["--storage-driver", driver, "run", "--name", driver, "--ids=emulate", "made", "sh", "-c", look];
+        assert_eq!(lab.coracle(run).ok().text(), "33:44\n5:6\n1000:1000", "{driver}");
+        let listed = format!("\"$1\" export {driver} | tar --numeric-owner -tvf - tmp/f tmp/l | awk '{{ print $2 }}'");
+        let mut command = lab.program("/bin/sh");
+        command.args(["-c", &listed, "sh"]).arg(crate::support::coracle_path());
+        let owners = crate::support::output::run(&mut command, &[], crate::support::LIMIT).ok().text();
+        assert_eq!(owners, "33/44\n5/6", "{driver}");
+    }
     lab.coracle(["rm", "-f", "-t", "0", "-a"]).ok();
 }
 

@@ -272,6 +272,11 @@ fn images_and_directories_are_served_too() {
     let text = with(&lab, "fuse", &["run", "--rm", "--rootfs", &format!("{tree}:O"), "sh", "-c", script]).ok().text();
     assert_eq!(text, "fuse");
     assert!(!fs::exists(format!("{tree}/new")).unwrap() && fs::exists(format!("{tree}/home/app")).unwrap());
+    let rootfs = format!("{tree}:O");
+    with(&lab, "fuse", &["run", "-d", "--name", "d", "--rootfs", &rootfs, "sleep", "1000"]).ok();
+    lab.coracle(["exec", "d", "sh", "-c", "echo made:x:0:0::/:/bin/sh >>/etc/passwd"]).ok();
+    assert_eq!(lab.coracle(["exec", "-u", "made", "d", "id", "-u"]).ok().text(), "0");
+    lab.coracle(["rm", "-f", "-t", "0", "d"]).ok();
     run(&lab, "fuse", &["--rm", "--read-only"], "! touch /x 2>/dev/null; touch /tmp/x").ok();
 }
 

@@ -15,7 +15,7 @@ use crate::container::request::{CapabilityChanges, SeccompChoice, Terminal, User
 use crate::container::translate::resources;
 use crate::container::translate::{self, Refused, c_string};
 use crate::container::user::ContainerUser;
-use crate::container::{driver, secrets};
+use crate::container::{driver, host_view, secrets};
 use crate::container::{group, monitor};
 use crate::failure::Failure;
 use crate::host::{kernel, processes};
@@ -163,9 +163,19 @@ fn made_from(layout: &Layout, record: &ContainerRecord) -> View {
 /// then they are looked for in its layers.
 fn as_it_is(layout: &Layout, record: &ContainerRecord, number: i32) -> View {
     match driver::recorded(layout, &record.id) {
-        Some(found) if found.driver == Driver::Fuse && record.rootfs.is_none() => {
-            let layers = record.layers.iter().rev().map(|diff_id| layout.layer(diff_id).join("tree"));
-            View::new(std::iter::once(layout.container(&record.id).join("upper")).chain(layers).collect())
+        Some(found) if found.driver == Driver::Fuse => {
+            let upper = layout.container(&record.id).join("upper");
+            View::new(match &record.rootfs {
+                None => {
+                    let layers = record.layers.iter().rev().map(|diff_id| layout.layer(diff_id).join("tree"));
+                    std::iter::once(upper).chain(layers).collect()
+                }
+                // Where it is put together of several directories each has a layer of its own, and none is that of the root.
+                Some(directory) if host_view::survey(directory, &[]).is_empty() => {
+                    vec![upper.join("0/upper"), directory.clone()]
+                }
+                Some(directory) => vec![directory.clone()],
+            })
         }
         _ => View::new(vec![format!("/proc/{number}/root").into()]),
     }

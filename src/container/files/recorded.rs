@@ -100,7 +100,9 @@ impl Recorded {
         let status = status().ok()?;
         let file = key(&status);
         let is_directory = u32::from(status.0.stx_mode) & libc::S_IFMT == libc::S_IFDIR;
-        let is_same = |of: &&Of<Ownership>| of.file == file || (is_directory && of.value.kind == FileKind::Dir);
+        // Through FUSE no births are seen.
+        let is_one = |of: &Of<Ownership>| of.file == file || (file.born == (0, 0) && of.file.inode == file.inode);
+        let is_same = |of: &&Of<Ownership>| is_one(of) || (is_directory && of.value.kind == FileKind::Dir);
         self.journal.of_upper(file, path).or_else(|| of.filter(is_same).map(|of| of.value))
     }
 

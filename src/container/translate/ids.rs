@@ -161,7 +161,10 @@ fn recorded(layout: &Layout, layers: &[DiffId], id: &ContainerId) -> Recorded {
             Some(FileKey { inode, born: (seconds, nanoseconds) })
         };
         let owners = manifest.owners.iter().filter_map(|owner| Some((key(&owner.path)?, owner.ownership)));
-        recorded.owners.extend(owners);
+        for (file, ownership) in owners {
+            // Through FUSE no births are seen; a layer's file keeps its number as long as the layer is there.
+            recorded.owners.extend([(file, ownership), (FileKey { born: (0, 0), ..file }, ownership)]);
+        }
         let capabilities = manifest.capabilities.iter().filter_map(|capability| {
             Some((key(&capability.path)?, FileCapabilities::parse(&from_hex(&capability.value)?)?))
         });
