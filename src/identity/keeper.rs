@@ -237,7 +237,7 @@ fn fork(proof: &SingleThreaded, draft: &Draft, parts: &Parts<'_>) -> Result<(Chi
                 words: parts.words,
                 control: copy(&theirs.as_fd())?,
                 journals: journals.iter().map(|journal| copy(&journal.as_fd())).collect::<Option<_>>()?,
-                recorded: (draft.recorded)(),
+                recorded: &*draft.recorded,
             })
         };
         setup().map_or(1, supervisor::run)

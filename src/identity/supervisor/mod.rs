@@ -93,8 +93,8 @@ pub struct Setup<'a> {
     pub control: OwnedFd,
     /// The journals, the container's first.
     pub journals: Vec<OwnedFd>,
-    /// What layers know of files that do not say it themselves.
-    pub recorded: Recorded,
+    /// Tells what layers know of files that do not say it themselves, once the container's files are there.
+    pub recorded: &'a dyn Fn() -> Recorded,
 }
 
 /// What it takes to answer a container's calls.
@@ -288,6 +288,7 @@ fn serve(setup: Setup<'_>) -> Result<(), Errno> {
     // Up to here it is done while the container is made.
     let Some(handles) = handles.or_else(|| Handles::receive(control.as_fd())) else { return Ok(()) };
     let Handles { listeners, namespaces: [user, mount] } = handles;
+    let recorded = recorded();
     nix::sched::setns(user, CloneFlags::CLONE_NEWUSER)?;
     // New credentials undo both.
     own_process::hide_from_ptrace()?;
